@@ -1,0 +1,60 @@
+"""Every error of the toolkit; each is also the built-in error a caller would expect.
+
+A message says what was given, what was expected and how to mend it.
+"""
+
+
+class XaiMimoError(Exception):
+    """Root of all errors raised on purpose by this package."""
+
+
+class ShapeMismatch(XaiMimoError, ValueError):
+    """An array has the wrong rank, width or number of rows."""
+
+
+class UnknownName(XaiMimoError, LookupError):
+    """A stream, head, layer, method or file was named that does not exist."""
+
+
+class DuplicateName(XaiMimoError, ValueError):
+    """Two streams, heads or features share one name, or a name is reserved."""
+
+
+class BadValues(XaiMimoError, ValueError):
+    """An array holds NaN, infinity or values that cannot be used as they are."""
+
+
+class EmptyData(XaiMimoError, ValueError):
+    """There is no row to work on."""
+
+
+class SchemaError(XaiMimoError, ValueError):
+    """A dataset or a file does not have the documented layout."""
+
+
+class NotSupported(XaiMimoError, TypeError):
+    """This model, layer or stream cannot do what was asked; the message says what can."""
+
+
+class BadSetting(XaiMimoError, ValueError):
+    """An argument lies outside what the method or metric accepts."""
+
+
+class MissingDependency(XaiMimoError, ImportError):
+    """An optional package is needed; the message gives the install command."""
+
+
+class FileProblem(XaiMimoError, OSError):
+    """A file or folder cannot be read or written, or is not what its name says."""
+
+
+class UnusedStreamWarning(UserWarning):
+    """A head does not read a stream: its attributions there are exact zeros."""
+
+
+class NotConvergedWarning(UserWarning):
+    """Some rows did not reach the tolerance asked for; they are flagged in the result."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin could not be loaded or shares its name with another one."""

@@ -1,0 +1,294 @@
+"""An explanation is an ``xarray.Dataset``; this file is its schema.
+
+Layout (version 1):
+
+- one variable per stream, ``(head, sample, <stream>_<axis>, ...)``: dimension names carry the stream's name because two
+  streams may have axes of different length; ``(head, sample)`` where whole streams were the players;
+- ``prediction``, and where the method has them ``baseline_prediction``, ``completeness_gap`` and diagnostics such as
+  ``evaluations`` and ``converged``, all ``(head, sample)``; ``<stream>_standard_error`` like the stream;
+- coordinates ``head`` (target names), ``sample`` (row numbers), ``unit`` (the explained unit, ``(head, sample)``) and
+  feature names on the last axis of each stream;
+- attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, streams, heads`` (JSON where nested).
+
+Several methods joined have a leading ``method`` dimension. A variable that some of them lack is NaN there, and its
+attribute ``methods`` lists those that have it: NaN never stands in silently for a value.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+import xarray as xr
+
+from xai_mimo.core.errors import DuplicateName, FileProblem, SchemaError
+from xai_mimo.core.method import Attribution, Method
+from xai_mimo.core.streams import Head, Stream
+from xai_mimo.core.targets import Selector
+
+SCHEMA = "xai_mimo.explanation/1"
+_PACKAGES = "xai-mimo numpy scipy xarray keras jax tensorflow tensorflow-cpu torch shap captum scikit-learn".split()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this package and of every framework loaded in this process."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        module = {"xai-mimo": "xai_mimo", "tensorflow-cpu": "tensorflow", "scikit-learn": "sklearn"}.get(package, package)
+        if module in sys.modules:
+            try:
+                found[package] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+    return found
+
+
+def settings_of(method: Method) -> dict[str, Any]:
+    """A method's settings as plain values that JSON can hold."""
+    return {f.name: _plain(getattr(method, f.name)) for f in dataclasses.fields(method)}  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_plain(v) for v in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def describe(streams: Sequence[Stream], heads: Sequence[Head]) -> dict[str, str]:
+    """Streams and heads as JSON attributes of a dataset."""
+    return {
+        "streams": json.dumps([dataclasses.asdict(s) for s in streams]),
+        "heads": json.dumps([dataclasses.asdict(h) for h in heads]),
+    }
+
+
+def to_dataset(
+    attribution: Attribution,
+    *,
+    streams: Sequence[Stream],
+    selectors: Sequence[Selector],
+    samples: np.ndarray[Any, Any],
+    attrs: Mapping[str, Any],
+) -> xr.Dataset:
+    """Give a method's arrays their names.
+
+    Args:
+        attribution: what the method returned.
+        streams: of the model that was explained, in order.
+        selectors: the targets, in the order of the arrays.
+        samples: ``(sample,)`` row numbers.
+        attrs: attributes of the layout above; ``signed`` and ``schema`` are added.
+    Raises:
+        SchemaError: an array lacks a dimension or a value.
+    """
+    both = ("head", "sample")
+    data: dict[str, Any] = {}
+    coords: dict[str, Any] = {
+        "head": [s.name for s in selectors],
+        "sample": samples,
+        "unit": (both, np.stack([s.units for s in selectors])),
+    }
+    for stream in streams:
+        values = attribution.values[stream.name]
+        dims = both if values.ndim == 2 else (*both, *stream.dims)
+        data[stream.name] = (dims, values, {"unit": stream.unit})
+        if attribution.standard_error is not None:
+            data[f"{stream.name}_standard_error"] = (dims, attribution.standard_error[stream.name])
+        if values.ndim > 2 and stream.features:
+            coords[stream.dims[-1]] = list(stream.features)
+    data["prediction"] = (both, attribution.prediction)
+    if attribution.baseline_prediction is not None:
+        data["baseline_prediction"] = (both, attribution.baseline_prediction)
+        total = sum(
+            np.asarray(v, dtype=np.float64).reshape(*v.shape[:2], -1).sum(axis=-1) for v in attribution.values.values()
+        )
+        data["completeness_gap"] = (both, total - (attribution.prediction - attribution.baseline_prediction))
+    for name, values in attribution.diagnostics.items():
+        data[name] = (both, values)
+    try:
+        dataset = xr.Dataset(data, coords, {"schema": SCHEMA, "signed": int(attribution.signed), **attrs})
+    except ValueError as err:
+        raise SchemaError(f"the arrays of method {attrs.get('method')!r} do not fit together: {err}") from err
+    return validate(dataset)
+
+
+def validate(explanation: xr.Dataset) -> xr.Dataset:
+    """Return the dataset if it follows the schema; else raise ``SchemaError`` that names what is wrong."""
+    if explanation.attrs.get("schema") != SCHEMA:
+        raise SchemaError(
+            f"this dataset's schema is {explanation.attrs.get('schema')!r}, expected {SCHEMA!r}; "
+            "was it made by xai_mimo.explain or xai_mimo.compare?"
+        )
+    for name in stream_names(explanation):
+        if name not in explanation:
+            raise SchemaError(f"the explanation has no variable for its stream '{name}'.")
+        for dim in ("head", "sample"):
+            if dim not in explanation[name].dims:
+                raise SchemaError(f"variable '{name}' lacks the dimension '{dim}'; it has {explanation[name].dims}.")
+        has_method = "method" in explanation.dims
+        if not has_method and explanation[name].chunks is None and not np.isfinite(explanation[name].values).all():
+            raise SchemaError(
+                f"method {explanation.attrs.get('method')!r} gave NaN or infinite attributions for stream '{name}'."
+            )
+    return explanation
+
+
+def streams_of(explanation: xr.Dataset) -> tuple[Stream, ...]:
+    """The streams that an explanation speaks of, in the model's order."""
+    return tuple(
+        Stream(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()})
+        for s in json.loads(explanation.attrs["streams"])
+    )
+
+
+def stream_names(explanation: xr.Dataset) -> list[str]:
+    """Names of the stream variables, in the model's order."""
+    try:
+        return [s["name"] for s in json.loads(explanation.attrs["streams"])]
+    except (KeyError, TypeError, ValueError) as err:
+        raise SchemaError("the dataset's attribute 'streams' is missing or is not JSON.") from err
+
+
+def features_of(explanation: xr.Dataset) -> xr.DataArray:
+    """All values side by side: ``(head, sample, feature)``, streams in order, with labels ``stream`` and ``feature``.
+
+    A joined explanation keeps its leading ``method`` dimension. Feature labels are ``stream.feature`` with the indices
+    of leading axes in between, e.g. ``vibration.3.x``.
+    """
+    parts, labels, owners = [], [], []
+    for stream in streams_of(explanation):
+        variable = explanation[stream.name]
+        lead = [d for d in ("method", "head", "sample") if d in variable.dims]
+        rest = [d for d in variable.dims if d not in lead]
+        values = variable.transpose(*lead, *rest).values
+        parts.append(values.reshape(*values.shape[: len(lead)], -1))
+        names = [stream.name]
+        for dim in rest:
+            ticks = variable[dim].values if dim in variable.coords else range(variable.sizes[dim])
+            names = [f"{name}.{tick}" for name in names for tick in ticks]
+        labels += names
+        owners += [stream.name] * len(names)
+    lead = [d for d in ("method", "head", "sample") if d in explanation.dims]
+    return xr.DataArray(
+        np.concatenate(parts, axis=-1),
+        dims=(*lead, "feature"),
+        coords={
+            **{d: explanation[d] for d in lead if d in explanation.coords},
+            "feature": labels,
+            "stream": ("feature", owners),
+        },
+    )
+
+
+def stream_shares(explanation: xr.Dataset) -> xr.DataArray:
+    """How much of an explanation falls on each stream.
+
+    share[h, n, s] = sum over features of stream s of |A[h, n]| / the same sum over all streams
+
+    Returns:
+        ``([method,] head, sample, stream)`` from 0 to 1; rows sum to 1, or to exactly 0 where the whole map is zero.
+    Source: Parcalabescu and Frank (2023), "MM-SHAP", Section 3, per head.
+    """
+    sums = []
+    for name in stream_names(explanation):
+        variable = abs(explanation[name].astype(np.float64))
+        rest = [d for d in variable.dims if d not in ("method", "head", "sample")]
+        sums.append(variable.sum(rest))
+    mass = xr.concat(
+        [m.drop_vars([c for c in m.coords if c not in m.dims]) for m in sums],
+        dim=xr.IndexVariable("stream", stream_names(explanation)),
+    )
+    total = mass.sum("stream")
+    shares = mass / total.where(total > 0, 1.0)
+    return shares.transpose(*[d for d in ("method", "head", "sample") if d in shares.dims], "stream")
+
+
+def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Several explanations of the same targets and rows as one, with a ``method`` dimension.
+
+    Args:
+        explanations: label of the method -> explanation.
+    Raises:
+        SchemaError: they differ in space, targets, rows or shapes.
+    """
+    if not explanations:
+        raise SchemaError("there is no explanation to join.")
+    first = next(iter(explanations.values()))
+    for label, other in explanations.items():
+        validate(other)
+        if "method" in other.dims:
+            raise DuplicateName(f"explanation '{label}' already has a method dimension.")
+        for what in ("space", "streams"):
+            if other.attrs[what] != first.attrs[what]:
+                raise SchemaError(
+                    f"'{label}' lives in another space ({other.attrs['space']}) than the first "
+                    f"({first.attrs['space']}); compare their stream shares instead."
+                )
+        for name in ["head", "sample", *stream_names(first)]:
+            if other[name].shape != first[name].shape or (
+                name in ("head", "sample") and not np.array_equal(other[name].values, first[name].values)
+            ):
+                raise SchemaError(f"'{label}' explains other {name}s than the first method.")
+    every = sorted({str(v) for e in explanations.values() for v in e.data_vars})
+    filled = []
+    for explanation in explanations.values():
+        missing = [v for v in every if v not in explanation]
+        like = {v: next(e[v] for e in explanations.values() if v in e) for v in missing}
+        blank = {v: xr.full_like(d.astype(np.float64), np.nan) for v, d in like.items()}
+        filled.append(explanation.assign(blank).assign(unit=explanation["unit"]))
+    joined = xr.concat(
+        filled,
+        dim=xr.IndexVariable("method", list(explanations)),
+        combine_attrs="drop",
+        coords="minimal",
+        compat="override",
+        join="override",
+        data_vars="all",
+    )
+    for v in every:
+        have = [label for label, e in explanations.items() if v in e]
+        joined[v].attrs = {"methods": json.dumps(have)}
+    per_method = ("method", "settings", "seed", "signed")
+    joined.attrs = {k: v for k, v in first.attrs.items() if k not in per_method}
+    joined.attrs["methods"] = json.dumps(
+        {label: {k: e.attrs.get(k) for k in per_method} for label, e in explanations.items()}
+    )
+    return joined
+
+
+def save(dataset: xr.Dataset, path: str | Path) -> Path:
+    """Write a dataset as netCDF (``.nc``) or Zarr (``.zarr``); ``load`` gives the same dataset back."""
+    target = Path(path)
+    safe = dataset.rename({str(n): quote(str(n), safe=" ") for n in dataset.variables if "/" in str(n)})
+    try:
+        if target.suffix == ".zarr":
+            safe.to_zarr(target, mode="w", zarr_format=2)
+        else:
+            safe.to_netcdf(target, engine="h5netcdf")
+    except OSError as err:
+        raise FileProblem(f"cannot write the dataset to {target}: {err}") from err
+    return target
+
+
+def load(path: str | Path) -> xr.Dataset:
+    """Read a dataset that ``save`` or ``explain(store=...)`` wrote; Zarr is opened lazily, chunk by chunk."""
+    target = Path(path)
+    if not target.exists():
+        raise FileProblem(f"there is no file or folder {target}.")
+    try:
+        if target.suffix == ".zarr":
+            dataset = xr.open_zarr(target, consolidated=False, chunks=None)
+        else:
+            with xr.open_dataset(target, engine="h5netcdf") as opened:
+                dataset = opened.load()
+    except (OSError, ValueError, KeyError) as err:
+        raise FileProblem(f"{target} is not a dataset written by xai_mimo: {err}") from err
+    return dataset.rename({str(n): unquote(str(n)) for n in dataset.variables if "%2F" in str(n)})

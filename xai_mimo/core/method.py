@@ -1,0 +1,86 @@
+"""What a method is: frozen settings that can be called on a model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.streams import Array
+from xai_mimo.core.targets import Selector
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What a method returns for a block of rows.
+
+    Attributes:
+        values: ``{stream: (target, sample, *shape)}``, or ``(target, sample)`` where whole streams are the players.
+        prediction: ``(target, sample)``, the explained values.
+        baseline_prediction: ``(target, sample)``, the mean of the target over the baselines; None where the method
+            has no baseline, and then no completeness gap is reported.
+        standard_error: like ``values``, for methods that sample; else None.
+        diagnostics: further ``(target, sample)`` arrays, e.g. ``evaluations``, ``converged``.
+        signed: whether negative values mean "speaks against"; False for attention.
+    """
+
+    values: Arrays
+    prediction: Array
+    baseline_prediction: Array | None = None
+    standard_error: Arrays | None = None
+    diagnostics: Mapping[str, Array] = field(default_factory=dict)
+    signed: bool = True
+
+
+def _ignore(rows: float) -> None:
+    """Report progress to nobody."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method is handed beside the model and the rows.
+
+    Attributes:
+        rng: the only source of randomness.
+        background: rows that stand for "nothing known", ``{stream: (row, *shape)}``.
+        max_memory: bytes that intermediate arrays of the method may take.
+        advance: called with the number of rows (or a fraction) just finished.
+    """
+
+    rng: np.random.Generator
+    background: Arrays
+    max_memory: int = 2**29
+    advance: Callable[[float], None] = _ignore
+
+    def chunk(self, bytes_per_item: int, at_most: int = 65_536) -> int:
+        """How many items of this size fit into the memory allowed; at least one."""
+        return int(max(1, min(at_most, self.max_memory // max(1, bytes_per_item))))
+
+
+@runtime_checkable
+class Method(Protocol):
+    """Frozen settings with a pure function behind them; a dataclass, so that settings can be recorded.
+
+    ``name`` is the entry-point name; ``reference`` a BibTeX key of ``xai_mimo.reports`` or "".
+    """
+
+    name: ClassVar[str]
+    reference: ClassVar[str]
+
+    def __call__(
+        self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context
+    ) -> Attribution:
+        """Explain the selected targets for these rows (already checked)."""
+
+
+def bytes_per_row(arrays: Mapping[str, Array]) -> int:
+    """Memory of one row over all streams."""
+    return int(sum(a.itemsize * int(np.prod(a.shape[1:], dtype=np.int64)) for a in arrays.values()))
+
+
+def positive(value: float, what: str) -> None:
+    """Raise ``BadSetting`` unless a setting is a finite number above zero."""
+    if not np.isfinite(value) or value <= 0:
+        raise BadSetting(f"{what} must be a number above 0; got {value!r}.")

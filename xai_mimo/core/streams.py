@@ -1,0 +1,269 @@
+"""Named input streams and heads, and the one door through which data comes in."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from xai_mimo.core.errors import BadValues, DuplicateName, EmptyData, ShapeMismatch, UnknownName
+
+Array = np.ndarray[Any, Any]
+HeadKind = Literal["regression", "binary", "multiclass", "multilabel"]
+
+RESERVED = frozenset(
+    "sample head unit method stream prediction baseline_prediction completeness_gap label row".split()
+)
+_AXES_BY_RANK: dict[int, tuple[str, ...]] = {
+    0: (),
+    1: ("feature",),
+    2: ("time", "feature"),
+    3: ("height", "width", "channel"),
+}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A named input of a model.
+
+    Attributes:
+        name: unique among the streams; not one of ``RESERVED``.
+        shape: without the batch axis; ``None`` for an axis of any length.
+        dtype: what the model wants; integer dtypes mark streams that cannot be differentiated.
+        axes: one word per axis; by default ``feature``, ``time, feature`` or ``height, width, channel``.
+        features: names along the last axis; by default ``"0", "1", ...`` when its length is known.
+        unit: physical unit of the values, "" when they have none or several.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str = "float32"
+    axes: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "input stream")
+        object.__setattr__(self, "shape", tuple(self.shape))
+        rank = len(self.shape)
+        axes = tuple(self.axes) or _AXES_BY_RANK.get(rank, tuple(f"axis{i}" for i in range(rank)))
+        if len(axes) != rank:
+            raise ShapeMismatch(
+                f"input stream '{self.name}' has shape {self.shape} but {len(axes)} axis names {axes}; "
+                "give one name per axis, without the batch axis."
+            )
+        check_unique(axes, f"axis of stream '{self.name}'")
+        object.__setattr__(self, "axes", axes)
+        width = self.shape[-1] if rank else None
+        features = tuple(str(f) for f in self.features)
+        if not features and width is not None:
+            features = tuple(str(i) for i in range(width))
+        if features and width is not None and len(features) != width:
+            raise ShapeMismatch(
+                f"input stream '{self.name}' has {width} features on its last axis but {len(features)} feature "
+                f"names {list(features)[:8]}; give one name per feature."
+            )
+        check_unique(features, f"feature of stream '{self.name}'")
+        object.__setattr__(self, "features", features)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of this stream's dimensions in a dataset: the axis names behind the stream's own name."""
+        return tuple(f"{self.name}_{axis}" for axis in self.axes)
+
+    @property
+    def size(self) -> int:
+        """Number of values in one row; axes of unknown length count as 1."""
+        return int(np.prod([n or 1 for n in self.shape], dtype=np.int64))
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the model reads indices here (tokens, categories), which have no gradient."""
+        return bool(np.issubdtype(np.dtype(self.dtype), np.integer))
+
+
+@dataclass(frozen=True)
+class Head:
+    """A named output of a model.
+
+    Attributes:
+        name: unique among the heads.
+        shape: without the batch axis; ``()`` for one value per row. A head's *units* are its flattened values.
+        kind: "regression", "binary", "multiclass" or "multilabel"; decides the default target.
+        units: one name per unit; by default ``"0", "1", ...``.
+        unit: what the values are measured in, e.g. "log-odds", "h"; "" when unknown.
+    """
+
+    name: str
+    shape: tuple[int, ...] = (1,)
+    kind: HeadKind = "regression"
+    units: tuple[str, ...] = ()
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "head", reserved=frozenset())
+        object.__setattr__(self, "shape", tuple(self.shape))
+        if self.kind not in ("regression", "binary", "multiclass", "multilabel"):
+            raise BadValues(
+                f"head '{self.name}' has kind {self.kind!r}; expected regression, binary, multiclass or multilabel."
+            )
+        units = tuple(str(u) for u in self.units) or tuple(str(i) for i in range(self.size))
+        if len(units) != self.size:
+            raise ShapeMismatch(
+                f"head '{self.name}' of shape {self.shape} has {self.size} units but {len(units)} unit names."
+            )
+        check_unique(units, f"unit of head '{self.name}'")
+        object.__setattr__(self, "units", units)
+
+    @property
+    def size(self) -> int:
+        """Number of units."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+def _check_name(name: str, what: str, reserved: frozenset[str] = RESERVED) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise DuplicateName(f"every {what} needs a name; got {name!r}.")
+    if name in reserved:
+        raise DuplicateName(f"'{name}' cannot name an {what}: results use that word. Rename it, e.g. '{name}_in'.")
+
+
+def check_unique(names: Iterable[str], what: str) -> None:
+    """Raise ``DuplicateName`` when a name occurs twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DuplicateName(f"two {what}s are called '{name}'; names must be unique.")
+        seen.add(name)
+
+
+def unknown(name: str, known: Iterable[str], what: str) -> UnknownName:
+    """The error for a name that does not exist, with the nearest one that does."""
+    names = [str(k) for k in known]
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return UnknownName(f"no {what} is called '{name}'; there are: {', '.join(names) or 'none'}.{hint}")
+
+
+def name_values(values: Any, names: Sequence[str], what: str) -> dict[str, Any]:
+    """Give each of several values its declared name.
+
+    Args:
+        values: a mapping with exactly these names, a list or tuple in declared order, or one value for one name.
+        names: the declared names.
+        what: the noun for error texts, e.g. "input stream".
+    Returns:
+        The values by name, in declared order, untouched.
+    Raises:
+        UnknownName: a name is missing or not declared. ShapeMismatch: the number of values differs.
+    """
+    if isinstance(values, Mapping):
+        for name in values:
+            if name not in names:
+                raise unknown(name, names, what)
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise UnknownName(
+                f"{what} '{missing[0]}' is missing; got {', '.join(map(str, values)) or 'nothing'}, "
+                f"expected {', '.join(names)}."
+            )
+        return {name: values[name] for name in names}
+    if isinstance(values, list | tuple):
+        if len(values) != len(names):
+            raise ShapeMismatch(
+                f"expected {len(names)} values, one per {what} ({', '.join(names)}); got a {type(values).__name__} "
+                f"of {len(values)}. One array for a single {what} needs no list around it."
+            )
+        return dict(zip(names, values, strict=True))
+    if len(names) != 1:
+        raise ShapeMismatch(
+            f"expected a mapping or a list with one array per {what} ({', '.join(names)}); "
+            f"got one {type(values).__name__}."
+        )
+    return {names[0]: values}
+
+
+def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
+    """Check data once, at the door; everything behind it trusts its arrays.
+
+    Args:
+        inputs: a mapping, a list or tuple in declared order, or one array for one stream; arrays, data frames or
+            anything ``numpy.asarray`` takes, each ``(sample, *stream.shape)``. A data frame's columns are put in the
+            order of the stream's feature names.
+        streams: what the model expects.
+    Returns:
+        ``{stream name: array of the stream's dtype}`` in declared order; not copied where nothing had to change.
+    Raises:
+        UnknownName, ShapeMismatch, EmptyData, BadValues.
+    """
+    named = name_values(inputs, [s.name for s in streams], "input stream")
+    arrays = {s.name: _check_array(named[s.name], s) for s in streams}
+    rows = {name: len(x) for name, x in arrays.items()}
+    if len(set(rows.values())) > 1:
+        raise ShapeMismatch(f"all input streams need the same number of rows; got {rows}.")
+    if not next(iter(rows.values()), 0):
+        raise EmptyData("there are no rows: every input stream is empty. Give at least one row.")
+    return arrays
+
+
+def _check_array(values: Any, stream: Stream) -> Array:
+    what = f"input stream '{stream.name}'"
+    wanted = f"(batch, {', '.join('any' if n is None else str(n) for n in stream.shape)})"
+    if hasattr(values, "columns") and hasattr(values, "to_numpy"):
+        values = _order_columns(values, stream)
+    try:
+        array = np.asarray(values)
+    except ValueError as err:
+        raise ShapeMismatch(f"{what} is not a regular array ({err}); it wants {wanted}.") from err
+    if array.dtype.kind not in "fiub" and str(array.dtype) != "bfloat16":
+        raise BadValues(f"{what} has dtype {array.dtype}; expected numbers. Encode text and categories first.")
+    if array.ndim != len(stream.shape) + 1:
+        hint = " If this is a single row, add the batch axis: x[None]." if array.ndim == len(stream.shape) else ""
+        raise ShapeMismatch(f"{what} wants {wanted}; got {array.shape}.{hint}")
+    for got, want in zip(array.shape[1:], stream.shape, strict=True):
+        if want is not None and got != want:
+            raise ShapeMismatch(f"{what} wants {wanted}; got {array.shape}.")
+    if array.dtype.kind == "f" or str(array.dtype) == "bfloat16":
+        _check_finite(array, what)
+    return _cast(array, stream, what)
+
+
+def _order_columns(frame: Any, stream: Stream) -> Any:
+    columns = [str(c) for c in frame.columns]
+    if columns == list(stream.features) or set(stream.features) == {str(i) for i in range(len(stream.features))}:
+        return frame.to_numpy()
+    for name in stream.features:
+        if name not in columns:
+            raise unknown(name, columns, f"column of the data frame for stream '{stream.name}'")
+    extra = [c for c in columns if c not in stream.features]
+    if extra:
+        raise UnknownName(
+            f"the data frame for stream '{stream.name}' has columns that are not its features: {', '.join(extra)}."
+        )
+    return frame.set_axis(columns, axis=1)[list(stream.features)].to_numpy()
+
+
+def _check_finite(array: Array, what: str) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise BadValues(
+            f"{what} holds {int((~finite).sum())} values that are NaN or infinite, the first at index {first}. "
+            "Impute or drop those rows before explaining."
+        )
+
+
+def _cast(array: Array, stream: Stream, what: str) -> Array:
+    wanted = np.dtype(stream.dtype)
+    if array.dtype == wanted:
+        return array
+    if stream.is_integer and array.dtype.kind == "f" and (array != np.round(array)).any():
+        raise BadValues(f"{what} is an integer stream ({stream.dtype}); got fractions of dtype {array.dtype}.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = array.astype(wanted)
+    if stream.is_integer and (cast != array).any():
+        raise BadValues(f"{what} has values that do not fit into {stream.dtype}.")
+    if wanted.kind == "f" and not np.isfinite(cast).all():
+        raise BadValues(f"{what} has values too large for the model's dtype {stream.dtype}; rescale them.")
+    return cast
