@@ -22,7 +22,19 @@ _HOME = {
 }
 _ROOMS = ("analysis", "core", "datasets", "explainers", "layers", "reports", "testing")
 
-__all__ = ["__version__", *_HOME]
+__all__ = [
+    "__version__",
+    "Head",
+    "Stream",
+    "Target",
+    "adapt",
+    "compare",
+    "explain",
+    "intercept",
+    "load",
+    "save",
+    "stream_shares",
+]
 
 if TYPE_CHECKING:
     from xai_mimo.analysis.comparison import compare

@@ -46,9 +46,7 @@ def resolve_baseline(baseline: Baseline, streams: Sequence[Stream], background: 
     if not isinstance(baseline, list | tuple) and len(streams) == 1:
         return resolve_baseline({streams[0].name: baseline}, streams, background)
     if isinstance(baseline, list | tuple) and len(baseline) == len(streams):
-        return resolve_baseline(
-            {s.name: v for s, v in zip(streams, baseline, strict=True)}, streams, background
-        )
+        return resolve_baseline({s.name: v for s, v in zip(streams, baseline, strict=True)}, streams, background)
     raise BadSetting(
         f"a baseline needs one row per stream ({', '.join(s.name for s in streams)}); got {type(baseline).__name__}."
     )

@@ -8,12 +8,15 @@ Layout (version 1):
   ``evaluations`` and ``converged``, all ``(head, sample)``; ``<stream>_standard_error`` like the stream;
 - coordinates ``head`` (target names), ``sample`` (row numbers), ``unit`` (the explained unit, ``(head, sample)``) and
   feature names on the last axis of each stream;
-- attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, streams, heads`` (JSON where nested).
+- attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, streams, heads`` (JSON if nested).
 
-Several methods joined have a leading ``method`` dimension. A variable that some of them lack is NaN there, and its
-attribute ``methods`` lists those that have it: NaN never stands in silently for a value.
+Several methods joined have a leading ``explainer`` dimension, selected by ``.sel(explainer="shapley")``. It is not called
+``method`` because ``.sel(method=...)`` means something else in xarray and would silently return every method. A variable
+that some of them lack is NaN there, and its attribute ``methods`` lists those that have it: NaN never stands in silently
+for a value.
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -33,19 +36,29 @@ from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import Selector
 
 SCHEMA = "xai_mimo.explanation/1"
-_PACKAGES = "xai-mimo numpy scipy xarray keras jax tensorflow tensorflow-cpu torch shap captum scikit-learn".split()
+_PACKAGES = {  # distribution -> module
+    "xai-mimo": "xai_mimo",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "scikit-learn": "sklearn",
+    "xarray": "xarray",
+    "keras": "keras",
+    "jax": "jax",
+    "tensorflow": "tensorflow",
+    "tensorflow-cpu": "tensorflow",
+    "torch": "torch",
+    "shap": "shap",
+    "captum": "captum",
+}
 
 
 def versions() -> dict[str, str]:
     """Versions of Python, of this package and of every framework loaded in this process."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        module = {"xai-mimo": "xai_mimo", "tensorflow-cpu": "tensorflow", "scikit-learn": "sklearn"}.get(package, package)
+    for package, module in _PACKAGES.items():
         if module in sys.modules:
-            try:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
                 found[package] = importlib.metadata.version(package)
-            except importlib.metadata.PackageNotFoundError:
-                continue
     return found
 
 
@@ -133,8 +146,8 @@ def validate(explanation: xr.Dataset) -> xr.Dataset:
         for dim in ("head", "sample"):
             if dim not in explanation[name].dims:
                 raise SchemaError(f"variable '{name}' lacks the dimension '{dim}'; it has {explanation[name].dims}.")
-        has_method = "method" in explanation.dims
-        if not has_method and explanation[name].chunks is None and not np.isfinite(explanation[name].values).all():
+        is_joined = "explainer" in explanation.dims
+        if not is_joined and explanation[name].chunks is None and not np.isfinite(explanation[name].values).all():
             raise SchemaError(
                 f"method {explanation.attrs.get('method')!r} gave NaN or infinite attributions for stream '{name}'."
             )
@@ -143,10 +156,8 @@ def validate(explanation: xr.Dataset) -> xr.Dataset:
 
 def streams_of(explanation: xr.Dataset) -> tuple[Stream, ...]:
     """The streams that an explanation speaks of, in the model's order."""
-    return tuple(
-        Stream(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()})
-        for s in json.loads(explanation.attrs["streams"])
-    )
+    described: list[dict[str, Any]] = json.loads(explanation.attrs["streams"])
+    return tuple(Stream(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}) for s in described)
 
 
 def stream_names(explanation: xr.Dataset) -> list[str]:
@@ -160,13 +171,13 @@ def stream_names(explanation: xr.Dataset) -> list[str]:
 def features_of(explanation: xr.Dataset) -> xr.DataArray:
     """All values side by side: ``(head, sample, feature)``, streams in order, with labels ``stream`` and ``feature``.
 
-    A joined explanation keeps its leading ``method`` dimension. Feature labels are ``stream.feature`` with the indices
+    A joined explanation keeps its leading ``explainer`` dimension. Feature labels are ``stream.feature`` with the indices
     of leading axes in between, e.g. ``vibration.3.x``.
     """
     parts, labels, owners = [], [], []
     for stream in streams_of(explanation):
         variable = explanation[stream.name]
-        lead = [d for d in ("method", "head", "sample") if d in variable.dims]
+        lead = [d for d in ("explainer", "head", "sample") if d in variable.dims]
         rest = [d for d in variable.dims if d not in lead]
         values = variable.transpose(*lead, *rest).values
         parts.append(values.reshape(*values.shape[: len(lead)], -1))
@@ -176,7 +187,7 @@ def features_of(explanation: xr.Dataset) -> xr.DataArray:
             names = [f"{name}.{tick}" for name in names for tick in ticks]
         labels += names
         owners += [stream.name] * len(names)
-    lead = [d for d in ("method", "head", "sample") if d in explanation.dims]
+    lead = [d for d in ("explainer", "head", "sample") if d in explanation.dims]
     return xr.DataArray(
         np.concatenate(parts, axis=-1),
         dims=(*lead, "feature"),
@@ -194,25 +205,25 @@ def stream_shares(explanation: xr.Dataset) -> xr.DataArray:
     share[h, n, s] = sum over features of stream s of |A[h, n]| / the same sum over all streams
 
     Returns:
-        ``([method,] head, sample, stream)`` from 0 to 1; rows sum to 1, or to exactly 0 where the whole map is zero.
+        ``([explainer,] head, sample, stream)`` from 0 to 1; rows sum to 1, or to exactly 0 where the whole map is zero.
     Source: Parcalabescu and Frank (2023), "MM-SHAP", Section 3, per head.
     """
-    sums = []
+    sums: list[xr.DataArray] = []
     for name in stream_names(explanation):
         variable = abs(explanation[name].astype(np.float64))
-        rest = [d for d in variable.dims if d not in ("method", "head", "sample")]
+        rest = [d for d in variable.dims if d not in ("explainer", "head", "sample")]
         sums.append(variable.sum(rest))
     mass = xr.concat(
         [m.drop_vars([c for c in m.coords if c not in m.dims]) for m in sums],
-        dim=xr.IndexVariable("stream", stream_names(explanation)),
-    )
+        dim="stream",
+    ).assign_coords(stream=stream_names(explanation))
     total = mass.sum("stream")
     shares = mass / total.where(total > 0, 1.0)
-    return shares.transpose(*[d for d in ("method", "head", "sample") if d in shares.dims], "stream")
+    return shares.transpose(*[d for d in ("explainer", "head", "sample") if d in shares.dims], "stream")
 
 
 def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Several explanations of the same targets and rows as one, with a ``method`` dimension.
+    """Several explanations of the same targets and rows as one, with an ``explainer`` dimension.
 
     Args:
         explanations: label of the method -> explanation.
@@ -224,8 +235,8 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
     first = next(iter(explanations.values()))
     for label, other in explanations.items():
         validate(other)
-        if "method" in other.dims:
-            raise DuplicateName(f"explanation '{label}' already has a method dimension.")
+        if "explainer" in other.dims:
+            raise DuplicateName(f"explanation '{label}' already holds several methods.")
         for what in ("space", "streams"):
             if other.attrs[what] != first.attrs[what]:
                 raise SchemaError(
@@ -238,21 +249,21 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
             ):
                 raise SchemaError(f"'{label}' explains other {name}s than the first method.")
     every = sorted({str(v) for e in explanations.values() for v in e.data_vars})
-    filled = []
+    filled: list[xr.Dataset] = []
     for explanation in explanations.values():
         missing = [v for v in every if v not in explanation]
         like = {v: next(e[v] for e in explanations.values() if v in e) for v in missing}
         blank = {v: xr.full_like(d.astype(np.float64), np.nan) for v, d in like.items()}
         filled.append(explanation.assign(blank).assign(unit=explanation["unit"]))
-    joined = xr.concat(
+    joined: xr.Dataset = xr.concat(
         filled,
-        dim=xr.IndexVariable("method", list(explanations)),
+        dim="explainer",
         combine_attrs="drop",
         coords="minimal",
         compat="override",
         join="override",
         data_vars="all",
-    )
+    ).assign_coords(explainer=list(explanations))
     for v in every:
         have = [label for label, e in explanations.items() if v in e]
         joined[v].attrs = {"methods": json.dumps(have)}
@@ -285,7 +296,7 @@ def load(path: str | Path) -> xr.Dataset:
         raise FileProblem(f"there is no file or folder {target}.")
     try:
         if target.suffix == ".zarr":
-            dataset = xr.open_zarr(target, consolidated=False, chunks=None)
+            dataset: xr.Dataset = xr.open_zarr(target, consolidated=False, chunks=None)
         else:
             with xr.open_dataset(target, engine="h5netcdf") as opened:
                 dataset = opened.load()

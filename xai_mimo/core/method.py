@@ -69,9 +69,7 @@ class Method(Protocol):
     name: ClassVar[str]
     reference: ClassVar[str]
 
-    def __call__(
-        self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context
-    ) -> Attribution:
+    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Explain the selected targets for these rows (already checked)."""
 
 

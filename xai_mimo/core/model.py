@@ -94,4 +94,4 @@ class Splittable(Protocol):
         """What the layer reads: ``{stream of the tail: (sample, *shape)}``."""
 
     def layer_streams(self, layer: str) -> dict[str, tuple[str, ...]]:
-        """For each stream of the tail, the model's streams that it depends on; equal names mean the raw input itself."""
+        """The model's streams that each stream of the tail depends on; an equal name means the raw input."""

@@ -69,8 +69,8 @@ def adapt(
     Args:
         model: a model of a known framework, a plain function, or something already adapted (returned as it is, if
             nothing else is given).
-        streams: for models whose inputs cannot be read off: ``Stream`` objects, or name -> ``Stream``, shape without the
-            batch axis, or list of feature names. For others it renames or annotates what was read, in order.
+        streams: for models whose inputs cannot be read off: ``Stream`` objects, or name -> ``Stream``, shape without
+            the batch axis, or list of feature names. For others it renames or annotates what was read, in order.
         heads: likewise: ``Head`` objects, or name -> ``Head``, number of units, or kind.
         max_memory: bytes that one forward pass may take; decides how many rows go at once.
     Raises:

@@ -13,7 +13,8 @@ Array = np.ndarray[Any, Any]
 HeadKind = Literal["regression", "binary", "multiclass", "multilabel"]
 
 RESERVED = frozenset(
-    "sample head unit method stream prediction baseline_prediction completeness_gap label row".split()
+    {"sample", "head", "unit", "explainer", "stream", "row", "label"}
+    | {"prediction", "baseline_prediction", "completeness_gap"}
 )
 _AXES_BY_RANK: dict[int, tuple[str, ...]] = {
     0: (),

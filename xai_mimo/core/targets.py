@@ -14,7 +14,12 @@ Unit = int | Literal["predicted", "label"]
 
 @dataclass(frozen=True)
 class Target:
-    """A head and one of its units: an index, "predicted" (the largest output of the row) or "label" (the true class)."""
+    """A head and one of its units.
+
+    Attributes:
+        head: the head's name.
+        unit: an index, "predicted" (the largest output of the row) or "label" (the true class).
+    """
 
     head: str
     unit: Unit = 0
@@ -95,13 +100,12 @@ def _name(target: Target, wanted: Sequence[Target], by_name: Mapping[str, Head])
     return f"{target.head}:{units[target.unit] if -len(units) <= target.unit < len(units) else target.unit}"
 
 
-def _units(
-    target: Target, head: Head, predictions: Mapping[str, Array], labels: Mapping[str, Any] | None
-) -> Array:
-    values = np.asarray(predictions[head.name])
+def _units(target: Target, head: Head, predictions: Mapping[str, Array], labels: Mapping[str, Any] | None) -> Array:
+    values: Array = np.asarray(predictions[head.name])
     rows = len(values)
     if target.unit == "predicted":
-        return values.reshape(rows, -1).argmax(axis=1).astype(np.int64)
+        largest: Array = values.reshape(rows, -1).argmax(axis=1)
+        return largest
     if target.unit == "label":
         if labels is None or head.name not in labels:
             raise BadSetting(f"the target of head '{head.name}' is its label, but no labels were given for it.")
@@ -112,9 +116,10 @@ def _units(
 
 
 def _classes(values: Any, head: Head, rows: int) -> Array:
-    given = np.asarray(values)
+    given: Array = np.asarray(values)
     if given.shape == (rows, head.size) and head.size > 1:
-        return given.argmax(axis=1).astype(np.int64)
+        hot: Array = given.argmax(axis=1)
+        return hot
     given = given.reshape(rows, -1) if given.size == rows else given
     if given.shape != (rows, 1):
         raise ShapeMismatch(f"labels of head '{head.name}' want ({rows},) classes; got {np.asarray(values).shape}.")
@@ -129,7 +134,9 @@ def take(outputs: Mapping[str, Array], selectors: Sequence[Selector]) -> Array:
     return np.stack(
         [
             np.take_along_axis(
-                np.asarray(outputs[s.head], dtype=np.float64).reshape(len(s.units), -1), s.units[:, None], axis=1
+                np.asarray(outputs[s.head], dtype=np.float64).reshape(len(s.units), -1),
+                s.units[:, None],
+                axis=1,
             )[:, 0]
             for s in selectors
         ]

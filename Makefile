@@ -1,0 +1,61 @@
+# Two commands on a fresh machine with Python and make:  make demo   and   make test
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST := XAI_MIMO_REQUIRE_ALL=1 $(BIN)/python -m pytest
+# Tests that do not depend on the Keras backend run once, beside those of the first backend.
+FIRST := not slow
+OTHERS := not slow and not all_frameworks
+
+.PHONY: demo test test-jax test-tensorflow test-torch test-slow check format tutorials tutorials-quick benchmarks clean
+
+demo: $(VENV)/demo.stamp  ## train a MAIL model, compare, write and name the report
+	KERAS_BACKEND=jax $(BIN)/xai-mimo demo
+
+test: test-jax test-tensorflow test-torch  ## the whole suite, once per backend
+
+test-jax: $(VENV)/dev.stamp
+	KERAS_BACKEND=jax $(PYTEST) -n 2 -m "$(FIRST)"
+
+test-tensorflow: $(VENV)/dev.stamp
+	KERAS_BACKEND=tensorflow $(PYTEST) -n 2 -m "$(OTHERS)"
+
+test-torch: $(VENV)/dev.stamp
+	KERAS_BACKEND=torch $(PYTEST) -n 2 -m "$(OTHERS)"
+
+test-slow: $(VENV)/dev.stamp
+	KERAS_BACKEND=jax $(PYTEST) -m slow
+
+check: $(VENV)/dev.stamp  ## format, lint, arrows, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+tutorials: $(VENV)/dev.stamp  ## run the notebooks again and keep their outputs
+	KERAS_BACKEND=jax $(BIN)/python tutorials/run.py
+
+tutorials-quick: $(VENV)/dev.stamp  ## run the notebooks on little data, keeping nothing
+	KERAS_BACKEND=jax $(BIN)/python tutorials/run.py --quick
+
+benchmarks: $(VENV)/dev.stamp
+	KERAS_BACKEND=torch $(BIN)/python benchmarks/peers.py
+	KERAS_BACKEND=jax $(BIN)/python benchmarks/peers.py
+
+$(VENV)/demo.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[jax]'
+	touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[dev]'
+	touch $(VENV)/demo.stamp $@
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
