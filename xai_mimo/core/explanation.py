@@ -10,10 +10,10 @@ Layout (version 1):
   feature names on the last axis of each stream;
 - attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, streams, heads`` (JSON if nested).
 
-Several methods joined have a leading ``explainer`` dimension, selected by ``.sel(explainer="shapley")``. It is not called
-``method`` because ``.sel(method=...)`` means something else in xarray and would silently return every method. A variable
-that some of them lack is NaN there, and its attribute ``methods`` lists those that have it: NaN never stands in silently
-for a value.
+Several methods joined have a leading ``explainer`` dimension, selected by ``.sel(explainer="shapley")``. It is not
+called ``method`` because ``.sel(method=...)`` means something else in xarray and would silently return every method. A
+variable that some of them lack is NaN there, and its attribute ``methods`` lists those that have it: NaN never stands in
+silently for a value.
 """
 
 import contextlib
@@ -157,7 +157,8 @@ def validate(explanation: xr.Dataset) -> xr.Dataset:
 def streams_of(explanation: xr.Dataset) -> tuple[Stream, ...]:
     """The streams that an explanation speaks of, in the model's order."""
     described: list[dict[str, Any]] = json.loads(explanation.attrs["streams"])
-    return tuple(Stream(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}) for s in described)
+    lists = ("shape", "axes", "features")
+    return tuple(Stream(**{**s, **{k: tuple(s[k]) for k in lists}}) for s in described)
 
 
 def stream_names(explanation: xr.Dataset) -> list[str]:
@@ -171,8 +172,8 @@ def stream_names(explanation: xr.Dataset) -> list[str]:
 def features_of(explanation: xr.Dataset) -> xr.DataArray:
     """All values side by side: ``(head, sample, feature)``, streams in order, with labels ``stream`` and ``feature``.
 
-    A joined explanation keeps its leading ``explainer`` dimension. Feature labels are ``stream.feature`` with the indices
-    of leading axes in between, e.g. ``vibration.3.x``.
+    A joined explanation keeps its leading ``explainer`` dimension. Feature labels are ``stream.feature`` with the
+    indices of leading axes in between, e.g. ``vibration.3.x``.
     """
     parts, labels, owners = [], [], []
     for stream in streams_of(explanation):

@@ -1,0 +1,43 @@
+"""Run the notebooks: with their outputs kept, or quickly on little data, keeping nothing.
+
+python tutorials/run.py            executes every notebook and writes its outputs into it
+python tutorials/run.py --quick    sets XAI_MIMO_QUICK=1, which the notebooks read to shrink data and training
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).resolve().parent
+
+
+def run(path: Path, *, keep: bool) -> float:
+    """Execute one notebook in the tutorials folder; any error in a cell is raised."""
+    notebook = nbformat.read(path, as_version=4)
+    start = time.perf_counter()
+    NotebookClient(notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}).execute()
+    if keep:
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)  # time stamps would change with every run
+        nbformat.write(notebook, path)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all in this folder")
+    parser.add_argument("--quick", action="store_true", help="little data, outputs not kept")
+    options = parser.parse_args()
+    if options.quick:
+        os.environ["XAI_MIMO_QUICK"] = "1"
+    for path in options.notebooks or sorted(HERE.glob("*.ipynb")):
+        print(f"{path.name}: {run(path, keep=not options.quick):.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
