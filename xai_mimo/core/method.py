@@ -82,3 +82,9 @@ def positive(value: float, what: str) -> None:
     """Raise ``BadSetting`` unless a setting is a finite number above zero."""
     if not np.isfinite(value) or value <= 0:
         raise BadSetting(f"{what} must be a number above 0; got {value!r}.")
+
+
+def whole(value: float, what: str) -> None:
+    """Raise ``BadSetting`` unless a setting is a whole number of at least one."""
+    if not np.isfinite(value) or value < 1 or value != int(value) or isinstance(value, bool):
+        raise BadSetting(f"{what} must be a whole number of at least 1; got {value!r}.")

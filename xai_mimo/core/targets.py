@@ -146,3 +146,14 @@ def take(outputs: Mapping[str, Array], selectors: Sequence[Selector]) -> Array:
 def rows_of(selectors: Sequence[Selector], index: Array | slice) -> list[Selector]:
     """The same targets for some of the rows (or for rows repeated)."""
     return [s._replace(units=s.units[index]) for s in selectors]
+
+
+def take_mean(outputs: Mapping[str, Array], selectors: Sequence[Selector]) -> Array:
+    """Mean of the explained values over baselines: ``(target, sample)`` in float64.
+
+    Args:
+        outputs: ``{head: (baseline, *shape)}``.
+        selectors: units of the rows that are explained; their number differs from that of the baselines.
+    """
+    mean = {head: np.asarray(v, dtype=np.float64).reshape(len(v), -1).mean(axis=0) for head, v in outputs.items()}
+    return np.stack([mean[s.head][s.units] for s in selectors])

@@ -1,0 +1,189 @@
+"""Captum's methods on any differentiable model, whatever its framework.
+
+A ``torch.autograd.Function`` stands for one target of the model: forward asks the adapter for values and gradients in
+NumPy, backward hands the gradients on. Captum never sees the framework behind it. It explains one target at a time, so
+the heads are a loop here; ``integrated_gradients`` of this package shares the passes and is the faster one.
+
+Methods that hook torch modules (DeepLift, GuidedBackprop, LRP) are left out on purpose: behind this bridge, as on a
+Keras model on torch, there is no module to hook, and they would silently return a plain gradient.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+
+from xai_mimo.core.baselines import Baseline, resolve_baseline
+from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported
+from xai_mimo.core.method import Attribution, Context, bytes_per_row, whole
+from xai_mimo.core.model import Arrays, Differentiable, Model
+from xai_mimo.core.streams import Array
+from xai_mimo.core.targets import Selector, rows_of, take, take_mean
+
+Rule = Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"]
+# A path point lives as scaled input, gradient, weighted gradient and its copy inside the model.
+_COPIES = 4
+
+
+@dataclass(frozen=True)
+class CaptumIntegratedGradients:
+    """Captum's ``IntegratedGradients``, one run per target and baseline.
+
+    Attributes:
+        steps: path points per row.
+        rule: Captum's ``method``, the quadrature rule of the path.
+        baseline: see ``core.baselines``; a set of baselines is averaged over.
+
+    Captum keeps the weights of the rule in float32, so float64 models get about seven digits.
+
+    Source: Sundararajan et al. (2017), "Axiomatic Attribution for Deep Networks", Section 3; Kokhlikyan et al. (2020),
+    "Captum: A unified and generic model interpretability library for PyTorch".
+    """
+
+    steps: int = 50
+    rule: Rule = "gausslegendre"
+    baseline: Baseline = "zero"
+
+    name: ClassVar[str] = "captum.IntegratedGradients"
+    reference: ClassVar[str] = "sundararajan2017axiomatic"
+
+    def __post_init__(self) -> None:
+        whole(self.steps, "steps")
+        if self.rule not in get_args(Rule):
+            raise BadSetting(f"rule {self.rule!r} is not one of {', '.join(get_args(Rule))}.")
+
+    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
+        """Explain each target with its own Captum run, in blocks of path points that fit the memory allowed."""
+        _check_model(model, self.name)
+        attr = _captum()
+        block = context.chunk(_COPIES * bytes_per_row(inputs))
+
+        def attribute(forward: Callable[..., Any], rows: Any, baseline: Any, units: Any) -> Any:
+            return attr.IntegratedGradients(forward).attribute(
+                rows,
+                baselines=baseline,
+                additional_forward_args=(units,),
+                n_steps=self.steps,
+                method=self.rule,
+                internal_batch_size=max(block, len(units)),
+            )
+
+        baselines = resolve_baseline(self.baseline, model.streams, context.background)
+        return Attribution(
+            values=_explain(model, inputs, selectors, baselines, attribute, block=block, context=context),
+            prediction=take(model.predict(inputs), selectors),
+            baseline_prediction=take_mean(model.predict(baselines), selectors),
+        )
+
+
+def _captum() -> ModuleType:
+    try:
+        import captum.attr
+    except ImportError as err:
+        raise MissingDependency("the Captum bridge needs captum: pip install 'xai-mimo[captum]'") from err
+    return captum.attr
+
+
+def _check_model(model: Model, method: str) -> None:
+    """Refuse what has no gradient before Captum turns it into zeros or an error of its own."""
+    if not isinstance(model, Differentiable):
+        raise NotSupported(
+            f"{method} needs gradients, and {type(model).__name__} has none. Use 'shapley' or 'shap.permutation', "
+            "which only ask for predictions."
+        )
+    for stream in model.streams:
+        if stream.is_integer:
+            raise NotSupported(
+                f"{method} needs gradients, and input stream '{stream.name}' holds integers ({stream.dtype}). Explain "
+                "at the layer that embeds it (at='<layer>'), or use 'shapley' or 'shap.permutation'."
+            )
+
+
+def _explain(
+    model: Model,
+    inputs: Arrays,
+    selectors: Sequence[Selector],
+    baselines: Arrays,
+    attribute: Callable[..., Any],
+    *,
+    block: int,
+    context: Context,
+) -> Arrays:
+    """Run Captum for every target, baseline and block of rows.
+
+    Args:
+        attribute: ``(forward, rows, baseline, units) -> one tensor per stream``.
+        block: rows that go at once.
+    Returns:
+        ``{stream: (target, sample, *shape)}`` in float64, averaged over the baselines.
+    """
+    rows, count = len(selectors[0].units), len(next(iter(baselines.values())))
+    values = {name: np.zeros((len(selectors), *x.shape)) for name, x in inputs.items()}
+    for start in range(0, rows, block):
+        part = slice(start, min(start + block, rows))
+        tensors = _tensors({name: x[part] for name, x in inputs.items()})
+        for t, selector in enumerate(rows_of(selectors, part)):
+            forward = _forward(model, selector)
+            for b in range(count):
+                baseline = _tensors({name: x[b : b + 1] for name, x in baselines.items()})
+                found = attribute(forward, tensors, baseline, _units(selector))
+                for name, value in zip(inputs, found, strict=True):
+                    values[name][t, part] += value.detach().numpy() / count
+            context.advance((part.stop - part.start) / len(selectors))
+    return values
+
+
+def _tensors(arrays: Arrays) -> Any:
+    """One tensor per stream; half precision is widened, because the path between two rows needs the digits."""
+    import torch
+
+    wide = (x if x.dtype in (np.float32, np.float64) else x.astype(np.float32) for x in arrays.values())
+    return tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in wide)
+
+
+def _units(selector: Selector) -> Any:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(selector.units))
+
+
+def _forward(model: Model, selector: Selector) -> Callable[..., Any]:
+    """One target of the model as a function that torch can differentiate: ``(*streams, units) -> (sample,)``.
+
+    Captum repeats ``units`` together with the rows, so that each path point keeps the unit of its row.
+    """
+    import torch
+
+    names = [stream.name for stream in model.streams]
+
+    class ExplainedTarget(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, units: Any, *streams: Any) -> Any:
+            inputs = {name: s.detach().numpy() for name, s in zip(names, streams, strict=True)}
+            target = [selector._replace(units=units.numpy())]
+            if not any(ctx.needs_input_grad):
+                return torch.from_numpy(take(model.predict(inputs), target)[0])
+            outputs, gradients = model.gradients(inputs, target)  # type: ignore[attr-defined]
+            ctx.slopes = [gradients[name][0] for name in names]
+            return torch.from_numpy(take(outputs, target)[0])
+
+        @staticmethod
+        def backward(ctx: Any, upstream: Any) -> Any:
+            return (None, *(_times(slope, upstream) for slope in ctx.slopes))
+
+    def forward(*arguments: Any) -> Any:
+        *streams, units = arguments
+        return ExplainedTarget.apply(units, *streams)
+
+    return forward
+
+
+def _times(slope: Array, upstream: Any) -> Any:
+    """Chain rule of a per-row scalar: ``(sample, *shape)`` times ``(sample,)``."""
+    import torch
+
+    wide = slope if slope.dtype in (np.float32, np.float64) else slope.astype(np.float32)
+    tensor = torch.from_numpy(np.ascontiguousarray(wide))
+    return tensor * upstream.to(tensor.dtype).reshape(-1, *[1] * (tensor.ndim - 1))

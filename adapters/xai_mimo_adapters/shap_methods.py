@@ -1,0 +1,193 @@
+"""The shap package's model-agnostic explainers on any model, all heads at once.
+
+The streams of a row are flattened side by side, and every value is a player. shap treats two values as equal when they
+differ by less than 1e-5 of their size, and then gives the feature zero without a word: a temperature of 300.001 K
+beside 300.002 K would vanish. So shap is handed the *rank* of each value among the rows and the background, and the
+model gets the value of that rank: ranks are equal only where values are.
+
+shap draws from NumPy's global generator. This file is the only place of the package where that generator is touched: it
+is seeded from the method's own random stream for the duration of a call and put back, also after an error. (Other
+threads that draw from it meanwhile would see it.)
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from xai_mimo.core.errors import BadSetting, MissingDependency
+from xai_mimo.core.method import Attribution, Context, whole
+from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.streams import Array
+from xai_mimo.core.targets import Selector, rows_of, take, take_mean
+
+Predict = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class ShapPermutation:
+    """shap's ``explainers.Permutation``: antithetic walks through random orders of the features.
+
+    Attributes:
+        permutations: random orders per row, each walked forwards and backwards.
+
+    Source: Lundberg and Lee (2017), "A Unified Approach to Interpreting Model Predictions"; Mitchell et al. (2022),
+    "Sampling Permutations for Shapley Value Estimation", Section 3.1.
+    """
+
+    permutations: int = 10
+
+    name: ClassVar[str] = "shap.permutation"
+    reference: ClassVar[str] = "lundberg2017unified"
+
+    def __post_init__(self) -> None:
+        whole(self.permutations, "permutations")
+
+    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
+        """Explain all targets of each row from the same coalitions."""
+        shap = _shap()
+        players = _columns(inputs).shape[1]
+        coalitions = 2 * players + 1
+        _check_memory(coalitions, players, context, self.name)
+
+        def run(predict: Predict, background: Array, rows: Array, seed: int) -> Array:
+            masker = shap.maskers.Independent(background, max_samples=len(background))
+            explainer = shap.explainers.Permutation(predict, masker, seed=seed)
+            return explainer(rows, max_evals=self.permutations * coalitions, silent=True).values
+
+        return _explain(model, inputs, selectors, context, run)
+
+
+@dataclass(frozen=True)
+class ShapKernel:
+    """shap's ``KernelExplainer``: Shapley values by weighted regression on sampled coalitions.
+
+    Attributes:
+        samples: coalitions per row; None for shap's own choice, twice the number of features plus 2048.
+        l1_reg: shap's setting of that name. 0 keeps every feature; shap's own default, "num_features(10)", sets all but
+            ten of them to zero.
+
+    Source: Lundberg and Lee (2017), "A Unified Approach to Interpreting Model Predictions", Section 4.1.
+    """
+
+    samples: int | None = None
+    l1_reg: float | str = 0
+
+    name: ClassVar[str] = "shap.kernel"
+    reference: ClassVar[str] = "lundberg2017unified"
+
+    def __post_init__(self) -> None:
+        if self.samples is not None:
+            whole(self.samples, "samples")
+
+    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
+        """Explain all targets of each row from the same coalitions."""
+        shap = _shap()
+        players = _columns(inputs).shape[1]
+        samples = self.samples or 2 * players + 2048
+        _check_memory(samples, players, context, self.name)
+
+        def run(predict: Predict, background: Array, rows: Array, seed: int) -> Array:
+            explainer = shap.KernelExplainer(predict, background)
+            return explainer.shap_values(rows, nsamples=samples, l1_reg=self.l1_reg, silent=True)
+
+        return _explain(model, inputs, selectors, context, run)
+
+
+def _shap() -> ModuleType:
+    try:
+        import shap
+    except ImportError as err:
+        raise MissingDependency("the SHAP bridge needs shap: pip install 'xai-mimo[shap]'") from err
+    return shap
+
+
+def _check_memory(coalitions: int, players: int, context: Context, method: str) -> None:
+    """shap evaluates all coalitions of a row at once; refuse before the machine runs out of memory."""
+    needed = coalitions * players * len(next(iter(context.background.values()))) * np.dtype(np.float64).itemsize
+    if needed > context.max_memory:
+        raise BadSetting(
+            f"{method} would hold {needed / 1e6:.0f} MB of masked rows at once, more than max_memory "
+            f"({context.max_memory / 1e6:.0f} MB). Use a smaller background, fewer samples, or 'shapley', which works "
+            "in chunks."
+        )
+
+
+def _explain(
+    model: Model,
+    inputs: Arrays,
+    selectors: Sequence[Selector],
+    context: Context,
+    run: Callable[[Predict, Array, Array, int], Array],
+) -> Attribution:
+    """Run an explainer once for each group of rows whose targets have the same units.
+
+    Args:
+        run: ``(predict, background, rows, seed) -> (row, player, target)``; rows and background hold ranks.
+    """
+    rows = len(selectors[0].units)
+    columns = np.concatenate([_columns(inputs), _columns(context.background)])
+    table, ranks = _rank(columns)
+    found = np.zeros((len(selectors), rows, columns.shape[1]))
+    units = np.stack([s.units for s in selectors], axis=1)
+    for group in np.unique(units, axis=0):
+        index = np.flatnonzero((units == group).all(axis=1))
+        predict = _predictor(model, inputs, table, rows_of(selectors, index[:1]))
+        seed = int(context.rng.integers(2**32))
+        with _numpy_seeded(seed):
+            values = run(predict, ranks[rows:], ranks[index], seed)
+        found[:, index] = np.moveaxis(values, -1, 0)
+        context.advance(len(index))
+    return Attribution(
+        values=_split(found, inputs),
+        prediction=take(model.predict(inputs), selectors),
+        baseline_prediction=take_mean(model.predict(context.background), selectors),
+    )
+
+
+def _columns(arrays: Arrays) -> Array:
+    """Streams side by side: ``(row, player)`` in float64."""
+    return np.concatenate([np.asarray(x, dtype=np.float64).reshape(len(x), -1) for x in arrays.values()], axis=1)
+
+
+def _split(values: Array, like: Arrays) -> Arrays:
+    """The inverse of ``_columns`` for ``(..., player)``: ``{stream: (..., *shape)}``."""
+    ends = np.cumsum([int(np.prod(x.shape[1:], dtype=np.int64)) for x in like.values()])
+    parts = np.split(values, ends[:-1], axis=-1)
+    return {name: p.reshape(*p.shape[:-1], *x.shape[1:]) for (name, x), p in zip(like.items(), parts, strict=True)}
+
+
+def _rank(columns: Array) -> tuple[Array, Array]:
+    """Sorted columns and each value's place in them: ``table[ranks[i, j], j] == columns[i, j]``.
+
+    Whole numbers stay apart in shap's eyes up to 1e5 rows, a hundred times the block that ``explain`` hands over.
+    """
+    table = np.sort(columns, axis=0)
+    ranks = [np.searchsorted(ordered, values) for ordered, values in zip(table.T, columns.T, strict=True)]
+    return table, np.stack(ranks, axis=1).astype(np.float64)
+
+
+def _predictor(model: Model, like: Arrays, table: Array, selectors: Sequence[Selector]) -> Predict:
+    """The model as shap calls it: ranks ``(row, player)`` in, ``(row, target)`` out."""
+    players = np.arange(table.shape[1])
+
+    def predict(ranks: Array) -> Array:
+        values = table[np.asarray(ranks).astype(np.int64), players]
+        inputs = {name: v.astype(like[name].dtype) for name, v in _split(values, like).items()}
+        return take(model.predict(inputs), rows_of(selectors, np.zeros(len(values), dtype=np.int64))).T
+
+    return predict
+
+
+@contextlib.contextmanager
+def _numpy_seeded(seed: int) -> Iterator[Any]:
+    """Seed NumPy's global generator, and put its state back."""
+    state = np.random.get_state()  # noqa: NPY002 - shap knows no other generator
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
