@@ -1,4 +1,23 @@
-"""Data with known truth: loaders with checksums and generators with rules.
+"""Loaders with checksums, generators with known ground truth, and rules as oracle models.
 
-House rule: a loader returns the same ``Data`` whatever the source; nothing is downloaded at import.
+House rule: values out, nothing trained here; imports `core` alone and no deep-learning framework. Whatever is random
+takes a seed; whatever comes from the net is compared with a recorded checksum before it is read, and nothing is
+downloaded at import. A loader returns the same ``Data`` whatever the source.
 """
+
+from xai_mimo.datasets.ai4i import ai4i2020, ai4i2020_path
+from xai_mimo.datasets.data import Data
+from xai_mimo.datasets.milling import predictive_maintenance
+from xai_mimo.datasets.rules import FAILURES, TRUTH, exact_rules, is_tie, smooth_rules
+
+__all__ = [
+    "FAILURES",
+    "TRUTH",
+    "Data",
+    "ai4i2020",
+    "ai4i2020_path",
+    "exact_rules",
+    "is_tie",
+    "predictive_maintenance",
+    "smooth_rules",
+]

@@ -1,0 +1,71 @@
+"""What a loader or generator returns: named streams, labelled heads and what is known about them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from xai_mimo.core.errors import ShapeMismatch
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.streams import Array, Head, Stream, check_inputs
+
+Truth = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""Features that a head really depends on: ``{head: {stream: (feature, ...)}}``; an empty mapping is a null head."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows of several streams with the labels of several heads.
+
+    Attributes:
+        name: what the data are called in reports.
+        inputs: ``{stream: (sample, feature)}`` in float64, in the units of ``units``.
+        labels: ``{head: (sample,)}``.
+        streams: names, widths and feature names of the inputs, in order.
+        heads: names and kinds of the labels, in order.
+        truth: the features each head depends on, where known.
+        units: ``{stream: one physical unit per feature}``, "" for a number without one.
+        ties: ``(sample,)`` bool; rows on the edge of a rule, whose label hangs on the last bit of a float. Leave them
+            out of tests at the boundary.
+        source: where the rows come from, for a citation.
+    """
+
+    name: str
+    inputs: Arrays
+    labels: Arrays
+    streams: tuple[Stream, ...]
+    heads: tuple[Head, ...]
+    truth: Truth
+    units: Mapping[str, tuple[str, ...]]
+    ties: Array
+    source: str
+    _rows: int = field(init=False, repr=False, default=0)
+
+    def __post_init__(self) -> None:
+        rows = len(next(iter(check_inputs(self.inputs, self.streams).values())))
+        for name, values in {**self.labels, "ties": self.ties}.items():
+            if values.shape != (rows,):
+                raise ShapeMismatch(f"'{name}' of data set '{self.name}' wants ({rows},) values; got {values.shape}.")
+        object.__setattr__(self, "_rows", rows)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def take(self, rows: Any) -> "Data":
+        """These rows only (an index array, slice or mask), in this order."""
+        return replace(
+            self,
+            inputs={name: x[rows] for name, x in self.inputs.items()},
+            labels={name: y[rows] for name, y in self.labels.items()},
+            ties=np.asarray(self.ties)[rows],
+        )
+
+    def only(self, heads: tuple[str, ...] | list[str]) -> "Data":
+        """These heads only; the truth of the others goes with them."""
+        return replace(
+            self,
+            labels={name: self.labels[name] for name in heads},
+            heads=tuple(h for h in self.heads if h.name in heads),
+            truth={name: features for name, features in self.truth.items() if name in heads},
+        )
