@@ -1,0 +1,43 @@
+"""How concentrated an explanation is. A complex map is not a wrong one: read it beside faithfulness."""
+
+from typing import Any
+
+import numpy as np
+
+from xai_mimo.core.streams import Array
+
+
+def shares(a: Any) -> Array:
+    """Each feature's share of the map's mass: |a_i| / sum |a|, ``(sample, feature)``; NaN in rows that are all zero."""
+    mass = np.abs(np.asarray(a, dtype=np.float64))
+    total = mass.sum(axis=1, keepdims=True)
+    return np.where(total > 0, mass / np.where(total > 0, total, 1.0), np.nan)
+
+
+def effective_features(a: Any) -> Array:
+    """How many features carry the map.
+
+    exp(-sum_i p_i log p_i) with p the shares of the mass
+
+    Returns:
+        ``(sample,)`` from 1 to the number of features; NaN, meaning undefined, in rows that are all zero.
+    Source: Bhatt et al. (2020), "Evaluating and Aggregating Feature-based Model Explanations", Definition 3 (the entropy),
+        as an effective number (Hill, 1973).
+    """
+    p = shares(a)
+    return np.exp(-(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1))
+
+
+def gini(a: Any) -> Array:
+    """Gini index of the magnitudes: 0 for a uniform map, 1 - 1/features when one feature carries all.
+
+    G = sum_i (2 i - D - 1) m_i / (D sum m), m the magnitudes in ascending order, i = 1..D
+
+    Returns:
+        ``(sample,)``; NaN, meaning undefined, in rows that are all zero.
+    Source: Hurley and Rickard (2009), "Comparing Measures of Sparsity"; for explanations Chalasani et al. (2020).
+    """
+    p = np.sort(shares(a), axis=1)
+    features = p.shape[1]
+    weights = 2 * np.arange(1, features + 1) - features - 1
+    return (p * weights).sum(axis=1) / features

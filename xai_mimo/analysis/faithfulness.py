@@ -1,0 +1,223 @@
+"""Whether the features an explanation calls important are the ones the model reacts to.
+
+Features (or whole streams) are replaced in the order of the map and the model answers again. The order is that of the
+magnitudes, the one order that maps with and without a sign share, and the reaction is how far the target's value moves
+from the prediction, whichever way; so every method, attention included, is measured with one yardstick:
+
+    deletion(q)  = |f(x) - v(all but the top q)|     rises from 0; fast is good, a larger area is better
+    insertion(q) = |f(x) - v(only the top q)|        falls to 0;   fast is good, a smaller area is better
+
+v(S) is the mean of f over the replacement rows with the features in S taken from x. Equal magnitudes are ordered at
+random. Random orders go the same way, as the control that every figure needs. Replaced inputs may lie off the data:
+use several background rows rather than their mean where features depend on each other strongly.
+
+Sources: Samek et al. (2017), "Evaluating the Visualization of What a Deep Neural Network Has Learned" (curves and areas);
+Petsiuk et al. (2018), "RISE" (deletion and insertion); DeYoung et al. (2020), "ERASER" (comprehensiveness, sufficiency);
+Agarwal et al. (2022), "OpenXAI" (the absolute change); Liu et al. (2022), "Rethinking Attention-Model Explainability
+through Faithfulness Violation Test".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from xai_mimo.core.errors import BadSetting, ShapeMismatch
+from xai_mimo.core.method import bytes_per_row
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.streams import Array
+from xai_mimo.core.targets import Selector, rows_of, take
+
+Predict = Callable[[Arrays], Mapping[str, Array]]
+Players = Literal["features", "streams"]
+
+ERASER_FRACTIONS = (0.01, 0.05, 0.10, 0.20, 0.50)
+"""Shares of the features that count as the explanation: DeYoung et al. (2020), Section 4.2."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Changes of one target while features are replaced in one order.
+
+    Attributes:
+        counts: ``(point,)`` how many players are replaced (deletion) or kept (insertion), from 0 to ``players``.
+        players: number of features or streams in the order.
+        deletion: ``(target, sample, point)``, f(x) - v(all but the top), signed, in the head's unit.
+        insertion: ``(target, sample, point)``, f(x) - v(only the top), signed.
+        top_sign: ``(target, sample)`` sign of the most important player; 0 in the control.
+    """
+
+    counts: Array
+    players: int
+    deletion: Array
+    insertion: Array
+    top_sign: Array
+
+    @property
+    def fractions(self) -> Array:
+        """Share of the players at each point, from 0 to 1."""
+        return self.counts / self.players
+
+
+def deletion_area(curves: Curves) -> Array:
+    """Area under |deletion|, ``(target, sample)``, in the head's unit; larger is better."""
+    return np.trapezoid(np.abs(curves.deletion), curves.fractions, axis=-1)
+
+
+def insertion_area(curves: Curves) -> Array:
+    """Area under |insertion|, ``(target, sample)``, in the head's unit; smaller is better."""
+    return np.trapezoid(np.abs(curves.insertion), curves.fractions, axis=-1)
+
+
+def comprehensiveness(curves: Curves) -> Array:
+    """How far the value moves without the explanation, mean over explanations of 1, 5, 10, 20 and 50 % of the players.
+
+    mean over q of |f(x) - v(all but the top q)|, at least one player each
+
+    Returns:
+        ``(target, sample)``, in the head's unit; larger is better.
+    Source: DeYoung et al. (2020), "ERASER", Section 4.2, equation 1 and AOPC; the absolute value is our reading, for heads
+        that are not probabilities.
+    """
+    return np.abs(curves.deletion[..., _eraser_points(curves)]).mean(axis=-1)
+
+
+def sufficiency(curves: Curves) -> Array:
+    """How far the value moves when only the explanation is kept, mean over 1, 5, 10, 20 and 50 % of the players.
+
+    Returns:
+        ``(target, sample)``, in the head's unit; smaller is better.
+    Source: DeYoung et al. (2020), "ERASER", Section 4.2, equation 2 and AOPC; the absolute value is our reading.
+    """
+    return np.abs(curves.insertion[..., _eraser_points(curves)]).mean(axis=-1)
+
+
+def violation(curves: Curves) -> Array:
+    """Whether replacing the most important player moves the value against that player's sign.
+
+    1 where sign(a_top) differs from sign(f(x) - v(all but top)), else 0; a map without signs is read as positive, as the
+    paper reads attention
+
+    Returns:
+        ``(target, sample)`` of 0 and 1, smaller is better; NaN, meaning undefined, where the map is zero or nothing moves.
+    Source: Liu et al. (2022), Section 3.
+    """
+    change = curves.deletion[..., int(np.searchsorted(curves.counts, 1))]
+    product = np.sign(change) * curves.top_sign
+    return np.where(product == 0, np.nan, (product < 0).astype(np.float64))
+
+
+def removal_curves(
+    predict: Predict,
+    inputs: Arrays,
+    maps: Mapping[str, Any],
+    selectors: Sequence[Selector],
+    replacement: Arrays,
+    *,
+    players: Players = "features",
+    steps: int = 10,
+    controls: int = 3,
+    rng: np.random.Generator,
+    max_memory: int = 2**26,
+) -> tuple[dict[str, Curves], list[Curves]]:
+    """Deletion and insertion of several methods' maps and of random orders, in shared batches.
+
+    Args:
+        predict: ``{stream: (row, *shape)}`` -> ``{head: (row, *shape)}``, any number of rows.
+        inputs: the explained rows, ``{stream: (sample, *shape)}``.
+        maps: label -> ``(target, sample, player)``, targets in the order of the selectors.
+        selectors: the explained targets.
+        replacement: rows to replace with, ``{stream: (row, *shape)}``; values are averaged over them.
+        players: "features", all values of all streams side by side, or "streams".
+        steps: points of a curve beyond the first; all features when there are fewer.
+        controls: number of random orders, each the same for all targets and methods.
+        max_memory: bytes of one batch of replaced inputs.
+    Returns:
+        Curves by label, and one per random order.
+    Raises:
+        ShapeMismatch: a map does not fit the inputs. BadSetting: steps or controls below 1.
+    """
+    if steps < 1 or controls < 1:
+        raise BadSetting(f"steps and controls must be at least 1; got {steps} and {controls}.")
+    rows = len(next(iter(inputs.values())))
+    size = len(inputs) if players == "streams" else sum(x[0].size for x in inputs.values())
+    for label, values in maps.items():
+        if np.shape(values) != (len(selectors), rows, size):
+            raise ShapeMismatch(
+                f"the map of '{label}' has shape {np.shape(values)}; expected {(len(selectors), rows, size)}: "
+                f"one value per target, row and {players[:-1]}."
+            )
+    ranks = [_ranks(np.abs(np.asarray(v, dtype=np.float64)), rng) for v in maps.values()]
+    ranks.append(_ranks(np.zeros((controls, rows, size)), rng))
+    counts = _counts(size, steps)
+    answers = _answers(predict, inputs, selectors, replacement, np.concatenate(ranks), counts, max_memory)
+    full = take(predict(inputs), selectors)
+    change = full.T[None, None, :, None, :] - answers  # (kind, order, sample, point, target)
+    targets = np.arange(len(selectors))
+    found = {}
+    for i, (label, values) in enumerate(maps.items()):
+        own = change[:, i * len(selectors) + targets, :, :, targets]  # (target, kind, sample, point)
+        top = ranks[i].argmin(axis=-1)[..., None]
+        sign = np.sign(np.take_along_axis(np.asarray(values, dtype=np.float64), top, axis=-1))[..., 0]
+        found[label] = Curves(counts, size, own[:, 0], own[:, 1], sign)
+    random = [
+        Curves(counts, size, *np.moveaxis(change[:, j], -1, 1), np.zeros((len(selectors), rows)))
+        for j in range(len(maps) * len(selectors), change.shape[1])
+    ]
+    return found, random
+
+
+def _eraser_points(curves: Curves) -> Array:
+    wanted = [max(1, int(np.ceil(q * curves.players - 1e-9))) for q in ERASER_FRACTIONS]
+    return np.searchsorted(curves.counts, wanted)
+
+
+def _counts(players: int, steps: int) -> Array:
+    even = np.rint(np.linspace(0, players, min(steps, players) + 1))
+    eraser = np.ceil(np.array(ERASER_FRACTIONS) * players - 1e-9).clip(min=1)
+    return np.unique(np.concatenate([even, eraser, [1]])).astype(np.int64)
+
+
+def _ranks(magnitude: Array, rng: np.random.Generator) -> Array:
+    """0 for the most important player; ties in random order."""
+    order = np.lexsort((rng.random(magnitude.shape), -magnitude), axis=-1)
+    return np.argsort(order, axis=-1)
+
+
+def _answers(
+    predict: Predict,
+    inputs: Arrays,
+    selectors: Sequence[Selector],
+    replacement: Arrays,
+    ranks: Array,
+    counts: Array,
+    max_memory: int,
+) -> Array:
+    """v for every kind, order, row and point, of every target: ``(kind, order, sample, point, target)``."""
+    draws = len(next(iter(replacement.values())))
+    shape = (2, len(ranks), ranks.shape[1], len(counts), draws)
+    total = int(np.prod(shape))
+    answers = np.empty((total, len(selectors)))
+    batch = max(1, max_memory // max(1, bytes_per_row(inputs)))
+    for start in range(0, total, batch):
+        items = np.arange(start, min(total, start + batch))
+        kind, order, row, point, draw = np.unravel_index(items, shape)
+        in_top = ranks[order, row] < counts[point][:, None]
+        replaced = np.where(kind[:, None] == 0, in_top, ~in_top)
+        mixed = _mix(inputs, replacement, replaced, row, draw)
+        answers[items] = take(predict(mixed), rows_of(selectors, row)).T
+    return answers.reshape(*shape, len(selectors)).mean(axis=4)
+
+
+def _mix(inputs: Arrays, replacement: Arrays, replaced: Array, row: Array, draw: Array) -> Arrays:
+    """Rows of the inputs with the marked players taken from the replacement."""
+    mixed, start = {}, 0
+    whole_streams = replaced.shape[1] != sum(x[0].size for x in inputs.values())
+    for name, x in inputs.items():
+        width = 1 if whole_streams else x[0].size
+        mask = replaced[:, start : start + width]
+        mask = mask.reshape(-1, *([1] * (x.ndim - 1)) if whole_streams else x.shape[1:])
+        mixed[name] = np.where(mask, replacement[name][draw], x[row])
+        start += width
+    return mixed

@@ -1,0 +1,112 @@
+"""Agreement of every pair of methods, with the floors and the ceiling that belong beside it."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xai_mimo.analysis import agreement
+from xai_mimo.analysis.panel import Panel
+from xai_mimo.analysis.records import score, with_note
+from xai_mimo.analysis.statistics import Interval, mean_interval
+from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.streams import Array
+
+DEFAULT_KS = (1, 3, 5)
+_FLOOR_DRAWS = 3
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """One metric at one k, as a function of two maps ``(sample, feature)``."""
+
+    name: str
+    k: int | None
+    needs_sign: bool
+    values: Callable[[Array, Array], Array]
+
+
+def agreement_scores(panel: Panel, rng: np.random.Generator, ks: Sequence[int] = DEFAULT_KS) -> list[dict[str, Any]]:
+    """Score rows of the family "agreement".
+
+    For each head, pair of methods and metric, four roles: the value; ``floor_random``, a random map in the place of the
+    first; ``floor_permuted``, the first map with its features permuted within each row; ``ceiling``, the lower of the two
+    methods' agreement with themselves under another seed (and the background drawn from it).
+
+    Raises:
+        BadSetting: a k below 1.
+    """
+    measures = _measures(len(panel.players), ks)
+    own = {
+        (label, h, m.name, m.k): mean_interval(m.values(panel.maps[label][h], again[h]), panel.counts)
+        for label, again in panel.repeats.items()
+        for h in range(len(panel.heads))
+        for m in measures
+        if panel.signed[label] or not m.needs_sign
+    }
+    rows = []
+    for h, head in enumerate(panel.heads):
+        for one, other in itertools.combinations(panel.labels, 2):
+            a, b = panel.maps[one][h], panel.maps[other][h]
+            floors = _floor_maps(a, rng)
+            for m in measures:
+                common: dict[str, Any] = {"other": other, "k": m.k}
+                unsigned = [label for label in (one, other) if not panel.signed[label]]
+                if m.needs_sign and unsigned:
+                    note = f"not defined: {' and '.join(unsigned)} has no sign"
+                    rows.append(score(head, "agreement", m.name, one, Interval(None, None, None, 0, note), **common))
+                    continue
+                value = mean_interval(m.values(a, b), panel.counts)
+                rows.append(score(head, "agreement", m.name, one, value, **common))
+                for role, draws in floors.items():
+                    mean = np.mean([m.values(draw, b) for draw in draws], axis=0)
+                    floor = mean_interval(mean, panel.counts)
+                    rows.append(score(head, "agreement", m.name, one, floor, role=role, **common))
+                ceiling = _ceiling({label: own.get((label, h, m.name, m.k)) for label in (one, other)})
+                rows.append(score(head, "agreement", m.name, one, ceiling, role="ceiling", **common))
+    return rows
+
+
+def _measures(players: int, ks: Sequence[int]) -> list[_Measure]:
+    for k in ks:
+        if k < 1:
+            raise BadSetting(f"agreement at k needs k of at least 1; got {k}.")
+    found = []
+    both = (True, True)
+    for k in sorted({k for k in ks if k < players}) or [1]:
+        found += [
+            _Measure("feature_agreement", k, False, lambda a, b, k=k: agreement.feature_agreement(a, b, k)),
+            _Measure("rank_agreement", k, False, lambda a, b, k=k: agreement.rank_agreement(a, b, k)),
+            _Measure("sign_agreement", k, True, lambda a, b, k=k: agreement.sign_agreement(a, b, k, signed=both)),
+            _Measure(
+                "signed_rank_agreement",
+                k,
+                True,
+                lambda a, b, k=k: agreement.signed_rank_agreement(a, b, k, signed=both),
+            ),
+        ]
+    if players > 1:
+        found += [
+            _Measure("spearman", None, False, agreement.spearman),
+            _Measure("kendall", None, False, agreement.kendall),
+            _Measure("pairwise_rank_agreement", None, False, agreement.pairwise_rank_agreement),
+        ]
+    return found
+
+
+def _floor_maps(a: Array, rng: np.random.Generator) -> dict[str, list[Array]]:
+    return {
+        "floor_random": [rng.standard_normal(a.shape) for _ in range(_FLOOR_DRAWS)],
+        "floor_permuted": [rng.permuted(a, axis=1) for _ in range(_FLOOR_DRAWS)],
+    }
+
+
+def _ceiling(own: dict[str, Interval | None]) -> Interval:
+    known = {label: i for label, i in own.items() if i is not None and i.estimate is not None}
+    if len(known) < len(own):
+        missing = " and ".join(label for label in own if label not in known)
+        return Interval(None, None, None, 0, f"not measured: {missing} was not run twice, or is undefined")
+    label = min(known, key=lambda name: known[name].estimate or 0.0)
+    return with_note(known[label], f"{label} against itself with another seed")

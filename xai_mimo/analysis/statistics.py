@@ -1,0 +1,163 @@
+"""Error bars over rows: bootstrap intervals, paired differences, and a correction for many tests.
+
+One table of resamples serves every quantity of a comparison (rows are paired across methods, heads and metrics for
+free), and each quantity then costs one matrix product; SciPy's ``bootstrap`` draws anew for each and is the oracle in the
+tests. Rows where a metric is undefined (NaN) are left out, counted, and named in the note.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from xai_mimo.core.errors import BadSetting, BadValues, EmptyData, ShapeMismatch
+from xai_mimo.core.streams import Array
+
+LEVEL = 0.95
+_ROUGH_BELOW = 10
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its bootstrap interval.
+
+    Attributes:
+        estimate, low, high: finite, or None where the note says why.
+        rows: how many rows the estimate rests on.
+        note: "" when there is nothing to say.
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    rows: int
+    note: str = ""
+
+
+def resample_counts(rows: int, resamples: int, rng: np.random.Generator) -> Array:
+    """How often each row is drawn in each resample with replacement: ``(resample, row)``, rows of the table sum to ``rows``."""
+    if rows < 1:
+        raise EmptyData("a bootstrap needs at least one row.")
+    if resamples < 100:
+        raise BadSetting(f"a bootstrap interval needs at least 100 resamples; got {resamples}.")
+    return rng.multinomial(rows, np.full(rows, 1.0 / rows), size=resamples).astype(np.float64)
+
+
+def mean_interval(values: Any, counts: Array, *, level: float = LEVEL) -> Interval:
+    """The mean over rows with a BCa bootstrap interval.
+
+    Args:
+        values: ``(sample,)``; NaN marks rows where the quantity is undefined.
+        counts: from ``resample_counts`` for the same rows.
+        level: confidence, e.g. 0.95.
+    Returns:
+        The interval; without low and high for a single row, without any number when no row is defined.
+    Raises:
+        ShapeMismatch: the resamples are for another number of rows. BadValues: infinite values.
+    Source: Efron (1987), "Better Bootstrap Confidence Intervals"; equal to ``scipy.stats.bootstrap(method="BCa")``.
+    """
+    v = np.asarray(values, dtype=np.float64)
+    if v.shape != counts.shape[1:]:
+        raise ShapeMismatch(f"one value per row wants shape {counts.shape[1:]}; got {v.shape}.")
+    if np.isinf(v).any():
+        raise BadValues("a metric holds infinite values; an interval is not defined for them.")
+    defined = ~np.isnan(v)
+    rows = int(defined.sum())
+    note = "" if defined.all() else f"{v.size - rows} of {v.size} rows left out: undefined there"
+    if rows == 0:
+        return Interval(None, None, None, 0, f"undefined in all {v.size} rows")
+    v, counts = v[defined], counts[:, defined]
+    estimate = float(v.mean())
+    if rows == 1:
+        return Interval(estimate, None, None, 1, _join(note, "one row: no interval"))
+    drawn = counts.sum(axis=1)
+    usable = drawn > 0
+    boots = (counts[usable] @ v) / drawn[usable]
+    low, high = _bca(estimate, boots, (v.sum() - v) / (rows - 1), level)
+    return Interval(estimate, low, high, rows, _join(note, rough(rows)))
+
+
+def statistic_interval(estimate: float, boots: Any, jackknife: Any, *, level: float = LEVEL) -> Interval:
+    """BCa interval of any statistic from its values on the resamples and on the rows left out one at a time."""
+    jackknife = np.asarray(jackknife, dtype=np.float64)
+    if jackknife.size < 2:
+        return Interval(float(estimate), None, None, int(jackknife.size), "one row: no interval")
+    low, high = _bca(float(estimate), np.asarray(boots, dtype=np.float64), jackknife, level)
+    return Interval(float(estimate), low, high, int(jackknife.size), rough(jackknife.size))
+
+
+def paired_p_value(differences: Any, *, resamples: int = 1999, rng: np.random.Generator) -> float | None:
+    """Two-sided p-value that the mean of paired differences is zero, by flipping signs.
+
+    p = (1 + |{flips: |mean| >= |observed mean|}|) / (flips + 1)
+
+    Args:
+        differences: ``(sample,)``, one method's value minus the other's; NaN rows are left out.
+    Returns:
+        From 1 / (resamples + 1) to 1; None with fewer than two defined rows.
+    Source: Fisher (1935); equal to ``scipy.stats.permutation_test(permutation_type="samples")`` up to Monte-Carlo error.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    d = d[~np.isnan(d)]
+    if d.size < 2:
+        return None
+    flips = rng.choice(np.array([-1.0, 1.0]), size=(resamples, d.size))
+    observed = abs(d.sum())
+    # Sums in another order differ in the last bits: a flip that changes nothing must count.
+    extreme = int((np.abs(flips @ d) >= observed * (1 - 1e-12)).sum())
+    return (1 + extreme) / (resamples + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for the number of tests, so that the chance of any false alarm stays below the level.
+
+    p'_(i) = max_{j <= i} min(1, (m - j + 1) p_(j)), p in ascending order, m tests
+
+    Source: Holm (1979), "A Simple Sequentially Rejective Multiple Test Procedure".
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim != 1 or (p.size and not ((p >= 0) & (p <= 1)).all()):
+        raise BadValues("p-values must be a list of numbers from 0 to 1.")
+    order = np.argsort(p, kind="stable")
+    stepped = np.minimum(1.0, p[order] * (p.size - np.arange(p.size)))
+    corrected = np.empty_like(p)
+    corrected[order] = np.maximum.accumulate(stepped) if p.size else stepped
+    return [float(c) for c in corrected]
+
+
+def rough(rows: int) -> str:
+    """The note that an interval over few rows deserves; "" for enough."""
+    return f"only {rows} rows: the interval is rough" if rows < _ROUGH_BELOW else ""
+
+
+def _join(*notes: str) -> str:
+    return "; ".join(n for n in notes if n)
+
+
+def _bca(estimate: float, boots: Array, jackknife: Array, level: float) -> tuple[float, float]:
+    if not 0 < level < 1:
+        raise BadSetting(f"a confidence level lies between 0 and 1; got {level!r}.")
+    tolerance = 1e-12 * max(1.0, abs(estimate))
+    if np.ptp(boots) <= tolerance:
+        return estimate, estimate
+    below = ((boots < estimate - tolerance).mean() + (boots <= estimate + tolerance).mean()) / 2
+    bias = stats.norm.ppf(np.clip(below, 0.5 / boots.size, 1 - 0.5 / boots.size))
+    pull = jackknife.mean() - jackknife
+    spread = (pull**2).sum()
+    acceleration = (pull**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
+    z = bias + stats.norm.ppf(np.array([(1 - level) / 2, (1 + level) / 2]))
+    low, high = np.quantile(boots, stats.norm.cdf(bias + z / (1 - acceleration * z)))
+    return float(low), float(high)
+
+
+def is_positive(interval: Interval) -> bool:
+    """Whether the whole interval lies above zero."""
+    return interval.low is not None and interval.low > 0 and not math.isclose(interval.low, 0.0, abs_tol=1e-12)
+
+
+def is_negative(interval: Interval) -> bool:
+    """Whether the whole interval lies below zero."""
+    return interval.high is not None and interval.high < 0 and not math.isclose(interval.high, 0.0, abs_tol=1e-12)

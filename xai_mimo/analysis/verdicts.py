@@ -1,0 +1,221 @@
+"""What a practitioner may conclude from the scores, one word and a few sentences per head and method.
+
+The rule, in the order in which it is applied:
+
+1. *undecided* - the head does not react to its inputs, or there are too few rows for intervals.
+2. *misleading* - its order is worse than a random one (the whole interval of the paired difference, for deletion or for
+   insertion), or the truth is known and its mean map ranks the true features with an AUROC below 0.7.
+3. *supported* - its order beats a random one for deletion and for insertion, it reaches at least half of what the best
+   method of the comparison gains over random, its mean map finds the true features where they are known (AUROC at least
+   0.8, interval above 0.5), and it agrees with some other method more than the floors do.
+4. *doubtful* - everything else.
+
+Agreement can take a verdict away but never grant one: Neely et al. (2022), "A Song of (Dis)agreement", show that methods
+which agree may all be wrong. The thresholds are ours; they stand in this file and in the evidence.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+Verdict = Literal["supported", "doubtful", "misleading", "undecided"]
+Row = Mapping[str, Any]
+
+RANDOM = "random"
+TRUTH_FOUND = 0.8
+TRUTH_MISSED = 0.7
+HALF = 0.5
+_AREAS = ("deletion_area", "insertion_area")
+_DOES = {"deletion_area": "replacing its top features first", "insertion_area": "keeping its top features first"}
+
+
+class _Finding(NamedTuple):
+    """What one kind of evidence says: +1 for the map, -1 against it, 0 neither, None without evidence."""
+
+    vote: int | None
+    sentences: tuple[str, ...]
+
+
+def verdicts(
+    heads: Sequence[str],
+    methods: Mapping[str, bool],
+    scores: Sequence[Row],
+    differences: Sequence[Row],
+    *,
+    still: Mapping[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Verdict rows of the comparison record.
+
+    Args:
+        heads: names of the targets.
+        methods: label -> whether its map has a sign.
+        scores: the record's ``scores``.
+        differences: the record's ``differences`` (paired, positive where the first is better).
+        still: heads that do not react to their inputs, with the reason.
+    Returns:
+        ``{head, method, verdict, text, evidence}`` for each head and method.
+    """
+    rows = []
+    for head in heads:
+        mine = [r for r in scores if r["head"] == head]
+        gains = [r for r in differences if r["head"] == head]
+        for method, signed in methods.items():
+            if still and head in still:
+                rows.append(_row(head, method, "undecided", still[head], []))
+                continue
+            found = {
+                "faithfulness": _faithfulness(method, gains),
+                "reach": _reach(method, methods, gains),
+                "truth": _truth(method, mine),
+                "agreement": _agreement(method, mine),
+            }
+            verdict = _decide({what: finding.vote for what, finding in found.items()})
+            evidence = [s for finding in found.values() for s in finding.sentences]
+            if not signed:
+                evidence.append(
+                    "This map has no sign: it says how much the head reads a feature, not whether the feature raises "
+                    "or lowers the prediction."
+                )
+            rows.append(
+                _row(head, method, verdict, _text(verdict, head, method, _best(methods, gains), found), evidence)
+            )
+    return rows
+
+
+def _row(head: str, method: str, verdict: Verdict, text: str, evidence: list[str]) -> dict[str, Any]:
+    return {"head": head, "method": method, "verdict": verdict, "text": text, "evidence": evidence}
+
+
+def _decide(votes: Mapping[str, int | None]) -> Verdict:
+    if votes["faithfulness"] is None:
+        return "undecided"
+    if votes["faithfulness"] < 0 or votes["truth"] == -1:
+        return "misleading"
+    kept = votes["faithfulness"] > 0 and votes["reach"] != -1
+    if kept and votes["truth"] in (None, 1) and votes["agreement"] != -1:
+        return "supported"
+    return "doubtful"
+
+
+def _faithfulness(method: str, gains: Sequence[Row]) -> _Finding:
+    rows = [_gain(method, RANDOM, metric, gains) for metric in _AREAS]
+    known = [r for r in rows if r is not None and r["low"] is not None]
+    if len(known) < len(_AREAS):
+        return _Finding(None, ("There are too few rows to tell its order from a random one.",))
+    sentences = []
+    for row in known:
+        word = "better than" if row["low"] > 0 else "worse than" if row["high"] < 0 else "not distinguishable from"
+        sentences.append(
+            f"Faithfulness: {_DOES[row['metric']]} is {word} a random order (area gained {_span(row)}; "
+            f"p = {_number(row.get('p_corrected'))} corrected)."
+        )
+    if any(r["high"] < 0 for r in known):
+        return _Finding(-1, tuple(sentences))
+    return _Finding(1 if all(r["low"] > 0 for r in known) else 0, tuple(sentences))
+
+
+def _gain(method: str, other: str, metric: str, gains: Sequence[Row]) -> Row | None:
+    for row in gains:
+        if (row["method"], row["other"], row["metric"]) == (method, other, metric):
+            return row
+    return None
+
+
+def _over_random(method: str, gains: Sequence[Row]) -> float | None:
+    row = _gain(method, RANDOM, "deletion_area", gains)
+    return None if row is None else row["estimate"]
+
+
+def _best(methods: Mapping[str, bool], gains: Sequence[Row]) -> str | None:
+    known = {m: g for m in methods if (g := _over_random(m, gains)) is not None and g > 0}
+    return max(known, key=lambda m: known[m]) if known else None
+
+
+def _reach(method: str, methods: Mapping[str, bool], gains: Sequence[Row]) -> _Finding:
+    best, own = _best(methods, gains), _over_random(method, gains)
+    if best is None or own is None or best == method:
+        return _Finding(None, ())
+    share = own / (_over_random(best, gains) or 1.0)
+    return _Finding(
+        1 if share >= HALF else -1,
+        (
+            f"It reaches {max(share, 0.0):.0%} of what the best method here, {best}, gains over a random order (deletion).",
+        ),
+    )
+
+
+def _truth(method: str, scores: Sequence[Row]) -> _Finding:
+    rows = [r for r in scores if r["family"] == "ground_truth" and r["method"] == method and r["role"] == "value"]
+    mean_map = next((r for r in rows if r["metric"] == "auroc_mean_map" and r["estimate"] is not None), None)
+    if mean_map is None:
+        return _Finding(None, ())
+    sentences = [
+        f"Ground truth: its mean map ranks the true features above the others with AUROC {_span(mean_map)}; 0.5 is chance."
+    ]
+    share = next((r for r in rows if r["metric"] == "share" and r["estimate"] is not None), None)
+    if share is not None:
+        sentences.append(f"Ground truth: {share['estimate']:.0%} of its mass lies on the true features.")
+    if mean_map["estimate"] < TRUTH_MISSED:
+        return _Finding(-1, tuple(sentences))
+    found = mean_map["estimate"] >= TRUTH_FOUND and mean_map["low"] is not None and mean_map["low"] > 0.5
+    return _Finding(1 if found else 0, tuple(sentences))
+
+
+def _agreement(method: str, scores: Sequence[Row]) -> _Finding:
+    rows = [
+        r
+        for r in scores
+        if r["metric"] == "pairwise_rank_agreement"
+        and method in (r["method"], r["other"])
+        and r["estimate"] is not None
+    ]
+    sentences, above = [], []
+    for value in (r for r in rows if r["role"] == "value"):
+        beside = {r["role"]: r for r in rows if (r["method"], r["other"]) == (value["method"], value["other"])}
+        other = value["other"] if value["method"] == method else value["method"]
+        floors = [beside[role]["estimate"] for role in ("floor_random", "floor_permuted") if role in beside]
+        ceiling = beside.get("ceiling", {}).get("estimate")
+        above.append(bool(floors) and value["low"] is not None and value["low"] > max(floors))
+        sentences.append(
+            f"Agreement with {other}: {_span(value)} of all pairs of features in the same order "
+            f"(floor {_number(max(floors, default=None))}, ceiling {_number(ceiling)})."
+        )
+    if not above:
+        return _Finding(None, ())
+    return _Finding(1 if any(above) else -1, tuple(sentences))
+
+
+def _text(verdict: Verdict, head: str, method: str, best: str | None, found: Mapping[str, _Finding]) -> str:
+    instead = f" Read {best} instead." if best not in (None, method) else ""
+    if verdict == "supported":
+        return f"{method} can be used to tell which inputs drive head '{head}'."
+    if verdict == "misleading":
+        why = (
+            "it points away from the inputs the model reacts to"
+            if (found["faithfulness"].vote or 0) < 0
+            else "it does not find the features that are known to matter"
+        )
+        return f"Do not use {method} for head '{head}': {why}.{instead}"
+    if verdict == "undecided":
+        return f"Nothing can be said of {method} for head '{head}' yet: explain more rows."
+    reasons = {
+        "faithfulness": "its order is not clearly better than a random one",
+        "reach": "another method finds much more of what moves the prediction",
+        "truth": "it finds the true features only in part",
+        "agreement": "it agrees with no other method more than chance does",
+    }
+    weak = [text for what, text in reasons.items() if _is_weak(what, found[what].vote)]
+    return f"Do not rely on {method} alone for head '{head}': {'; '.join(weak)}.{instead}"
+
+
+def _is_weak(what: str, vote: int | None) -> bool:
+    return vote == -1 or (vote == 0 and what in ("faithfulness", "truth"))
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"
+
+
+def _span(row: Row) -> str:
+    if row["low"] is None:
+        return f"{row['estimate']:.3g} (no interval)"
+    return f"{row['estimate']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
