@@ -1,0 +1,53 @@
+"""What every gradient method needs of a model: the check at its door, and gradients at many points at once."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.method import Context
+from xai_mimo.core.model import Arrays, Differentiable, Model
+from xai_mimo.core.streams import Array
+from xai_mimo.core.targets import Selector
+
+
+def differentiable(model: Model, method: str) -> Differentiable:
+    """The model, if a gradient method can explain it.
+
+    Raises:
+        NotSupported: it has no gradients, or a stream holds integers.
+    """
+    if not isinstance(model, Differentiable):
+        raise NotSupported(
+            f"{method} needs gradients, and {type(model).__name__} has none. Use 'shapley', which only asks for "
+            "predictions."
+        )
+    for stream in model.streams:
+        if stream.is_integer:
+            raise NotSupported(
+                f"{method} needs gradients, and input stream '{stream.name}' holds integers ({stream.dtype}). Explain "
+                "at the layer that embeds it (at='<layer>'), or use 'shapley'."
+            )
+    return model
+
+
+def points_at_once(inputs: Arrays, targets: int, context: Context) -> int:
+    """How many points one call may differentiate: each is held with its gradients, the model's and ours."""
+    values = sum(int(np.prod(x.shape[1:], dtype=np.int64)) for x in inputs.values())
+    return context.chunk(values * 8 * (2 + 3 * targets))
+
+
+def slices(total: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most ``size`` that cover ``range(total)``."""
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))
+
+
+def spread(weights: Array, values: Array) -> Array:
+    """Weights given extra axes at the end, so that they multiply values of more axes."""
+    return weights.reshape(*weights.shape, *(1,) * (values.ndim - weights.ndim))
+
+
+def zeros(inputs: Arrays, selectors: Sequence[Selector]) -> Arrays:
+    """Accumulators ``{stream: (target, sample, *shape)}`` in float64."""
+    return {name: np.zeros((len(selectors), *x.shape)) for name, x in inputs.items()}

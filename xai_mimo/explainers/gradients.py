@@ -1,0 +1,128 @@
+"""Gradients as they are: the plain gradient, input times gradient, and SmoothGrad."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.method import Attribution, Context, whole
+from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.streams import Array
+from xai_mimo.core.targets import Selector, rows_of, take
+from xai_mimo.explainers.differentiable import differentiable, points_at_once, slices, zeros
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """How the target changes per unit of each input: A = df/dx, in the head's unit per input unit.
+
+    Source: Simonyan et al. (2014), "Deep Inside Convolutional Networks", Section 3, with its sign.
+    """
+
+    name: ClassVar[str] = "gradient"
+    reference: ClassVar[str] = "simonyan2014deep"
+
+    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
+        """One forward pass for all targets, one backward pass for each."""
+        return _gradient(model, inputs, selectors, context, method=self.name)
+
+
+@dataclass(frozen=True)
+class InputXGradient:
+    """The linear part of the target: A = x * df/dx.
+
+    It sums to f(x) - f(0) only for models that are linear in x, so no completeness gap is reported.
+
+    Source: Shrikumar et al. (2016), "Not Just a Black Box", Section 2.
+    """
+
+    name: ClassVar[str] = "input_x_gradient"
+    reference: ClassVar[str] = "shrikumar2016not"
+
+    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
+        """One forward pass for all targets, one backward pass for each."""
+        found = _gradient(model, inputs, selectors, context, method=self.name)
+        for name, values in found.values.items():
+            values *= inputs[name]
+        return found
+
+
+@dataclass(frozen=True)
+class SmoothGrad:
+    """The gradient averaged over noisy copies of the row: A = mean over e of df/dx (x + e), e ~ N(0, s^2).
+
+    Attributes:
+        samples: noisy copies of each row.
+        noise: s of each feature, as a share of that feature's range (largest minus smallest value) in the background;
+            none for a feature that is constant there. The source takes the range of one image; streams of different
+            units need one per feature (our reading).
+
+    Standard errors are those of the mean over the copies.
+
+    Source: Smilkov et al. (2017), "SmoothGrad: removing noise by adding noise", Section 3.
+    """
+
+    samples: int = 50
+    noise: float = 0.15
+
+    name: ClassVar[str] = "smoothgrad"
+    reference: ClassVar[str] = "smilkov2017smoothgrad"
+
+    def __post_init__(self) -> None:
+        whole(self.samples, "samples")
+        if not np.isfinite(self.noise) or self.noise < 0:
+            raise BadSetting(f"noise must be a number of at least 0; got {self.noise!r}.")
+
+    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
+        """Average gradients over the copies, as many copies at a time as memory allows."""
+        machine = differentiable(model, self.name)
+        rows = len(selectors[0].units)
+        scale = {name: self.noise * np.ptp(b.astype(np.float64), axis=0) for name, b in context.background.items()}
+        mean, spread_sum = zeros(inputs, selectors), zeros(inputs, selectors)
+        at_once = points_at_once(inputs, len(selectors), context)
+        for sample in range(self.samples):
+            noisy = {
+                name: (x + context.rng.standard_normal(x.shape) * scale[name]).astype(x.dtype)
+                for name, x in inputs.items()
+            }
+            for part in slices(rows, at_once):
+                chunk = {name: x[part] for name, x in noisy.items()}
+                _, found = machine.gradients(chunk, rows_of(selectors, part))
+                for name, gradient in found.items():
+                    _welford(mean[name][:, part], spread_sum[name][:, part], gradient, sample + 1)
+            context.advance(rows / self.samples)
+        error = {name: np.sqrt(s / max(self.samples - 1, 1) / self.samples) for name, s in spread_sum.items()}
+        return Attribution(
+            values=mean,
+            prediction=take(model.predict(inputs), selectors),
+            standard_error=error if self.samples > 1 else None,
+        )
+
+
+def _welford(mean: Array, squares: Array, new: Array, count: int) -> None:
+    """Add one sample to a running mean and sum of squared deviations, in place.
+
+    Source: Welford (1962), "Note on a Method for Calculating Corrected Sums of Squares and Products".
+    """
+    change = new - mean
+    mean += change / count
+    squares += change * (new - mean)
+
+
+def _gradient(
+    model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context, *, method: str
+) -> Attribution:
+    machine = differentiable(model, method)
+    rows = len(selectors[0].units)
+    values = zeros(inputs, selectors)
+    prediction = np.empty((len(selectors), rows))
+    for part in slices(rows, points_at_once(inputs, len(selectors), context)):
+        chosen = rows_of(selectors, part)
+        outputs, found = machine.gradients({name: x[part] for name, x in inputs.items()}, chosen)
+        prediction[:, part] = take(outputs, chosen)
+        for name, gradient in found.items():
+            values[name][:, part] = gradient
+        context.advance(part.stop - part.start)
+    return Attribution(values=values, prediction=prediction)
