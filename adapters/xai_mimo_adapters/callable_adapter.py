@@ -1,0 +1,153 @@
+"""Plain Python functions, partials and callable objects."""
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xai_mimo.core.errors import BadValues, NotSupported, ShapeMismatch
+from xai_mimo.core.method import bytes_per_row
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.plugins import declared_heads, declared_streams
+from xai_mimo.core.streams import Array, Head, Stream, check_inputs, check_unique, name_values
+
+DEFAULT_MAX_MEMORY = 2**29
+_WORKING_COPIES = 8
+"""A function is taken to need this many times the memory of its inputs and outputs."""
+
+
+class CallableAdapter:
+    """A function from one array per stream to one array per head.
+
+    The function is called with arrays ``(row, *shape)``: by keyword if the names of its parameters are exactly the
+    names of the streams, else one positional argument per stream in declared order. It returns a mapping by head name,
+    a list or tuple in declared order, or one array for one head; rows must not influence each other.
+
+    It has no gradients: none are made up by finite differences. Adapt the framework's own model for those.
+
+    Args:
+        function: any callable.
+        streams: name -> ``Stream``, shape, number of features or feature names; or ``Stream`` objects.
+        heads: name -> ``Head``, number of units or kind; or ``Head`` objects.
+        max_memory: bytes that one call may take; decides how many rows it gets. 512 MiB by default.
+    Raises:
+        NotSupported: streams or heads are not declared.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        streams: Mapping[str, Any] | Sequence[Stream] | None = None,
+        heads: Mapping[str, Any] | Sequence[Head] | None = None,
+        max_memory: int | None = None,
+    ) -> None:
+        if not streams or not heads:
+            raise NotSupported(
+                f"the {'streams' if not streams else 'heads'} of {_label(function)} cannot be read off a function. Name "
+                "them, shapes without the batch axis: xai_mimo.adapt(f, streams={'sensors': (12,), 'age': 1}, "
+                "heads={'risk': 'binary', 'hours': 1})."
+            )
+        self.function = function
+        self._streams = declared_streams(streams)
+        self._heads = declared_heads(heads)
+        self._max_memory = max_memory or DEFAULT_MAX_MEMORY
+        check_unique([s.name for s in self._streams], "input stream")
+        check_unique([h.name for h in self._heads], "head")
+        self._by_keyword = _parameters(function) == {s.name for s in self._streams}
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The named inputs, as declared."""
+        return self._streams
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The named outputs, as declared."""
+        return self._heads
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the function's qualified name, compiled code and constants.
+
+        Weak: data that the function reads from elsewhere (closures, globals, attributes) is not seen.
+        """
+        digest = hashlib.sha256()
+        for part in _identity(self.function):
+            digest.update(part + b"\0")
+        return digest.hexdigest()
+
+    def predict(self, inputs: Any) -> Arrays:
+        """Outputs ``{head: (sample, *head.shape)}``, called in chunks of rows.
+
+        Raises:
+            UnknownName, ShapeMismatch: the function returned other heads or shapes than declared.
+            BadValues: it returned something that is not a number, NaN or infinity.
+        """
+        arrays = check_inputs(inputs, self._streams)
+        total = len(next(iter(arrays.values())))
+        one_row = bytes_per_row(arrays) + 8 * sum(head.size for head in self._heads)
+        rows = max(1, self._max_memory // (_WORKING_COPIES * one_row))
+        parts = [self._call({n: x[i : i + rows] for n, x in arrays.items()}, i) for i in range(0, total, rows)]
+        if len(parts) == 1:
+            return parts[0]
+        return {head.name: np.concatenate([part[head.name] for part in parts]) for head in self._heads}
+
+    def _call(self, arrays: Arrays, first: int) -> Arrays:
+        made = self.function(**arrays) if self._by_keyword else self.function(*arrays.values())
+        rows = len(next(iter(arrays.values())))
+        named = name_values(made, [h.name for h in self._heads], "head")
+        return {head.name: _checked(named[head.name], head, rows, first) for head in self._heads}
+
+
+def _checked(values: Any, head: Head, rows: int, first: int) -> Array:
+    """One head's output as floats of the declared shape."""
+    wanted = (rows, *head.shape)
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise BadValues(f"the function gave dtype {array.dtype} for head '{head.name}'; expected numbers.")
+    one_value = head.size == 1 and array.shape == (rows,)
+    if array.shape != wanted and not one_value:
+        raise ShapeMismatch(
+            f"the function gave shape {array.shape} for head '{head.name}'; expected {wanted}: one row per input row. "
+            "Correct the function, or declare the head's shape."
+        )
+    if array.dtype.kind != "f" or array.dtype.itemsize < 4:
+        array = array.astype(np.float32 if array.dtype.kind == "f" else np.float64)
+    if not np.isfinite(array).all():
+        row = first + int(np.argwhere(~np.isfinite(array))[0][0])
+        raise BadValues(f"the function gave NaN or infinity for head '{head.name}', first in row {row}.")
+    return array.reshape(wanted)
+
+
+def _parameters(function: Callable[..., Any]) -> set[str]:
+    """Names of the parameters that must or may be given by keyword; empty where there is no signature to read."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # some functions written in C tell nothing
+        return set()
+    return {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def _label(function: Any) -> str:
+    return f"'{getattr(function, '__qualname__', type(function).__qualname__)}'"
+
+
+def _identity(function: Any) -> list[bytes]:
+    """What is known of a function: its name, its code with the code inside it, and a partial's bound arguments."""
+    if isinstance(function, functools.partial):
+        bound = repr((function.args, sorted(function.keywords.items())))
+        return [b"partial", bound.encode(), *_identity(function.func)]
+    code = getattr(function, "__code__", None) or getattr(getattr(type(function), "__call__", None), "__code__", None)
+    return [getattr(function, "__module__", "").encode(), _label(function).encode(), *_code(code)]
+
+
+def _code(code: Any) -> list[bytes]:
+    if code is None:
+        return []
+    inner = [part for c in code.co_consts if hasattr(c, "co_code") for part in _code(c)]
+    constants = [repr(c).encode() for c in code.co_consts if not hasattr(c, "co_code")]
+    return [code.co_code, " ".join(code.co_names).encode(), *constants, *inner]

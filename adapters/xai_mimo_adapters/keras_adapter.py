@@ -1,0 +1,198 @@
+"""Any Keras 3 model, on TensorFlow, JAX or PyTorch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions
+from xai_mimo.core.streams import Head, Stream, check_inputs
+from xai_mimo.core.targets import Selector
+from xai_mimo_adapters.keras_cut import Cut, cut_at, where_floats_begin, width
+from xai_mimo_adapters.keras_graph import Graph, Key, Step, find_step, needed, read_graph, run_steps
+from xai_mimo_adapters.keras_part import KerasPart
+from xai_mimo_adapters.keras_reading import Tensors, fingerprint, read_functional, read_other
+from xai_mimo_adapters.keras_runner import DEFAULT_MAX_MEMORY, Runner, engine_for
+
+
+class KerasAdapter:
+    """A Keras model that can be predicted, differentiated, intercepted and cut.
+
+    The model is always read in inference mode. Its weights, random state, trainable flags and modes are left as they
+    were, also after an error. Rows are taken to be independent of each other, as they are in inference mode.
+
+    Args:
+        model: a built Keras model.
+        streams: names, feature names or units for its inputs; needed in full for subclassed models, whose inputs cannot
+            be read off.
+        heads: names, kinds or units for its outputs.
+        max_memory: bytes that one pass may take, estimated from the sizes of the activations; 512 MiB by default.
+    Raises:
+        NotSupported: the model has no weights yet, or its inputs cannot be read off.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        streams: Mapping[str, Any] | Sequence[Stream] | None = None,
+        heads: Mapping[str, Any] | Sequence[Head] | None = None,
+        max_memory: int | None = None,
+    ) -> None:
+        self.model = model
+        self._max_memory = max_memory or DEFAULT_MAX_MEMORY
+        self._graph = read_graph(model)
+        if self._graph is None:
+            self._read = read_other(model, streams, heads)
+            self._inputs: dict[Key, Stream] = {}
+        else:
+            self._read = read_functional(model, self._graph, streams, heads)
+            self._inputs = dict(zip(self._read.stream_keys, self._read.streams, strict=True))
+        self._whole = KerasPart(
+            self._read.streams,
+            self._read.heads,
+            self._read.tensors,
+            self._read.outputs,
+            self._runner(self._read.call, tuple(self._graph.tensors) if self._graph else ()),
+            fingerprint=lambda: fingerprint(model),
+            advice=self._advice,
+            relabel=self._relabel,
+        )
+        self._tails: dict[str, KerasPart] = {}
+        self._readers: dict[str, Runner] = {}
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The named inputs, in the order the model declares them."""
+        return self._read.streams
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The named outputs, in the order the model declares them."""
+        return self._read.heads
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the model's class, configuration and weights."""
+        return self._whole.fingerprint
+
+    @property
+    def traces(self) -> int:
+        """How often the whole model was traced for compiling; 0 on PyTorch, which runs eagerly."""
+        return self._whole.traces
+
+    def predict(self, inputs: Any) -> Arrays:
+        """Outputs in inference mode: ``{head: (sample, *head.shape)}``, float32 or float64."""
+        return self._whole.predict(inputs)
+
+    def gradients(self, inputs: Any, selectors: Sequence[Selector]) -> tuple[Arrays, Arrays]:
+        """Gradients of several targets from one forward pass; see ``Differentiable``.
+
+        A stream that a head does not read gives exact zeros, without a warning: methods that report to a user give it.
+
+        Raises:
+            NotSupported: a stream holds integers; the message names the layer to explain at.
+        """
+        return self._whole.gradients(inputs, selectors)
+
+    def intercept(self, inputs: Any) -> Interceptions:
+        """Every map that the model's layers sow while reading the inputs; ``{}`` when none sows."""
+        return self._whole.intercept(inputs)
+
+    def tail(self, layer: str) -> KerasPart:
+        """The part of a functional model behind a layer's inputs.
+
+        Its streams are what the layer reads, followed by the model inputs that reach a head beside the layer. Nested
+        functional models can be cut inside. The layers and their weights are the model's own.
+
+        Args:
+            layer: name or path.
+        Raises:
+            UnknownName: no such layer. NotSupported: a subclassed model, or a layer that is called several times.
+        """
+        step, cut = self._cut(layer)
+        path = str(step.operation.path)
+        if path not in self._tails:
+            self._tails[path] = self._make_tail(path, cut)
+        return self._tails[path]
+
+    def activations(self, inputs: Any, layer: str) -> Arrays:
+        """What a layer reads: ``{stream of the tail: (sample, *shape)}``."""
+        step, cut = self._cut(layer)
+        path = str(step.operation.path)
+        if path not in self._readers:
+            self._readers[path] = self._make_reader(cut)
+        arrays = check_inputs(inputs, self.streams)
+        found = self._readers[path].forward(dict(zip(self._read.tensors, arrays.values(), strict=True)))
+        return {stream.name: found[stream.name] for stream in cut.streams}
+
+    def layer_streams(self, layer: str) -> dict[str, tuple[str, ...]]:
+        """The model's streams that each stream of the tail depends on."""
+        return dict(self._cut(layer)[1].sources)
+
+    def _cut(self, layer: str) -> tuple[Step, Cut]:
+        graph = self._cuttable(layer)
+        step = find_step(graph, layer, self._sowing)
+        return step, cut_at(graph, step, self._inputs)
+
+    def _cuttable(self, layer: str) -> Graph:
+        if self._graph is None:
+            raise NotSupported(
+                f"model '{self.model.name}' ({type(self.model).__name__}) cannot be cut at '{layer}': its call is its own "
+                "code, so what lies behind a layer cannot be told from outside. Build it as a functional model "
+                "(keras.Model(inputs, outputs)), or adapt the part behind the layer as a model of its own."
+            )
+        return self._graph
+
+    def _make_tail(self, path: str, cut: Cut) -> KerasPart:
+        graph = self._cuttable(path)
+        steps, _ = needed(graph, cut.keys, self._read.head_keys)
+        names = [stream.name for stream in cut.streams]
+
+        def call(tensors: Tensors) -> Tensors:
+            values = run_steps(steps, {key: tensors[name] for name, key in zip(names, cut.keys, strict=True)})
+            return {name: values[key] for name, key in zip(self._read.outputs, self._read.head_keys, strict=True)}
+
+        return KerasPart(
+            cut.streams,
+            self.heads,
+            names,
+            self._read.outputs,
+            self._runner(call, [*cut.keys, *(key for step in steps for key in step.outputs)]),
+            fingerprint=lambda: fingerprint(self.model, part=path),
+            advice=self._advice,
+            relabel=self._relabel,
+        )
+
+    def _make_reader(self, cut: Cut) -> Runner:
+        graph = self._cuttable("")
+        steps, _ = needed(graph, (), cut.keys)
+
+        def call(tensors: Tensors) -> Tensors:
+            given = {key: tensors[name] for name, key in zip(self._read.tensors, self._read.stream_keys, strict=True)}
+            values = run_steps(steps, given)
+            return {stream.name: values[key] for stream, key in zip(cut.streams, cut.keys, strict=True)}
+
+        return self._runner(call, [*graph.inputs, *(key for step in steps for key in step.outputs)])
+
+    def _runner(self, call: Any, keys: Sequence[Key]) -> Runner:
+        graph = self._graph
+
+        def one_row(arrays: Arrays) -> int:
+            return width(graph, keys, arrays) if graph is not None else 0
+
+        return Runner(engine_for(call, self.model), one_row, self._max_memory)
+
+    @property
+    def _sowing(self) -> tuple[str, ...]:
+        return ()
+
+    def _relabel(self, found: InterceptionMap) -> InterceptionMap:
+        return found
+
+    def _advice(self, stream: Stream) -> str:
+        where = where_floats_begin(self._graph, self._inputs) if self._graph is not None else None
+        if where is None:
+            return "Explain it with a method that needs no gradients, such as Shapley values."
+        return f"Explain at the layer that reads its embedding: at={where!r}."

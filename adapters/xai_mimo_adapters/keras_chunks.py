@@ -1,0 +1,58 @@
+"""Rows in chunks of few fixed sizes, so that memory stays bounded and nothing is compiled twice."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.streams import Array
+
+MAX_ROWS = 8192
+"""More rows at once are not faster on any backend and only cost memory."""
+
+
+def row_slices(rows: int, at_most: int) -> Iterator[tuple[slice, int]]:
+    """Cut rows into slices, each with the padded size it is computed at: a power of two up to ``at_most``.
+
+    A remainder that would waste more than a quarter of its padded size is cut in two, so few sizes serve all.
+    """
+    largest = 1 << (max(1, at_most).bit_length() - 1)
+    start = 0
+    while start < rows:
+        left = rows - start
+        size = min(largest, 1 << (left - 1).bit_length())
+        if size > 64 and left <= size * 3 // 4:
+            size //= 2
+        taken = min(left, size)
+        yield slice(start, start + taken), size
+        start += taken
+
+
+def cut(arrays: Arrays, rows: slice, size: int) -> Arrays:
+    """These rows of every array, the last one repeated up to ``size`` rows (real data cannot give NaN)."""
+    short = size - (rows.stop - rows.start)
+    return {
+        name: np.concatenate([x[rows], np.repeat(x[rows.stop - 1 : rows.stop], short, axis=0)]) if short else x[rows]
+        for name, x in arrays.items()
+    }
+
+
+def put(into: Arrays, part: Arrays, rows: slice, total: int, axis: int = 0) -> None:
+    """Write a chunk's results in their place, without the padding; floats narrower than float32 become float32."""
+    count, lead = rows.stop - rows.start, (slice(None),) * axis
+    for name, values in part.items():
+        if name not in into:
+            shape = (*values.shape[:axis], total, *values.shape[axis + 1 :])
+            into[name] = np.empty(shape, border_dtype(values))
+        into[name][(*lead, rows)] = values[(*lead, slice(count))]
+
+
+def border_dtype(values: Array) -> np.dtype:
+    """What leaves an adapter: float64 and integers as they are, every other float as float32."""
+    narrow = values.dtype.itemsize < 4 and values.dtype.kind not in "iub"
+    return np.dtype(np.float32) if narrow else values.dtype
+
+
+def rows_that_fit(bytes_per_row: int, max_memory: int) -> int:
+    """How many rows go at once: at least one, at most ``MAX_ROWS``."""
+    return int(max(1, min(MAX_ROWS, max_memory // max(1, bytes_per_row))))

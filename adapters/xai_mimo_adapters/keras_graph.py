@@ -1,0 +1,166 @@
+"""Functional Keras models as a flat list of steps: what feeds what, and running a part of it.
+
+Nested functional and sequential models are written out in place, so that a layer inside them can be named and cut at.
+Nothing of the user's model is cloned or added to: a part is run by calling the model's own layers.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.streams import unknown
+
+Key = tuple[str, int]
+"""A tensor of the graph: the call path of the nested model that holds it, and the identity of its symbolic tensor."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of one operation.
+
+    Attributes:
+        operation: the layer or Keras operation.
+        arguments: its symbolic arguments, as Keras recorded them.
+        names: symbolic tensor identity -> key, for the tensors among the arguments.
+        inputs: keys of the tensors it reads, in order.
+        outputs: keys of the tensors it makes.
+    """
+
+    operation: Any
+    arguments: Any
+    names: Mapping[int, Key]
+    inputs: tuple[Key, ...]
+    outputs: tuple[Key, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All steps of a functional model, each after those that feed it."""
+
+    steps: tuple[Step, ...]
+    inputs: tuple[Key, ...]
+    outputs: tuple[Key, ...]
+    tensors: Mapping[Key, keras.KerasTensor]
+
+
+def functional_core(model: Any) -> Any | None:
+    """The functional model behind a functional or sequential model; None for one whose ``call`` is its own."""
+    if not type(model).call.__module__.startswith("keras."):
+        return None
+    core = getattr(model, "_functional", None) or model
+    return core if hasattr(core, "_nodes_by_depth") else None
+
+
+def read_graph(model: Any) -> Graph | None:
+    """The flat graph of a functional or sequential model, in its own order of inputs; None for other models."""
+    core = functional_core(model)
+    if core is None:
+        return None
+    tensors: dict[Key, keras.KerasTensor] = {}
+    inputs = [("", id(t)) for t in core.inputs]
+    tensors.update(zip(inputs, core.inputs, strict=True))
+    steps: list[Step] = []
+    outputs = _write_out(core, "", dict(zip(map(id, core.inputs), inputs, strict=True)), steps, tensors)
+    return Graph(tuple(steps), tuple(inputs), tuple(outputs), tensors)
+
+
+def _write_out(
+    core: Any, scope: str, names: dict[int, Key], steps: list[Step], tensors: dict[Key, keras.KerasTensor]
+) -> list[Key]:
+    """Append the steps of one functional model; ``names`` gives the keys of its inputs. Returns its outputs' keys."""
+    for depth in sorted(core._nodes_by_depth, reverse=True):
+        for node in core._nodes_by_depth[depth]:
+            if node.is_input or not all(id(t) in names for t in node.input_tensors):
+                continue
+            inner = _nested(node)
+            if inner is not None:
+                bound = {id(t): names[id(given)] for t, given in zip(inner.inputs, node.input_tensors, strict=True)}
+                call = node.operation._inbound_nodes.index(node)
+                made = _write_out(inner, f"{scope}/{node.operation.name}@{call}", bound, steps, tensors)
+                names.update(zip(map(id, node.outputs), made, strict=True))
+                continue
+            outputs = [(scope, id(t)) for t in node.outputs]
+            tensors.update(zip(outputs, node.outputs, strict=True))
+            read = {id(t): names[id(t)] for t in node.input_tensors}
+            inputs = tuple(dict.fromkeys(names[id(t)] for t in node.input_tensors))
+            steps.append(Step(node.operation, node.arguments, read, inputs, tuple(outputs)))
+            names.update(zip(map(id, node.outputs), outputs, strict=True))
+    return [names[id(t)] for t in core.outputs]
+
+
+def _nested(node: Any) -> Any | None:
+    """The functional model that a node calls, if writing it out computes the same as calling it."""
+    inner = functional_core(node.operation) if isinstance(node.operation, keras.Model) else None
+    if (
+        inner is None
+        or len(node.arguments.args) != 1
+        or any(isinstance(v, keras.KerasTensor) for v in keras.tree.flatten(node.arguments.kwargs))
+    ):
+        return None
+    given = node.arguments.args[0]
+    wants_dict, gives_dict = isinstance(inner.input, dict), isinstance(given, dict)
+    same_keys = wants_dict == gives_dict and (not wants_dict or set(given) == set(inner.input))
+    fits = len(inner.inputs) == len(node.input_tensors) and all(
+        len(a.shape) == len(b.shape) and a.dtype == b.dtype
+        for a, b in zip(inner.inputs, node.input_tensors, strict=True)
+    )
+    return inner if same_keys and fits else None
+
+
+def needed(graph: Graph, given: Iterable[Key], wanted: Iterable[Key]) -> tuple[list[Step], list[Key]]:
+    """The steps that make the wanted tensors from the given ones, and the model inputs they need besides."""
+    known, missing, chosen = set(given), set(wanted), []
+    for step in reversed(graph.steps):
+        if not known.issuperset(step.outputs) and missing.intersection(step.outputs) - known:
+            chosen.append(step)
+            missing.update(step.inputs)
+    return chosen[::-1], [key for key in graph.inputs if key in missing and key not in known]
+
+
+def run_steps(steps: Sequence[Step], values: dict[Key, Any]) -> dict[Key, Any]:
+    """Run steps in inference mode on tensors; returns the given values and all that the steps made."""
+    values = dict(values)
+    for step in steps:
+        args, kwargs = step.arguments.fill_in({local: values[key] for local, key in step.names.items()})
+        if isinstance(step.operation, keras.Layer):
+            kwargs = {**kwargs, "training": False}
+        made = keras.tree.flatten(step.operation(*args, **kwargs))
+        for key, tensor in zip(step.outputs, made, strict=True):
+            values.setdefault(key, tensor)
+    return values
+
+
+def ancestors(graph: Graph, key: Key) -> tuple[Key, ...]:
+    """The model inputs that a tensor depends on, in the model's order."""
+    return tuple(needed(graph, (), (key,))[1])
+
+
+def find_step(graph: Graph, layer: str, sowing: Sequence[str]) -> Step:
+    """The one call of a layer, by its name or its path.
+
+    Args:
+        graph: of the model.
+        layer: name ("mail") or path ("model/mail").
+        sowing: paths of layers that sow maps; the error for an unknown layer lists them first.
+    Raises:
+        UnknownName: no such layer. NotSupported: the name fits several layers, or the layer is called several times.
+    """
+    layers = [step for step in graph.steps if isinstance(step.operation, keras.Layer)]
+    found = [s for s in layers if s.operation.path == layer] or [s for s in layers if s.operation.name == layer]
+    if not found:
+        paths = [s.operation.path for s in layers]
+        names = [s.operation.name if paths.count(s.operation.path) == 1 else s.operation.path for s in layers]
+        ranked = sorted(zip(names, paths, strict=True), key=lambda pair: pair[1] not in sowing)
+        raise unknown(layer, dict.fromkeys(name for name, _ in ranked), "layer")
+    different = dict.fromkeys(s.operation.path for s in found)
+    if len(different) > 1:
+        raise NotSupported(f"several layers are called '{layer}'; give the path of one: {', '.join(different)}.")
+    if len(found) > 1:
+        raise NotSupported(
+            f"layer '{layer}' is called {len(found)} times in this model, so it has no one set of inputs. "
+            "Explain at a layer that is called once."
+        )
+    return found[0]

@@ -1,0 +1,322 @@
+"""What a Keras model says of itself: names, shapes, kinds of heads, and a fingerprint."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from xai_mimo.core.errors import BadSetting, NotSupported, ShapeMismatch
+from xai_mimo.core.plugins import declared_heads, declared_streams
+from xai_mimo.core.streams import Head, HeadKind, Stream, check_unique
+from xai_mimo_adapters.keras_graph import Graph, Key, functional_core
+
+Tensors = dict[str, Any]
+_PROBE_LENGTH = 16
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model's streams and heads, and how to call it.
+
+    Attributes:
+        streams: with the names the user chose.
+        heads: likewise.
+        tensors: the model's own names of its inputs, in the same order.
+        outputs: the model's own names of its outputs, in the same order.
+        call: own name -> tensor to own name -> tensor, in inference mode.
+        stream_keys: places of the inputs in the model's graph; () without a graph.
+        head_keys: likewise.
+    """
+
+    streams: tuple[Stream, ...]
+    heads: tuple[Head, ...]
+    tensors: tuple[str, ...]
+    outputs: tuple[str, ...]
+    call: Callable[[Tensors], Tensors]
+    stream_keys: tuple[Key, ...] = ()
+    head_keys: tuple[Key, ...] = ()
+
+
+def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> Reading:
+    """Read a functional or sequential model.
+
+    Inputs are called by the keys of the mapping they were declared with, else by the names of their ``keras.Input``.
+    Outputs are called by their keys, else by the layers that make them; where one layer makes several they are called
+    ``layer_0``, ``layer_1``, ....
+    """
+    core = functional_core(model)
+    inputs = _struct_names(core.input, [t.name for t in core.inputs])
+    outputs = _struct_names(core.output, list(core.output_names))
+    flat_inputs = [name for name, _ in sorted(inputs, key=lambda pair: pair[1])]
+
+    def call(tensors: Tensors) -> Tensors:
+        made = model(keras.tree.pack_sequence_as(core.input, [tensors[n] for n in flat_inputs]), training=False)
+        flat = keras.tree.flatten(made)
+        return {name: flat[i] for name, i in outputs}
+
+    head_keys = {name: graph.outputs[i] for name, i in outputs}
+    return Reading(
+        annotate_streams(tuple(stream_of(name, core.inputs[i]) for name, i in inputs), streams),
+        annotate_heads(_functional_heads(model, graph, head_keys), heads),
+        tuple(name for name, _ in inputs),
+        tuple(head_keys),
+        call,
+        tuple(graph.inputs[i] for _, i in inputs),
+        tuple(head_keys.values()),
+    )
+
+
+def read_other(model: Any, streams: Any, heads: Any) -> Reading:
+    """Read a model whose ``call`` is its own: streams as declared, heads by running one row of zeros.
+
+    Heads are called by the keys of the mapping it returns, else ``output_0``, ``output_1``, ... or ``output``.
+    """
+    if not model.built:
+        raise NotSupported(
+            f"model '{model.name}' has no weights yet. Call it once on data, fit it or load its weights before explaining."
+        )
+    if streams is None:
+        raise NotSupported(
+            f"the inputs of model '{model.name}' ({type(model).__name__}) cannot be read off, because its call is its "
+            "own code. Name them, shapes without the batch axis: xai_mimo.adapt(model, streams={'sensors': (12,), "
+            "'tokens': Stream('tokens', (20,), dtype='int32')})."
+        )
+    declared = declared_streams(streams)
+    names = tuple(s.name for s in declared)
+    check_unique(names, "input stream")
+    ask = _own_call(model, names)
+    zeros = {s.name: keras.ops.zeros((1, *[n or _PROBE_LENGTH for n in s.shape]), s.dtype) for s in declared}
+    with keras.StatelessScope():
+        made = ask(zeros)
+    found = _struct_names(made, _default_outputs(made))
+    shapes = [tuple(t.shape[1:]) for t in keras.tree.flatten(made)]
+    outputs = tuple(name for name, _ in found)
+    losses = _losses(model, list(outputs))
+    read = tuple(head_of(name, shapes[i], *kind_and_unit(shapes[i], "", losses.get(name))) for name, i in found)
+
+    def call(tensors: Tensors) -> Tensors:
+        flat = keras.tree.flatten(ask(tensors))
+        return {name: flat[i] for name, i in found}
+
+    return Reading(declared, annotate_heads(read, heads), names, outputs, call)
+
+
+def _default_outputs(made: Any) -> list[str]:
+    count = len(keras.tree.flatten(made))
+    return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
+
+
+def _own_call(model: Any, names: tuple[str, ...]) -> Callable[[Tensors], Any]:
+    """How a subclassed model wants its inputs: by keyword, as the structure it was built with, or as a mapping."""
+    parameters = inspect.signature(model.call).parameters
+    if len(names) > 1 and all(name in parameters for name in names):
+        return lambda x: model(**{name: x[name] for name in names}, training=False)
+    layout = (model.get_build_config() or {}).get("input_shape")
+    if isinstance(layout, list) or (isinstance(layout, tuple) and layout and isinstance(layout[0], tuple | list)):
+        pack = type(layout)
+        return lambda x: model(pack(x[name] for name in names), training=False)
+    if isinstance(layout, Mapping) or len(names) > 1:
+        return lambda x: model({name: x[name] for name in names}, training=False)
+    return lambda x: model(x[names[0]], training=False)
+
+
+def _struct_names(struct: Any, defaults: list[str]) -> list[tuple[str, int]]:
+    """``(name, place in the flattened structure)`` in declared order: a mapping's own, not the sorted one of flatten."""
+    if isinstance(struct, Mapping) and not any(keras.tree.is_nested(v) for v in struct.values()):
+        order = keras.tree.flatten({key: key for key in struct})
+        return [(str(key), order.index(key)) for key in struct]
+    return list(zip(unique(defaults), range(len(defaults)), strict=True))
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Names made unique: those that occur several times are numbered from 0 in order of appearance."""
+    seen: dict[str, int] = {}
+    made = []
+    for name in names:
+        if names.count(name) == 1:
+            made.append(name)
+            continue
+        number = seen.get(name, 0)
+        while f"{name}_{number}" in names:
+            number += 1
+        seen[name] = number + 1
+        made.append(f"{name}_{number}")
+    return made
+
+
+def stream_of(name: str, tensor: keras.KerasTensor) -> Stream:
+    """A stream as its symbolic tensor describes it; bfloat16, which NumPy lacks, is taken in as float32."""
+    return Stream(name, tuple(tensor.shape[1:]), dtype="float32" if tensor.dtype == "bfloat16" else tensor.dtype)
+
+
+def head_of(name: str, shape: tuple[int | None, ...], kind: HeadKind = "regression", unit: str = "") -> Head:
+    """A head of known shape.
+
+    Raises:
+        NotSupported: an axis has no fixed length, so that its units cannot be counted.
+    """
+    if any(n is None for n in shape):
+        raise NotSupported(
+            f"head '{name}' has shape {shape}: an axis of unknown length has no countable units. Give the inputs fixed "
+            "lengths, or pool that axis before the output."
+        )
+    return Head(name, tuple(int(n) for n in shape if n is not None), kind, unit=unit)
+
+
+def _functional_heads(model: Any, graph: Graph, keys: Mapping[str, Key]) -> tuple[Head, ...]:
+    """Heads with their kinds: from the last activation, else from the compiled loss."""
+    losses = _losses(model, list(keys))
+    made_by = {key: step.operation for step in graph.steps for key in step.outputs}
+    heads = []
+    for name, key in keys.items():
+        shape = tuple(graph.tensors[key].shape[1:])
+        activation = _activation(made_by.get(key))
+        heads.append(head_of(name, shape, *kind_and_unit(shape, activation, losses.get(name))))
+    return tuple(heads)
+
+
+def _activation(operation: Any) -> str:
+    """The name of an operation's activation: "sigmoid", "softmax", ... or "" when it has none."""
+    activation = getattr(operation, "activation", None)
+    name = getattr(activation, "__name__", None) if activation is not None else type(operation).__name__
+    return str(name or "").lower()
+
+
+def _losses(model: Any, heads: list[str]) -> dict[str, Any]:
+    """The compiled loss of each head, where it is known."""
+    loss = getattr(model, "loss", None)
+    if isinstance(loss, Mapping):
+        return dict(loss)
+    if isinstance(loss, list | tuple):
+        return dict(zip(heads, loss, strict=False))
+    return {} if loss is None else dict.fromkeys(heads, loss)
+
+
+def kind_and_unit(shape: tuple[int | None, ...], activation: str, loss: Any) -> tuple[HeadKind, str]:
+    """A head's kind and unit: probabilities by their activation, logits by a loss with ``from_logits=True``."""
+    single = int(np.prod([n or 1 for n in shape], dtype=np.int64)) == 1
+    if activation == "sigmoid":
+        return ("binary" if single else "multilabel"), "probability"
+    if activation == "softmax":
+        return "multiclass", "probability"
+    if getattr(loss, "from_logits", False):
+        if "categorical" in type(loss).__name__.lower():
+            return "multiclass", "logit"
+        return ("binary" if single else "multilabel"), "log-odds"
+    return "regression", ""
+
+
+def annotate_streams(
+    read: tuple[Stream, ...], given: Mapping[str, Any] | Sequence[Stream] | None
+) -> tuple[Stream, ...]:
+    """Rename or annotate the streams read off a model by what the user declared.
+
+    Names that the model has are matched by name, whatever their order; otherwise there must be one per stream, and they
+    rename in order. A list of feature names annotates the last axis.
+
+    Raises:
+        ShapeMismatch: a declared shape contradicts the model. BadSetting: some names are the model's and some are not.
+    """
+    if given is None:
+        return read
+    raw = dict(given) if isinstance(given, Mapping) else {}
+    declared = declared_streams(given)
+    pairs = _match([s.name for s in read], [s.name for s in declared], "stream")
+    made = []
+    for i, stream in enumerate(read):
+        if i not in pairs:
+            made.append(stream)
+            continue
+        new = declared[pairs[i]]
+        only_features = (
+            not isinstance(raw.get(new.name), Stream | int)
+            and new.name in raw
+            and bool(raw[new.name])
+            and (all(isinstance(f, str) for f in raw[new.name]))
+        )
+        made.append(
+            replace(stream, name=new.name, features=new.features) if only_features else _merge_stream(stream, new, raw)
+        )
+    check_unique([s.name for s in made], "input stream")
+    return tuple(made)
+
+
+def _merge_stream(read: Stream, new: Stream, raw: Mapping[str, Any]) -> Stream:
+    fits = len(read.shape) == len(new.shape) and all(
+        a is None or b is None or a == b for a, b in zip(read.shape, new.shape, strict=True)
+    )
+    if not fits:
+        raise ShapeMismatch(
+            f"input stream '{new.name}' was declared with shape {new.shape}, but the model's input '{read.name}' has "
+            f"{read.shape}. Leave the shape out, or correct it."
+        )
+    declared_whole = not isinstance(raw.get(new.name), int | tuple | list)
+    return replace(new, shape=read.shape, dtype=read.dtype) if declared_whole else replace(read, name=new.name)
+
+
+def annotate_heads(read: tuple[Head, ...], given: Mapping[str, Any] | Sequence[Head] | None) -> tuple[Head, ...]:
+    """Rename or annotate the heads read off a model; matched like streams."""
+    if given is None:
+        return read
+    raw = dict(given) if isinstance(given, Mapping) else {}
+    declared = declared_heads(given)
+    pairs = _match([h.name for h in read], [h.name for h in declared], "head")
+    made = [_merge_head(head, declared[pairs[i]], raw) if i in pairs else head for i, head in enumerate(read)]
+    check_unique([h.name for h in made], "head")
+    return tuple(made)
+
+
+def _merge_head(read: Head, new: Head, raw: Mapping[str, Any]) -> Head:
+    short = raw.get(new.name)
+    if isinstance(short, str):
+        return replace(read, name=new.name, kind=new.kind)
+    if new.size != read.size:
+        raise ShapeMismatch(
+            f"head '{new.name}' was declared with {new.size} units, but the model's output '{read.name}' has "
+            f"{read.size}. Give one unit name per unit, or only the kind."
+        )
+    if isinstance(short, int | tuple | list):
+        return replace(read, name=new.name)
+    return replace(new, shape=read.shape)
+
+
+def _match(read: list[str], declared: list[str], what: str) -> dict[int, int]:
+    """Place of each read name -> place of the declaration that speaks of it."""
+    check_unique(declared, what)
+    known = [name for name in declared if name in read]
+    if len(known) == len(declared):
+        return {read.index(name): i for i, name in enumerate(declared)}
+    if len(declared) != len(read):
+        raise ShapeMismatch(
+            f"the model has {len(read)} {what}s ({', '.join(read)}), but {len(declared)} were declared "
+            f"({', '.join(declared)}). Declare one per {what} to rename them in order, or use the model's names."
+        )
+    if any(read.index(name) != declared.index(name) for name in known):
+        raise BadSetting(
+            f"the declared {what}s ({', '.join(declared)}) mix names of the model ({', '.join(read)}) with new ones in "
+            "another order; write them in the model's order."
+        )
+    return {i: i for i in range(len(read))}
+
+
+def fingerprint(model: Any, part: str = "") -> str:
+    """SHA-256 over the model's class, configuration, weights and the part of it that is meant."""
+    digest = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__}|{part}|".encode())
+    digest.update(json.dumps(_config(model), sort_keys=True, default=str).encode())
+    for weight in model.weights:
+        digest.update(f"{weight.shape}{weight.dtype}".encode())
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
+    return digest.hexdigest()
+
+
+def _config(model: Any) -> Any:
+    """The model's configuration; what a subclassed model gives when it has not written one."""
+    try:
+        return model.get_config()
+    except NotImplementedError:
+        return {"name": model.name}

@@ -1,0 +1,101 @@
+"""Runs a Keras network on any number of rows in bounded memory, on whichever backend Keras uses."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import keras
+
+from xai_mimo.core.errors import ShapeMismatch
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.streams import Array
+from xai_mimo.layers.interception import MapLabels
+from xai_mimo_adapters.keras_chunks import cut, put, row_slices, rows_that_fit
+
+DEFAULT_MAX_MEMORY = 2**29
+_ENGINES = {
+    "jax": ("xai_mimo_adapters.keras_jax", "JaxEngine"),
+    "tensorflow": ("xai_mimo_adapters.keras_tensorflow", "TensorFlowEngine"),
+    "torch": ("xai_mimo_adapters.keras_torch", "TorchEngine"),
+}
+
+
+class Engine(Protocol):
+    """One network on one backend, for one chunk of rows at a time."""
+
+    traces: int
+    labels: dict[str, MapLabels]
+    fixed_shapes: bool
+
+    def forward(self, inputs: Arrays) -> Arrays:
+        """Outputs ``{head: (row, ...)}``."""
+
+    def maps(self, inputs: Arrays) -> Arrays:
+        """Sown maps by key, each ``(row, *axes)``."""
+
+    def gradients(self, inputs: Arrays, heads: Sequence[str], units: Array) -> tuple[Arrays, Arrays]:
+        """Outputs, and ``{stream: (target, row, ...)}``."""
+
+
+def engine_for(call: Callable[[dict[str, Any]], dict[str, Any]], model: keras.Model) -> Engine:
+    """The engine of the backend that Keras was started with."""
+    module, name = _ENGINES[keras.config.backend()]
+    made: Engine = getattr(importlib.import_module(module), name)(call, model)
+    return made
+
+
+class Runner:
+    """A network with its compiled functions, which live as long as this object.
+
+    Args:
+        engine: of the backend.
+        width: values that one row takes in a forward pass, given the rows: used to choose how many go at once.
+        max_memory: bytes that one pass may take.
+    """
+
+    def __init__(self, engine: Engine, width: Callable[[Arrays], int], max_memory: int) -> None:
+        self.engine = engine
+        self._width = width
+        self._max_memory = max_memory
+
+    def forward(self, arrays: Arrays) -> Arrays:
+        """Outputs for all rows."""
+        made: Arrays = {}
+        for chunk, rows, total in self._chunks(arrays, factor=2):
+            put(made, self.engine.forward(chunk), rows, total)
+        return made
+
+    def maps(self, arrays: Arrays) -> tuple[Arrays, Mapping[str, MapLabels]]:
+        """Every sown map for all rows, with what its axes mean."""
+        made: Arrays = {}
+        for chunk, rows, total in self._chunks(arrays, factor=3):
+            part = self.engine.maps(chunk)
+            for key, values in part.items():
+                if values.ndim != 1 + len(self.engine.labels[key].axes) or len(values) != len(
+                    next(iter(chunk.values()))
+                ):
+                    raise ShapeMismatch(
+                        f"map '{key}' was sown with shape {values.shape}; expected the batch axis and then one axis for "
+                        f"each of {self.engine.labels[key].axes}."
+                    )
+            put(made, part, rows, total)
+        return made, self.engine.labels
+
+    def gradients(self, arrays: Arrays, heads: Sequence[str], units: Array) -> tuple[Arrays, Arrays]:
+        """Outputs and gradients for all rows; ``units`` is ``(target, sample)``."""
+        outputs: Arrays = {}
+        gradients: Arrays = {}
+        for chunk, rows, total in self._chunks(arrays, factor=4, targets=len(heads)):
+            size = len(next(iter(chunk.values())))
+            chosen = cut({"units": units.T}, rows, size)["units"].T
+            y, g = self.engine.gradients(chunk, heads, chosen)
+            put(outputs, y, rows, total)
+            put(gradients, g, rows, total, axis=1)
+        return outputs, gradients
+
+    def _chunks(self, arrays: Arrays, factor: int, targets: int = 0) -> Any:
+        total = len(next(iter(arrays.values())))
+        one_row = sum(x[:1].nbytes for x in arrays.values())
+        fit = rows_that_fit(4 * factor * self._width(arrays) + (targets + 1) * one_row, self._max_memory)
+        for rows, size in row_slices(total, fit):
+            yield cut(arrays, rows, size if self.engine.fixed_shapes else rows.stop - rows.start), rows, total
