@@ -139,7 +139,8 @@ def _explain(
         seed = int(context.rng.integers(2**32))
         with _numpy_seeded(seed):
             values = run(predict, ranks[rows:], ranks[index], seed)
-        found[:, index] = np.moveaxis(values, -1, 0)
+        # shap drops the last axis when there is a single target.
+        found[:, index] = np.moveaxis(values.reshape(len(index), -1, len(selectors)), -1, 0)
         context.advance(len(index))
     return Attribution(
         values=_split(found, inputs),
