@@ -6,15 +6,15 @@ signs.
 
 Ties. Where a map gives several features the same magnitude it does not say which comes first. The agreement at k and
 the pairwise rank agreement are therefore the exact expected value over all ways to break ties, at random and
-independently in the two maps. A constant map thus scores what chance scores (k / features, 1 / 2), never more. Spearman's
-and Kendall's coefficients have their own treatment of ties (average ranks, tau-b) and are undefined where a map is
-constant: those rows are NaN here, and ``statistics`` leaves them out, counts them and says so.
+independently in the two maps. A constant map thus scores what chance scores (k / features, 1 / 2), never more.
+Spearman's and Kendall's coefficients have their own treatment of ties (average ranks, tau-b) and are undefined where a
+map is constant: those rows are NaN here, and ``statistics`` leaves them out, counts them and says so.
 
 A high agreement does not make a map right: Neely et al. (2022), "A Song of (Dis)agreement", advise against using rank
 correlation to validate attention. Show it beside a floor, a ceiling and a measure of faithfulness.
 
-Source: Krishna et al. (2024), "The Disagreement Problem in Explainable Machine Learning", TMLR, Section 3.2. The treatment
-of ties is our reading; the paper has none.
+Source: Krishna et al. (2024), "The Disagreement Problem in Explainable Machine Learning", TMLR, Section 3.2. The
+treatment of ties is our reading; the paper has none.
 """
 
 from typing import Any
@@ -115,7 +115,7 @@ def spearman(a: Any, b: Any) -> Array:
 def kendall(a: Any, b: Any) -> Array:
     """Kendall's tau-b of the magnitudes.
 
-    tau_b = (C - D) / sqrt((P - T_a) (P - T_b)): C concordant, D discordant, P all pairs, T_a and T_b pairs tied in a and b
+    tau_b = (C - D) / sqrt((P - T_a) (P - T_b)): C concordant and D discordant pairs, P all pairs, T those tied in a map
 
     Returns:
         ``(sample,)`` from -1 to 1; NaN, meaning undefined, where a map is constant in magnitude.

@@ -21,8 +21,8 @@ def effective_features(a: Any) -> Array:
 
     Returns:
         ``(sample,)`` from 1 to the number of features; NaN, meaning undefined, in rows that are all zero.
-    Source: Bhatt et al. (2020), "Evaluating and Aggregating Feature-based Model Explanations", Definition 3 (the entropy),
-        as an effective number (Hill, 1973).
+    Source: Bhatt et al. (2020), "Evaluating and Aggregating Feature-based Model Explanations", Definition 3
+        (the entropy), as an effective number (Hill, 1973).
     """
     p = shares(a)
     return np.exp(-(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1))

@@ -11,10 +11,10 @@ v(S) is the mean of f over the replacement rows with the features in S taken fro
 random. Random orders go the same way, as the control that every figure needs. Replaced inputs may lie off the data:
 use several background rows rather than their mean where features depend on each other strongly.
 
-Sources: Samek et al. (2017), "Evaluating the Visualization of What a Deep Neural Network Has Learned" (curves and areas);
-Petsiuk et al. (2018), "RISE" (deletion and insertion); DeYoung et al. (2020), "ERASER" (comprehensiveness, sufficiency);
-Agarwal et al. (2022), "OpenXAI" (the absolute change); Liu et al. (2022), "Rethinking Attention-Model Explainability
-through Faithfulness Violation Test".
+Sources: Samek et al. (2017), "Evaluating the Visualization of What a Deep Neural Network Has Learned" (curves and
+areas); Petsiuk et al. (2018), "RISE" (deletion and insertion); DeYoung et al. (2020), "ERASER" (comprehensiveness,
+sufficiency); Agarwal et al. (2022), "OpenXAI" (the absolute change); Liu et al. (2022), "Rethinking Attention-Model
+Explainability through Faithfulness Violation Test".
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -77,8 +77,8 @@ def comprehensiveness(curves: Curves) -> Array:
 
     Returns:
         ``(target, sample)``, in the head's unit; larger is better.
-    Source: DeYoung et al. (2020), "ERASER", Section 4.2, equation 1 and AOPC; the absolute value is our reading, for heads
-        that are not probabilities.
+    Source: DeYoung et al. (2020), "ERASER", Section 4.2, equation 1 and AOPC; the absolute value is our reading, for
+        heads that are not probabilities.
     """
     return np.abs(curves.deletion[..., _eraser_points(curves)]).mean(axis=-1)
 
@@ -96,11 +96,12 @@ def sufficiency(curves: Curves) -> Array:
 def violation(curves: Curves) -> Array:
     """Whether replacing the most important player moves the value against that player's sign.
 
-    1 where sign(a_top) differs from sign(f(x) - v(all but top)), else 0; a map without signs is read as positive, as the
-    paper reads attention
+    1 where sign(a_top) differs from sign(f(x) - v(all but top)), else 0; a map without signs is read as positive, as
+    the paper reads attention
 
     Returns:
-        ``(target, sample)`` of 0 and 1, smaller is better; NaN, meaning undefined, where the map is zero or nothing moves.
+        ``(target, sample)`` of 0 and 1, smaller is better; NaN, meaning undefined, where the map is zero or nothing
+        moves.
     Source: Liu et al. (2022), Section 3.
     """
     change = curves.deletion[..., int(np.searchsorted(curves.counts, 1))]

@@ -18,7 +18,8 @@ def share_on_truth(a: Any, truth: Any) -> Array:
         a: map ``(sample, feature)``.
         truth: ``(feature,)`` booleans; at least one feature true and one not.
     Returns:
-        ``(sample,)`` from 0 to 1; (true features) / features is chance. NaN, meaning undefined, in rows that are all zero.
+        ``(sample,)`` from 0 to 1; (true features) / features is chance. NaN, meaning undefined, in rows that are all
+        zero.
     Raises:
         ShapeMismatch, BadValues: arrays that do not fit. BadSetting: nothing or everything is true.
     Source: Arras et al. (2022), "CLEVR-XAI", Section 3.3, "Relevance Mass Accuracy".

@@ -32,8 +32,8 @@ def agreement_scores(panel: Panel, rng: np.random.Generator, ks: Sequence[int] =
     """Score rows of the family "agreement".
 
     For each head, pair of methods and metric, four roles: the value; ``floor_random``, a random map in the place of the
-    first; ``floor_permuted``, the first map with its features permuted within each row; ``ceiling``, the lower of the two
-    methods' agreement with themselves under another seed (and the background drawn from it).
+    first; ``floor_permuted``, the first map with its features permuted within each row; ``ceiling``, the lower of the
+    two methods' agreement with themselves under another seed (and the background drawn from it).
 
     Raises:
         BadSetting: a k below 1.

@@ -1,6 +1,6 @@
 """Rows of the comparison record: plain values that JSON can hold, every number finite or None with a note."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from xai_mimo.analysis.statistics import (
     paired_p_value,
     statistic_interval,
 )
+from xai_mimo.analysis.truth import TrueFeatures
 from xai_mimo.core.streams import Array
 
 RANDOM = "random"
@@ -137,32 +138,28 @@ def curve_rows(panel: Panel, curves: Mapping[str, Curves], controls: list[Curves
     return rows
 
 
-def truth_scores(panel: Panel, masks: Mapping[str, Array | str]) -> list[dict[str, Any]]:
-    """Share of mass and AUROC on the true features, per row and of the mean map, with chance beside them.
-
-    Args:
-        panel: the maps.
-        masks: head -> ``(player,)`` booleans, or the reason why this head cannot be scored.
-    """
+def truth_scores(panel: Panel, truth: Mapping[str, TrueFeatures]) -> list[dict[str, Any]]:
+    """Share of mass and AUROC on the true features, per row and of the mean map, with chance beside them."""
     rows = []
     for h, head in enumerate(panel.heads):
-        mask = masks[head]
-        if isinstance(mask, str):
-            nothing = Interval(None, None, None, 0, mask)
-            rows += [score(head, "ground_truth", "auroc", label, nothing) for label in panel.labels]
+        known = truth.get(head)
+        if known is None:
             continue
-        chance = {"share": float(mask.mean()), "auroc": 0.5, "auroc_mean_map": 0.5}
         for label in panel.labels:
-            values = panel.maps[label][h]
+            if known.mask is None:
+                nothing = Interval(None, None, None, 0, known.note)
+                rows.append(score(head, "ground_truth", "auroc_mean_map", label, nothing))
+                continue
+            values, mask = panel.maps[label][h], known.mask
             found = {
-                "share": mean_interval(ground_truth.share_on_truth(values, mask), panel.counts),
-                "auroc": mean_interval(ground_truth.auroc(values, mask), panel.counts),
-                "auroc_mean_map": mean_map_auroc(values, mask, panel.counts),
+                "share": (mean_interval(ground_truth.share_on_truth(values, mask), panel.counts), float(mask.mean())),
+                "auroc": (mean_interval(ground_truth.auroc(values, mask), panel.counts), 0.5),
+                "auroc_mean_map": (mean_map_auroc(values, mask, panel.counts), 0.5),
             }
-            for metric, interval in found.items():
-                rows.append(score(head, "ground_truth", metric, label, interval))
-                exact = Interval(chance[metric], None, None, panel.rows, "chance, exact: no interval")
-                rows.append(score(head, "ground_truth", metric, label, exact, role="floor_random"))
+            for metric, (interval, chance) in found.items():
+                rows.append(score(head, "ground_truth", metric, label, with_note(interval, known.note)))
+                floor = Interval(chance, None, None, panel.rows, "chance, exact: no interval")
+                rows.append(score(head, "ground_truth", metric, label, floor, role="floor_random"))
     return rows
 
 
@@ -250,7 +247,7 @@ def feature_rows(panel: Panel) -> list[dict[str, Any]]:
 def gap_rows(explanations: Mapping[str, xr.Dataset], tolerances: Mapping[str, float]) -> list[dict[str, Any]]:
     """Completeness gaps relative to f(x) - f(baseline), for the methods that have a baseline.
 
-    relative gap = |gap| / |f(x) - f(b)|; a change below a thousandth of the head's mean change counts as that thousandth
+    relative gap = |gap| / |f(x) - f(b)|; a change below a thousandth of the head's mean change counts as that much
     """
     rows = []
     for label, explanation in explanations.items():
@@ -279,6 +276,7 @@ def example_rows(
     inputs: Mapping[str, Array],
     labels: Mapping[str, Array],
     head_of: Mapping[str, str],
+    samples: Array,
 ) -> list[dict[str, Any]]:
     """The rows with the highest, the median and the lowest prediction of each head, with every method's values."""
     first = next(iter(explanations.values()))
@@ -291,7 +289,7 @@ def example_rows(
             label = labels.get(head_of[head])
             rows.append(
                 {
-                    "row": int(first["sample"].values[i]),
+                    "row": int(samples[i]),
                     "head": head,
                     "prediction": float(prediction[i]),
                     "label": None if label is None else np.asarray(label[i]).tolist(),
@@ -304,8 +302,3 @@ def example_rows(
 
 def _at(variable: xr.DataArray, head: int, sample: int) -> Any:
     return variable.isel(head=head, sample=sample).values.astype(np.float64).tolist()
-
-
-def notes(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Different notes of some rows, in order; "" left out."""
-    return list(dict.fromkeys(r["note"] for r in rows if r["note"]))

@@ -58,7 +58,8 @@ REFERENCES = {
 }""",
     "krishna2024": """@article{krishna2024,
   title = {The Disagreement Problem in Explainable Machine Learning: A Practitioner's Perspective},
-  author = {Krishna, Satyapriya and Han, Tessa and Gu, Alex and Wu, Steven and Jabbari, Shahin and Lakkaraju, Himabindu},
+  author = {Krishna, Satyapriya and Han, Tessa and Gu, Alex and Wu, Steven and Jabbari, Shahin and
+            Lakkaraju, Himabindu},
   journal = {Transactions on Machine Learning Research},
   year = {2024}
 }""",

@@ -1,8 +1,8 @@
 """Error bars over rows: bootstrap intervals, paired differences, and a correction for many tests.
 
 One table of resamples serves every quantity of a comparison (rows are paired across methods, heads and metrics for
-free), and each quantity then costs one matrix product; SciPy's ``bootstrap`` draws anew for each and is the oracle in the
-tests. Rows where a metric is undefined (NaN) are left out, counted, and named in the note.
+free), and each quantity then costs one matrix product; SciPy's ``bootstrap`` draws anew for each and is the oracle in
+the tests. Rows where a metric is undefined (NaN) are left out, counted, and named in the note.
 """
 
 import math
@@ -38,7 +38,7 @@ class Interval:
 
 
 def resample_counts(rows: int, resamples: int, rng: np.random.Generator) -> Array:
-    """How often each row is drawn in each resample with replacement: ``(resample, row)``, rows of the table sum to ``rows``."""
+    """How often each row is drawn in each resample with replacement: ``(resample, row)``, each sum is ``rows``."""
     if rows < 1:
         raise EmptyData("a bootstrap needs at least one row.")
     if resamples < 100:
@@ -98,7 +98,7 @@ def paired_p_value(differences: Any, *, resamples: int = 1999, rng: np.random.Ge
         differences: ``(sample,)``, one method's value minus the other's; NaN rows are left out.
     Returns:
         From 1 / (resamples + 1) to 1; None with fewer than two defined rows.
-    Source: Fisher (1935); equal to ``scipy.stats.permutation_test(permutation_type="samples")`` up to Monte-Carlo error.
+    Source: Fisher (1935); up to sampling equal to ``scipy.stats.permutation_test(permutation_type="samples")``.
     """
     d = np.asarray(differences, dtype=np.float64)
     d = d[~np.isnan(d)]

@@ -10,8 +10,8 @@ The rule, in the order in which it is applied:
    0.8, interval above 0.5), and it agrees with some other method more than the floors do.
 4. *doubtful* - everything else.
 
-Agreement can take a verdict away but never grant one: Neely et al. (2022), "A Song of (Dis)agreement", show that methods
-which agree may all be wrong. The thresholds are ours; they stand in this file and in the evidence.
+Agreement can take a verdict away but never grant one: Neely et al. (2022), "A Song of (Dis)agreement", show that
+methods which agree may all be wrong. The thresholds are ours; they stand in this file and in the evidence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -137,9 +137,7 @@ def _reach(method: str, methods: Mapping[str, bool], gains: Sequence[Row]) -> _F
     share = own / (_over_random(best, gains) or 1.0)
     return _Finding(
         1 if share >= HALF else -1,
-        (
-            f"It reaches {max(share, 0.0):.0%} of what the best method here, {best}, gains over a random order (deletion).",
-        ),
+        (f"It reaches {max(share, 0.0):.0%} of what the best method here, {best}, gains over a random order.",),
     )
 
 
@@ -149,7 +147,7 @@ def _truth(method: str, scores: Sequence[Row]) -> _Finding:
     if mean_map is None:
         return _Finding(None, ())
     sentences = [
-        f"Ground truth: its mean map ranks the true features above the others with AUROC {_span(mean_map)}; 0.5 is chance."
+        f"Ground truth: its mean map ranks the true features first with AUROC {_span(mean_map)}; 0.5 is chance."
     ]
     share = next((r for r in rows if r["metric"] == "share" and r["estimate"] is not None), None)
     if share is not None:

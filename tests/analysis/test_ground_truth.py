@@ -1,0 +1,64 @@
+"""Ground truth and complexity: scikit-learn, closed forms, properties."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from xai_mimo.analysis.complexity import effective_features, gini, shares
+from xai_mimo.analysis.ground_truth import auroc, share_on_truth
+from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
+
+pytestmark = pytest.mark.all_frameworks
+
+TRUTH = np.array([True, False, False, True, False, False])
+
+
+@pytest.mark.parametrize("digits", [0, 1, 8])
+def test_auroc_equals_scikit_learn(rng, digits):
+    a = np.round(rng.standard_normal((20, 6)), digits)
+    np.testing.assert_allclose(auroc(a, TRUTH), [roc_auc_score(TRUTH, abs(row)) for row in a], atol=1e-12)
+
+
+def test_scores_of_perfect_reversed_and_constant_maps():
+    perfect = TRUTH[None] * 2.0
+    np.testing.assert_allclose(auroc(-perfect, TRUTH), 1.0)
+    np.testing.assert_allclose(auroc(1 - perfect / 2, TRUTH), 0.0)
+    np.testing.assert_allclose(auroc(np.ones((3, 6)), TRUTH), 0.5)
+    np.testing.assert_allclose(share_on_truth(perfect, TRUTH), 1.0)
+    np.testing.assert_allclose(share_on_truth(-np.ones((3, 6)), TRUTH), 2 / 6)
+    assert np.isnan(share_on_truth(np.zeros((1, 6)), TRUTH)).all()
+
+
+def test_bad_truths_are_refused():
+    a = np.ones((2, 3))
+    with pytest.raises(BadSetting, match="0 of 3 features are true.*Leave this head out"):
+        auroc(a, np.zeros(3, dtype=bool))
+    with pytest.raises(BadSetting, match="3 of 3"):
+        share_on_truth(a, np.ones(3, dtype=bool))
+    with pytest.raises(ShapeMismatch, match="one boolean per feature"):
+        auroc(a, np.ones(4, dtype=bool))
+    with pytest.raises(BadValues, match="must be booleans"):
+        auroc(a, np.array([0, 1, 0]))
+    with pytest.raises(BadValues, match="NaN"):
+        auroc(a * np.nan, np.array([True, False, True]))
+
+
+def test_complexity_of_uniform_and_single_maps():
+    uniform, single = -np.ones((1, 8)), np.eye(8)[:1]
+    np.testing.assert_allclose(effective_features(uniform), 8)
+    np.testing.assert_allclose(effective_features(single), 1)
+    np.testing.assert_allclose(gini(uniform), 0, atol=1e-12)
+    np.testing.assert_allclose(gini(single), 1 - 1 / 8)
+    for metric in (effective_features, gini):
+        assert np.isnan(metric(np.zeros((1, 8)))).all()
+
+
+def test_complexity_equals_the_slow_formulas_and_ignores_scale_sign_and_order(rng):
+    a = rng.standard_normal((4, 7))
+    p = abs(a) / abs(a).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(shares(a), p)
+    slow = [sum(abs(u - v) for u in row for v in row) / (2 * 7**2 * np.mean(row)) for row in abs(a)]
+    np.testing.assert_allclose(gini(a), slow)
+    np.testing.assert_allclose(effective_features(a), np.exp([-sum(q * np.log(q) for q in row) for row in p]))
+    for metric in (effective_features, gini):
+        np.testing.assert_allclose(metric(-3 * a[:, ::-1]), metric(a))

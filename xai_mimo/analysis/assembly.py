@@ -1,0 +1,193 @@
+"""From explanations to the comparison record: every score, in the layout of docs/architecture.md."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from xai_mimo.analysis import records
+from xai_mimo.analysis.faithfulness import Curves, removal_curves
+from xai_mimo.analysis.pairs import DEFAULT_KS, agreement_scores
+from xai_mimo.analysis.panel import Panel
+from xai_mimo.analysis.runs import Run
+from xai_mimo.analysis.spaces import Space
+from xai_mimo.analysis.truth import TrueFeatures
+from xai_mimo.analysis.verdicts import verdicts
+from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.streams import Stream
+from xai_mimo.core.targets import Selector, Target
+
+SCHEMA = "xai_mimo.comparison/1"
+_TOLERANCE = 0.01
+_STILL = 1e-6
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a comparison scores.
+
+    Attributes:
+        ks: sizes of the top for agreement at k; those not below the number of features are left out.
+        steps: points of a deletion or insertion curve.
+        controls: random orders that every curve is held against.
+        replacement: what replaced features become: the background's "mean", or "background" rows, averaged over.
+        replacement_rows: how many background rows "background" takes.
+        ceilings: run every method a second time, with another seed and background, to know its own noise.
+        resamples: of the bootstrap.
+    """
+
+    ks: tuple[int, ...] = DEFAULT_KS
+    steps: int = 10
+    controls: int = 3
+    replacement: Literal["mean", "background"] = "mean"
+    replacement_rows: int = 5
+    ceilings: bool = True
+    resamples: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.replacement not in ("mean", "background"):
+            raise BadSetting(f"replacement {self.replacement!r} is not one of 'mean' and 'background'.")
+        if self.replacement_rows < 1:
+            raise BadSetting(f"replacement_rows must be at least 1; got {self.replacement_rows}.")
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is perturbed in the space of the comparison.
+
+    Attributes:
+        model: whose streams the maps lie on.
+        inputs: the explained rows as that model reads them.
+        background: likewise.
+        selectors: the explained targets.
+    """
+
+    model: Model
+    inputs: Arrays
+    background: Arrays
+    selectors: Sequence[Selector]
+
+
+def make_subject(
+    space: Space, model: Model, inputs: Arrays, background: Arrays, selectors: Sequence[Selector]
+) -> Subject:
+    """The whole model and its inputs, or the part behind the cut and what it reads."""
+    if space.cut is None or not space.is_at_layer:
+        return Subject(model, inputs, background, selectors)
+    return Subject(space.cut.model, space.cut.move(inputs), space.cut.move(background), selectors)
+
+
+def score_everything(
+    panel: Panel,
+    run: Run,
+    subject: Subject,
+    space: Space,
+    truth: Mapping[str, TrueFeatures],
+    settings: Settings,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Every table of the record that is computed from maps: scores, differences, shares, features, curves, verdicts."""
+    curves, controls = removal_curves(
+        subject.model.predict,
+        subject.inputs,
+        panel.maps,
+        subject.selectors,
+        replacement(subject.model.streams, subject.background, settings),
+        players="streams" if space.is_streams else "features",
+        steps=settings.steps,
+        controls=settings.controls,
+        rng=rng,
+    )
+    scores = [
+        *agreement_scores(panel, rng, settings.ks),
+        *records.faithfulness_scores(panel, curves, controls),
+        *records.truth_scores(panel, truth),
+        *records.complexity_scores(panel),
+    ]
+    differences = records.differences(panel, curves, controls, rng)
+    gaps = records.gap_rows(run.raw, {label: _tolerance(e.attrs) for label, e in run.raw.items()})
+    return {
+        "scores": scores,
+        "differences": differences,
+        "shares": records.share_rows(panel),
+        "features": [] if space.is_streams else records.feature_rows(panel),
+        "curves": records.curve_rows(panel, curves, controls),
+        "gaps": gaps,
+        "verdicts": verdicts(
+            panel.heads, panel.signed, scores, differences, still=still_heads(panel, run, curves, controls)
+        ),
+    }
+
+
+def replacement(streams: Sequence[Stream], background: Arrays, settings: Settings) -> Arrays:
+    """Rows that replaced features are taken from; rows of the background where a stream of integers has no mean."""
+    if settings.replacement == "mean" and not any(s.is_integer for s in streams):
+        return {
+            name: rows.mean(axis=0, keepdims=True, dtype=np.float64).astype(rows.dtype)
+            for name, rows in background.items()
+        }
+    return {name: rows[: settings.replacement_rows] for name, rows in background.items()}
+
+
+def still_heads(panel: Panel, run: Run, curves: Mapping[str, Curves], controls: Sequence[Curves]) -> dict[str, str]:
+    """Heads whose value does not move, whatever is replaced, with the sentence that says so."""
+    prediction = next(iter(run.raw.values()))["prediction"].transpose("head", "sample").values
+    still = {}
+    for h, head in enumerate(panel.heads):
+        moved = max(
+            float(np.abs(part[h]).max()) for c in (*curves.values(), *controls) for part in (c.deletion, c.insertion)
+        )
+        if moved <= _STILL * max(1e-12, float(np.abs(prediction[h]).max())):
+            still[head] = (
+                f"Head '{head}' does not react when its inputs are replaced, so there is nothing to explain. "
+                "Is it trained, and does it read any stream?"
+            )
+    return still
+
+
+def _tolerance(attrs: Mapping[str, Any]) -> float:
+    found = json.loads(attrs.get("settings", "{}")).get("tolerance")
+    return float(found) if isinstance(found, int | float) else _TOLERANCE
+
+
+def digest(inputs: Arrays) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of the data."""
+    sha = hashlib.sha256()
+    for name, values in inputs.items():
+        sha.update(f"{name}|{values.dtype}|{values.shape}|".encode())
+        sha.update(np.ascontiguousarray(values).tobytes())
+    return sha.hexdigest()
+
+
+def model_row(model: Model, name: str) -> dict[str, Any]:
+    """The record's ``model``."""
+    return {
+        "name": name,
+        "fingerprint": model.fingerprint,
+        "streams": [
+            {"name": s.name, "axes": list(s.axes), "features": list(s.features), "unit": s.unit} for s in model.streams
+        ],
+        "heads": [{"name": h.name, "kind": h.kind, "units": list(h.units), "unit": h.unit} for h in model.heads],
+    }
+
+
+def target_rows(model: Model, targets: Sequence[Target], selectors: Sequence[Selector]) -> list[dict[str, Any]]:
+    """The record's ``targets``."""
+    heads = {h.name: h for h in model.heads}
+    return [
+        {
+            "name": s.name,
+            "head": s.head,
+            "unit": t.unit if isinstance(t.unit, str) else heads[s.head].units[t.unit],
+        }
+        for t, s in zip(targets, selectors, strict=True)
+    ]

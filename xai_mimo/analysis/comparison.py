@@ -1,0 +1,239 @@
+"""``compare``: several methods on one model, scored per head, in one space."""
+
+import datetime
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from xai_mimo.analysis.assembly import SCHEMA, Settings, digest, make_subject, model_row, score_everything, target_rows
+from xai_mimo.analysis.panel import make_panel
+from xai_mimo.analysis.records import example_rows
+from xai_mimo.analysis.references import cited
+from xai_mimo.analysis.runs import Task, is_interception, method_rows, name_methods
+from xai_mimo.analysis.spaces import choose_space
+from xai_mimo.analysis.statistics import resample_counts
+from xai_mimo.analysis.truth import Truth, check_truth, true_features
+from xai_mimo.core.baselines import choose_background
+from xai_mimo.core.errors import BadSetting, FileProblem, ShapeMismatch
+from xai_mimo.core.explanation import join, versions
+from xai_mimo.core.method import Method
+from xai_mimo.core.model import Model
+from xai_mimo.core.plugins import adapt
+from xai_mimo.core.streams import Array, check_inputs, unknown
+from xai_mimo.core.targets import Target, Unit, default_targets, select
+from xai_mimo.explainers.explain import explain
+
+METHODS = ("interception", "integrated_gradients", "shapley")
+_BACKGROUND_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What ``compare`` returns.
+
+    Attributes:
+        explanations: every method's maps in the space of the comparison, with an ``explainer`` dimension.
+        record: everything a report needs, as plain values; the layout is in docs/architecture.md.
+    """
+
+    explanations: xr.Dataset
+    record: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row per score: head, family, metric, method, other, role, k, estimate, low, high, rows, note."""
+        return pd.DataFrame(self.record["scores"])
+
+    @property
+    def verdicts(self) -> pd.DataFrame:
+        """One row per head and method: what may be concluded, and on what evidence."""
+        return pd.DataFrame(self.record["verdicts"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record: a copy that may be changed."""
+        copied: dict[str, Any] = json.loads(self.to_json())
+        return copied
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The record as JSON text, also written to a file when a path is given; strict JSON, no NaN.
+
+        Raises:
+            FileProblem: the file cannot be written.
+        """
+        text = json.dumps(self.record, allow_nan=False, indent=1, ensure_ascii=False)
+        if path is not None:
+            try:
+                Path(path).write_text(text, encoding="utf-8")
+            except OSError as err:
+                raise FileProblem(f"cannot write the comparison to {path}: {err}") from err
+        return text
+
+    def to_latex(self, path: str | Path) -> Path:
+        """Write the tables of the comparison as LaTeX."""
+        from xai_mimo.reports import latex
+
+        return latex.render(self.to_dict(), path)
+
+    def report(self, path: str | Path) -> Path:
+        """Write one self-contained HTML file."""
+        from xai_mimo.reports import html
+
+        return html.render(self.to_dict(), path)
+
+
+def compare(
+    model: Any,
+    x: Any,
+    methods: Sequence[str | Method] | Mapping[str, str | Method] = METHODS,
+    *,
+    labels: Mapping[str, Any] | None = None,
+    truth: Truth | None = None,
+    targets: Sequence[Target | str | tuple[str, Unit]] | None = None,
+    background: Any = None,
+    at: str | None = None,
+    space: str | None = None,
+    rows: int | None = None,
+    seed: int = 0,
+    settings: Settings | None = None,
+    title: str = "",
+    command: str = "",
+    progress: bool = False,
+) -> Comparison:
+    """Explain a model with several methods and score them, head by head.
+
+    Args:
+        model: anything ``adapt`` takes.
+        x: rows to explain, as ``check_inputs`` takes them.
+        methods: names or settings objects; a mapping gives them labels of your own.
+        labels: true values by head, ``(sample, ...)``; shown beside examples and needed for targets with unit "label".
+        truth: features known to matter, ``{head: {stream: [feature, ...]}}`` or ``{head: [stream, ...]}``.
+        targets: what to explain; by default every head.
+        background: rows that stand for "nothing known"; by default 100 rows drawn from ``x``.
+        at: path of the layer at whose inputs to compare; by default found (see ``spaces.choose_space``).
+        space: "streams" to compare shares of whole streams, "inputs" to insist on the model's inputs.
+        rows: explain at most this many rows, drawn with the seed; None explains all.
+        seed: of everything random.
+        settings: of the scores.
+        title, command: written into the record.
+        progress: show a progress bar.
+    Returns:
+        Explanations, scores with intervals, and verdicts.
+    Raises:
+        BadSetting, NotSupported, UnknownName, ShapeMismatch, EmptyData, BadValues: see the functions named above.
+    """
+    settings = Settings() if settings is None else settings
+    named = name_methods(methods)
+    adapted = adapt(model)
+    everything = check_inputs(x, adapted.streams)
+    draws = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5)]
+    picked = _pick_rows(len(next(iter(everything.values()))), rows, draws[0])
+    inputs = {name: values[picked] for name, values in everything.items()}
+    chosen = _check_labels(labels, adapted, picked, len(next(iter(everything.values()))))
+    selectors = select(targets, adapted.heads, adapted.predict(inputs), chosen)
+    wanted = _expand(targets, adapted)
+    names = list(dict.fromkeys([*(h.name for h in adapted.heads), *(s.name for s in selectors)]))
+    known = None if truth is None else check_truth(truth, names, adapted.streams)
+    where = choose_space(
+        adapted,
+        {name: values[:1] for name, values in inputs.items()},
+        intercepts=any(is_interception(m) for m in named.values()),
+        at=at,
+        space=space,
+    )
+    given = None if background is None else check_inputs(background, adapted.streams)
+    backgrounds = [given or choose_background(everything, _BACKGROUND_ROWS, draw) for draw in draws[1:3]]
+    task = Task(adapted, where, inputs, wanted, chosen, explain)
+    with _progress(progress, len(named) * (1 + settings.ceilings) + 1) as tick:
+        run = task.run(named, backgrounds[0], seed, tick)
+        again = task.run(named, backgrounds[1], seed + 1, tick) if settings.ceilings else None
+        shown = join(run.shown).assign_coords(sample=picked)
+        panel = make_panel(
+            run.shown, {} if again is None else again.shown, resample_counts(len(picked), settings.resamples, draws[3])
+        )
+        subject = make_subject(where, adapted, inputs, backgrounds[0], selectors)
+        features = (
+            {}
+            if known is None
+            else true_features(known, {s.name: s.head for s in selectors}, where, subject.model.streams, subject.inputs)
+        )
+        tables = score_everything(panel, run, subject, where, features, settings, draws[4])
+        tick("scores")
+    examples = example_rows(run.shown, subject.inputs, chosen, {s.name: s.head for s in selectors}, picked)
+    record = {
+        "schema": SCHEMA,
+        "title": title or f"Comparison of {', '.join(named)}",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "command": command,
+        "settings": settings.plain(),
+        "model": model_row(adapted, str(getattr(model, "name", "") or type(model).__name__)),
+        "data": {
+            "rows": len(next(iter(everything.values()))),
+            "explained_rows": len(picked),
+            "sha256": digest(everything),
+        },
+        "space": {"name": where.name, "text": where.text},
+        "targets": target_rows(adapted, wanted, selectors),
+        "methods": method_rows(named, run, where),
+        **tables,
+        "examples": examples,
+        "task": [],
+        "truth": None if known is None else {h: {s: list(f) for s, f in t.items()} for h, t in known.items()},
+        "versions": versions(),
+        "references": cited(m.reference for m in named.values()),
+    }
+    return Comparison(shown, record)
+
+
+def _pick_rows(total: int, rows: int | None, rng: np.random.Generator) -> Array:
+    if rows is not None and rows < 1:
+        raise BadSetting(f"rows must be at least 1; got {rows}.")
+    if rows is None or rows >= total:
+        return np.arange(total)
+    return np.sort(rng.choice(total, size=rows, replace=False))
+
+
+def _check_labels(labels: Mapping[str, Any] | None, model: Model, picked: Array, total: int) -> dict[str, Array]:
+    """Labels of the explained rows, by head."""
+    names = [h.name for h in model.heads]
+    checked = {}
+    for head, values in (labels or {}).items():
+        if head not in names:
+            raise unknown(head, names, "head")
+        array = np.asarray(values)
+        if array.ndim < 1 or len(array) != total:
+            raise ShapeMismatch(f"labels of head '{head}' want one value per row, {total}; got shape {array.shape}.")
+        checked[head] = array[picked]
+    return checked
+
+
+def _expand(targets: Sequence[Target | str | tuple[str, Unit]] | None, model: Model) -> list[Target]:
+    """One target for each selector, in order; names were checked by ``select``."""
+    by_name = {h.name: h for h in model.heads}
+    wanted: list[Target] = []
+    for given in default_targets(model.heads) if targets is None else targets:
+        if isinstance(given, str):
+            wanted += default_targets([by_name[given]])
+        else:
+            wanted.append(given if isinstance(given, Target) else Target(*given))
+    return wanted
+
+
+@contextmanager
+def _progress(shown: bool, steps: int) -> Iterator[Callable[[str], None]]:
+    """A function to call with the name of each step that is done."""
+    if not shown:
+        yield lambda name: None
+        return
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task("compare", total=steps)
+        yield lambda name: bar.update(task, advance=1, description=f"compare: {name}")

@@ -1,0 +1,137 @@
+"""Running every method of a comparison in one space, and keeping the time."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+
+from xai_mimo.analysis.panel import as_streams
+from xai_mimo.analysis.spaces import Space
+from xai_mimo.core.explanation import settings_of
+from xai_mimo.core.method import Method
+from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.plugins import method as find_method
+from xai_mimo.core.streams import Array, check_unique
+from xai_mimo.core.targets import Target
+
+Explain = Callable[..., xr.Dataset]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Every method's explanations from one seed and background.
+
+    Attributes:
+        raw: label -> the explanation as the method gave it.
+        shown: label -> the same in the space of the comparison; ``raw`` itself unless maps were summed to streams.
+        seconds: label -> wall time.
+        seed: of this run.
+    """
+
+    raw: Mapping[str, xr.Dataset]
+    shown: Mapping[str, xr.Dataset]
+    seconds: Mapping[str, float]
+    seed: int
+
+
+def name_methods(methods: Sequence[str | Method] | Mapping[str, str | Method]) -> dict[str, Method]:
+    """Methods by label: the keys of a mapping, else their names; the second of a name is called "name 2".
+
+    Raises:
+        UnknownName, BadSetting: not a method. DuplicateName: a name given twice as a string.
+    """
+    if isinstance(methods, Mapping):
+        return {str(label): find_method(spec) for label, spec in methods.items()}
+    if isinstance(methods, str):
+        return name_methods([methods])
+    check_unique([m for m in methods if isinstance(m, str)], "method")
+    named: dict[str, Method] = {}
+    for spec in methods:
+        found = find_method(spec)
+        label, count = found.name, 1
+        while label in named:
+            count += 1
+            label = f"{found.name} {count}"
+        named[label] = found
+    return named
+
+
+def is_interception(method: Method) -> bool:
+    """Whether a method reads a layer's own maps instead of perturbing or differentiating the model."""
+    return method.name == "interception"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all methods of a comparison explain.
+
+    Attributes:
+        model: the whole model.
+        space: where the maps are wanted.
+        inputs: the explained rows, ``{stream: (sample, *shape)}``, of the whole model.
+        targets: as the user gave them.
+        labels: ``{head: (sample, ...)}`` for targets with unit "label".
+        explain: the function that runs one method.
+    """
+
+    model: Model
+    space: Space
+    inputs: Arrays
+    targets: Sequence[Target]
+    labels: Mapping[str, Array]
+    explain: Explain
+
+    def run(self, methods: Mapping[str, Method], background: Arrays, seed: int, tick: Callable[[str], None]) -> Run:
+        """Run every method once with this background and seed; ``tick`` is called with each label when it is done."""
+        raw, seconds = {}, {}
+        for label, method in methods.items():
+            started = time.perf_counter()
+            raw[label] = self._explain(method, background, seed)
+            seconds[label] = time.perf_counter() - started
+            tick(label)
+        return Run(raw, {label: self._shown(e, methods[label]) for label, e in raw.items()}, seconds, seed)
+
+    def _explain(self, method: Method, background: Arrays, seed: int) -> xr.Dataset:
+        cut = self.space.cut
+        behind = cut is not None and (self.space.is_at_layer or is_interception(method))
+        model, move = (cut.model, cut.move) if behind else (self.model, dict)
+        explanation = self.explain(
+            model,
+            move(self.inputs),
+            method,
+            targets=self.targets,
+            labels=self.labels or None,
+            background=move(background),
+            seed=seed,
+        )
+        return explanation.assign_attrs(space=self.space.name) if behind and not self.space.is_streams else explanation
+
+    def _shown(self, explanation: xr.Dataset, method: Method) -> xr.Dataset:
+        if not self.space.is_streams:
+            return explanation
+        streams = self.model.streams
+        if self.space.cut is not None and is_interception(method):
+            owner = {name: owners[0] if len(owners) == 1 else "" for name, owners in self.space.cut.owners.items()}
+        else:
+            owner = {s.name: s.name for s in streams}
+        return as_streams(explanation, streams, owner)
+
+
+def method_rows(methods: Mapping[str, Method], run: Run, space: Space) -> list[dict[str, Any]]:
+    """The record's ``methods``: settings, seed, time, and the share of rows that converged where a method says so."""
+    return [
+        {
+            "label": label,
+            "name": method.name,
+            "settings": settings_of(method),
+            "seed": run.seed,
+            "signed": bool(run.shown[label].attrs["signed"]),
+            "space": space.name,
+            "seconds": run.seconds[label],
+            "reference": method.reference,
+            "converged": float(run.raw[label]["converged"].mean()) if "converged" in run.raw[label] else None,
+        }
+        for label, method in methods.items()
+    ]

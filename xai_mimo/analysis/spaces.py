@@ -1,0 +1,164 @@
+"""Where a comparison takes place: at the model's inputs, at a layer's inputs, or at whole streams.
+
+A map over a layer's inputs and an attribution over the model's inputs are different things unless the layer reads the
+raw inputs. Maps are therefore put into one space before anything is compared, and nothing is ranked across spaces.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from xai_mimo.core.errors import BadSetting, NotSupported
+from xai_mimo.core.model import Arrays, Interceptable, Interceptions, Model, Splittable
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A part of a model that reads a layer's inputs.
+
+    Attributes:
+        layer: path of the layer.
+        model: the part behind the cut; its streams are the layer's inputs.
+        move: the model's inputs -> what the layer reads.
+        owners: for each stream of the layer, the model's streams that it depends on; its own name alone where it is
+            that raw input itself.
+    """
+
+    layer: str
+    model: Model
+    move: Callable[[Arrays], Arrays]
+    owners: Mapping[str, tuple[str, ...]]
+
+    @property
+    def reads_raw_inputs(self) -> bool:
+        """Whether the layer's streams are the model's inputs themselves."""
+        return all(owners == (name,) for name, owners in self.owners.items())
+
+
+@dataclass(frozen=True)
+class Space:
+    """One space, and what is explained and perturbed in it.
+
+    Attributes:
+        name: "inputs", "at:<layer>" or "streams".
+        text: one sentence for a reader.
+        cut: where the interception maps are read off; None where they lie on the model's inputs, or there are none.
+    """
+
+    name: str
+    text: str
+    cut: Cut | None = None
+
+    @property
+    def is_at_layer(self) -> bool:
+        """Whether every method explains the part behind the cut."""
+        return self.name.startswith("at:")
+
+    @property
+    def is_streams(self) -> bool:
+        """Whether every map is summed to the model's streams."""
+        return self.name == "streams"
+
+
+def choose_space(model: Model, first_row: Arrays, *, intercepts: bool, at: str | None, space: str | None) -> Space:
+    """Find the space in which all methods can be compared.
+
+    Args:
+        model: the adapted model.
+        first_row: one row of its inputs, to see what its layers sow.
+        intercepts: whether an interception method takes part.
+        at: path of the layer to compare at; None finds the self-explaining layer.
+        space: None for the rule below; "inputs" or "streams" to insist.
+    Returns:
+        "inputs" without interception, or where the layer reads the raw inputs; else "at:<layer>"; "streams" where the
+        model cannot be cut and the layer's streams carry the names of the model's.
+    Raises:
+        BadSetting: an unknown space, "inputs" where the maps do not lie there, or several layers to choose from.
+        NotSupported: no layer sows a map, or there is no common space.
+    """
+    if space not in (None, "inputs", "streams"):
+        raise BadSetting(
+            f"space {space!r} is not one of 'inputs' and 'streams'; for a layer's inputs give at='<layer>'."
+        )
+    if space is not None and at is not None and space == "inputs":
+        raise BadSetting(f"space='inputs' and at='{at}' contradict each other; give one of them.")
+    layer = at if at is not None or not intercepts else _self_explaining_layer(model, first_row)
+    if layer is None:
+        return _streams(None) if space == "streams" else _inputs(None)
+    try:
+        cut = _cut(model, layer)
+    except NotSupported as err:
+        return _without_cut(model, first_row, layer, space, at, err)
+    if space == "streams":
+        return _streams(cut)
+    if cut.reads_raw_inputs:
+        return _inputs(cut)
+    if space == "inputs":
+        raise BadSetting(
+            f"layer '{layer}' reads {', '.join(cut.owners)}, not the model's inputs, so its maps cannot be compared "
+            "there. Leave space out to compare at the layer, or give space='streams'."
+        )
+    return Space(
+        f"at:{layer}",
+        f"All maps are over the inputs of layer '{layer}', that is over what the network makes of the streams before "
+        "that layer, not over the model's raw inputs.",
+        cut,
+    )
+
+
+def _inputs(cut: Cut | None) -> Space:
+    return Space("inputs", "All maps are over the model's inputs.", cut)
+
+
+def _streams(cut: Cut | None) -> Space:
+    return Space(
+        "streams",
+        "All maps are summed to the share of each input stream in their magnitude; features are not compared, and "
+        "shares have no sign.",
+        cut,
+    )
+
+
+def _self_explaining_layer(model: Model, first_row: Arrays) -> str:
+    layers = list(dict.fromkeys(m.layer for m in _maps(model, first_row).values()))
+    if not layers:
+        raise NotSupported(
+            "the model has no self-explaining layer, so there is nothing to intercept. Leave 'interception' out of "
+            "the methods, or build the model with a layer of xai_mimo.layers."
+        )
+    if len(layers) > 1:
+        raise BadSetting(
+            f"the model has several self-explaining layers ({', '.join(layers)}); name one with at='{layers[0]}'."
+        )
+    return layers[0]
+
+
+def _maps(model: Model, first_row: Arrays) -> Interceptions:
+    if not isinstance(model, Interceptable):
+        raise NotSupported(
+            f"a model adapted by {type(model).__name__} has no layers that can be intercepted. Leave 'interception' "
+            "out of the methods."
+        )
+    return model.intercept(first_row)
+
+
+def _cut(model: Model, layer: str) -> Cut:
+    if not isinstance(model, Splittable):
+        raise NotSupported(f"a model adapted by {type(model).__name__} cannot be cut at a layer.")
+    part = model.tail(layer)
+    return Cut(layer, part, lambda inputs: model.activations(inputs, layer), model.layer_streams(layer))
+
+
+def _without_cut(
+    model: Model, first_row: Arrays, layer: str, space: str | None, at: str | None, err: NotSupported
+) -> Space:
+    """Stream shares, for a model that cannot be cut, if the layer's streams carry the model's names."""
+    if at is None and space != "inputs":
+        names = {s.name for s in model.streams}
+        maps = [m for m in _maps(model, first_row).values() if m.layer == layer]
+        if any(set(m.coords.get("feature.stream", ())) == names for m in maps):
+            return _streams(None)
+    raise NotSupported(
+        f"the maps of layer '{layer}' lie on that layer's inputs, and the model cannot be cut there ({err}) Build it "
+        "as a functional model, name the layer's streams like the model's to compare stream shares, or leave "
+        "'interception' out of the methods."
+    ) from err

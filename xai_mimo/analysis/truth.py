@@ -1,0 +1,127 @@
+"""Known truth, as a user writes it, turned into one boolean per player of the space that is compared in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xai_mimo.analysis.spaces import Space
+from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.streams import Array, Stream, check_unique, unknown
+
+Truth = Mapping[str, Mapping[str, Sequence[str]] | Sequence[str]]
+"""``{head: {stream: [feature, ...]}}``, or ``{head: [stream, ...]}`` where all of a stream matters."""
+
+
+@dataclass(frozen=True)
+class TrueFeatures:
+    """What is known of one head.
+
+    Attributes:
+        mask: ``(player,)`` booleans; None where the head cannot be scored.
+        note: why it cannot be scored, or how the truth had to be read; "" when there is nothing to say.
+    """
+
+    mask: Array | None
+    note: str = ""
+
+
+def check_truth(truth: Truth, heads: Sequence[str], streams: Sequence[Stream]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """The truth with every name checked: ``{head: {stream: (feature, ...)}}``, streams without a true feature left out.
+
+    Args:
+        truth: as the user wrote it.
+        heads: names of heads and targets.
+        streams: the model's.
+    Raises:
+        UnknownName: a head, stream or feature does not exist; the nearest name is given.
+        BadSetting: neither a mapping of streams nor a list of streams. DuplicateName: a name twice.
+    """
+    by_name = {s.name: s for s in streams}
+    checked: dict[str, dict[str, tuple[str, ...]]] = {}
+    for head, given in truth.items():
+        if head not in heads:
+            raise unknown(head, heads, "head")
+        if isinstance(given, str) or not isinstance(given, Mapping | Sequence):
+            raise BadSetting(
+                f"the truth of head '{head}' is {given!r}; expected {{stream: [feature, ...]}} or [stream, ...]."
+            )
+        for stream in given:
+            if stream not in by_name:
+                raise unknown(stream, by_name, "input stream")
+        checked[head] = {}
+        for stream in given:
+            known = by_name[stream].features
+            features = tuple(str(f) for f in given[stream]) if isinstance(given, Mapping) else known
+            check_unique(features, f"true feature of stream '{stream}'")
+            for feature in features:
+                if feature not in known:
+                    raise unknown(feature, known, f"feature of stream '{stream}'")
+            if features or not isinstance(given, Mapping):
+                checked[head][stream] = features
+    return checked
+
+
+def true_features(
+    truth: Mapping[str, Mapping[str, Sequence[str]]],
+    targets: Mapping[str, str],
+    space: Space,
+    streams: Sequence[Stream],
+    inputs: Arrays,
+) -> dict[str, TrueFeatures]:
+    """One mask per target that the truth speaks of.
+
+    In the space of a layer that reads encoded streams, features of raw inputs cannot be found again: all values of a
+    stream that depends on a true stream count as true, and the note says so.
+
+    Args:
+        truth: checked.
+        targets: name of the target -> head; the truth may name either, the target's own entry wins.
+        space: where the comparison takes place.
+        streams: of that space (the layer's, or the model's).
+        inputs: rows of that space, for the lengths of axes.
+    """
+    found = {}
+    for target, head in targets.items():
+        known = truth.get(target, truth.get(head))
+        if known is None:
+            continue
+        if not known:
+            found[target] = TrueFeatures(None, "nothing is true for this head: there is no feature to find")
+            continue
+        if space.is_streams:
+            mask, note = np.array([s.name in known for s in streams]), ""
+        else:
+            mask, note = _feature_mask(known, space, streams, inputs)
+        if mask.all() or not mask.any():
+            which = "every" if mask.all() else "no"
+            players = "stream" if space.is_streams else "feature"
+            found[target] = TrueFeatures(None, f"{which} {players} of this space is true: maps cannot be told apart")
+            continue
+        found[target] = TrueFeatures(mask, note)
+    return found
+
+
+def _feature_mask(
+    known: Mapping[str, Sequence[str]], space: Space, streams: Sequence[Stream], inputs: Arrays
+) -> tuple[Array, str]:
+    parts, widened = [], []
+    owners: Mapping[str, Sequence[str]] = space.cut.owners if space.cut is not None and space.is_at_layer else {}
+    for stream in streams:
+        mask = np.zeros(inputs[stream.name].shape[1:], dtype=bool)
+        sources = tuple(owners.get(stream.name, (stream.name,)))
+        if sources == (stream.name,):
+            features = known.get(stream.name)
+            if features is not None:  # a stream without feature names is true as a whole
+                mask[..., [stream.features.index(f) for f in features] or slice(None)] = True
+        elif any(source in known for source in sources):
+            mask[...] = True
+            widened.append(stream.name)
+        parts.append(mask.ravel())
+    note = (
+        f"the truth names raw inputs; at the layer every value of {', '.join(widened)} counts as true"
+        if widened
+        else ""
+    )
+    return np.concatenate(parts), note
