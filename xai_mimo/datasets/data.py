@@ -61,6 +61,11 @@ class Data:
             ties=np.asarray(self.ties)[rows],
         )
 
+    def with_inputs(self, inputs: Arrays) -> "Data":
+        """The same rows with other input values (standardised ones, say), in the arrays' own dtypes."""
+        streams = tuple(replace(s, dtype=str(inputs[s.name].dtype)) for s in self.streams)
+        return replace(self, inputs=inputs, streams=streams)
+
     def only(self, heads: tuple[str, ...] | list[str]) -> "Data":
         """These heads only; the truth of the others goes with them."""
         return replace(

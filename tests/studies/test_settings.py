@@ -1,0 +1,82 @@
+import pytest
+
+from xai_mimo.core.errors import BadSetting, FileProblem
+from xai_mimo.studies import load_settings, shipped
+
+pytestmark = pytest.mark.all_frameworks
+
+GOOD = """
+title = "t"
+csv = "table.csv"
+[streams.a]
+columns = ["x", "kind"]
+categorical = ["kind"]
+[heads.y]
+column = "y"
+kind = "binary"
+truth = { a = ["x"] }
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "study.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_a_good_study_is_read_and_its_table_lies_beside_it(write, tmp_path):
+    settings = load_settings(write(GOOD))
+    assert settings.csv == tmp_path / "table.csv"
+    assert settings.streams["a"].columns == ("x", "kind")
+    assert settings.training.scorings == ("local",)
+    assert settings.report_scoring == "local"
+
+
+def test_the_shipped_study_is_found_by_name():
+    assert shipped() == ["ai4i2020"]
+    settings = load_settings("ai4i2020")
+    assert settings.dataset == "ai4i2020"
+    assert settings.report_scoring == "local"
+    assert set(settings.training.scorings) == {"dense", "stream", "local", "additive", "static"}
+    assert len(settings.training.seeds) >= 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("title", "titel"), r"no key of the top level is called 'titel'.*Did you mean 'title'\?"),
+        (('columns = ["x", "kind"]', "columns = []"), r"key 'streams\.a\.columns': .*at least 1 item.*got \[\]"),
+        (('kind = "binary"', 'kind = "yesno"'), r"key 'heads\.y\.kind': Input should be 'binary'.*got 'yesno'"),
+        (('column = "y"\n', ""), r"key 'heads\.y\.column' is missing"),
+        (('categorical = ["kind"]', 'categorical = ["sort"]'), r"'streams\.a': categorical names 'sort'"),
+        (('{ a = ["x"] }', '{ b = ["x"] }'), r"heads\.y\.truth names the stream 'b', which is not declared"),
+        (('{ a = ["x"] }', '{ a = ["z"] }'), r"heads\.y\.truth names 'z', no column of stream 'a'"),
+        (('csv = "table.csv"', ""), r"a study needs either csv = '<file>' or dataset = 'ai4i2020'"),
+        (('csv = "table.csv"', 'csv = "table.csv"\ndataset = "ai4i2020"'), "a study needs either csv"),
+        (('title = "t"', "title = t"), r"is not valid TOML: .*line 2"),
+        (("[heads.y]", "[training]\nepochs = 0\n[heads.y]"), r"key 'training\.epochs': .*greater than 0; got 0"),
+        (("[heads.y]", "[training]\nepoch = 9\n[heads.y]"), r"no key of \[training\] is called 'epoch'.*mean 'epochs'"),
+        (("[heads.y]", '[explaining]\nreport = "dense"\n[heads.y]'), r"explaining\.report = 'dense' is not one of"),
+        (("[streams.a]", '[streams."a b"]'), r"key 'streams\.a b\.\[key\]'"),
+    ],
+)
+def test_a_bad_study_is_refused_in_one_line_that_names_the_key(write, change, message):
+    with pytest.raises(BadSetting, match=message) as caught:
+        load_settings(write(GOOD.replace(*change)))
+    assert "\n" not in str(caught.value)
+    assert "study.toml" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_names_the_shipped_studies(tmp_path):
+    with pytest.raises(FileProblem, match=r"cannot read study .*No such file.*Shipped studies: ai4i2020"):
+        load_settings(tmp_path / "none.toml")
+
+
+def test_a_binary_file_is_refused(tmp_path):
+    (tmp_path / "s.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(FileProblem, match="is not UTF-8 text"):
+        load_settings(tmp_path / "s.toml")

@@ -1,0 +1,169 @@
+"""One network of a study: train it, score its task and its maps, keep both on disk."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xai_mimo.analysis.assembly import Settings as ScoreSettings
+from xai_mimo.analysis.comparison import compare
+from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.plugins import adapt
+from xai_mimo.core.streams import Array, Head
+from xai_mimo.datasets import Data
+from xai_mimo.studies import networks, training
+from xai_mimo.studies.folder import make_folder, write_json
+from xai_mimo.studies.settings import StudySettings
+from xai_mimo.studies.training import Prepared
+
+BASELINE = "baseline"
+BACKGROUND_ROWS = 100
+# Single networks are scored for the truth alone; ceilings, curves and intervals over rows belong to the report.
+_LEAN = ScoreSettings(steps=1, controls=1, ceilings=False, resamples=100)
+
+Progress = Callable[[str, float], None]
+
+
+def run_cell(
+    settings: StudySettings,
+    prepared: Prepared,
+    network: str,
+    seed: int,
+    folder: Path,
+    digest: str,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Train and score one network, or read what an earlier run of the same study left.
+
+    Args:
+        settings: of the study. prepared: the split of this seed.
+        network: "baseline" or "mail_<scoring>". seed: of weights and order.
+        folder: for ``<network>-seed<k>.keras`` and ``.json``.
+        digest: hash of everything that decides the result; an earlier result with another one is replaced.
+        progress: told the step and the share of this cell that is done.
+    Returns:
+        ``{network, seed, digest, seconds, loss, task: {head: {metric: value}}, truth: [{head, method, rows, share,
+        auroc}], rows: {head: number explained}, held_out: row numbers, mean, std: {stream: [...]}}``.
+    """
+    make_folder(folder)
+    kept = _kept(folder, network, seed, digest)
+    if kept is not None:
+        progress("there already", 1.0)
+        return kept
+    started = time.perf_counter()
+    with training.seeded(seed):
+        net = _build(settings, prepared, network)
+        epochs = settings.training.epochs
+        loss = training.fit(
+            net,
+            prepared.train,
+            scales=prepared.scales,
+            epochs=epochs,
+            batch=settings.training.batch,
+            learning_rate=settings.training.learning_rate,
+            balance=settings.training.balance,
+            advance=lambda epoch: progress("training", 0.7 * (epoch + 1) / epochs),
+        )
+    net.save(_path(folder, network, seed, "keras"))
+    model = adapt(net, streams=prepared.test.streams, heads=prepared.test.heads)
+    task = training.task_scores(prepared.test.heads, prepared.test.labels, model.predict(prepared.test.inputs))
+    truth = []
+    for i, head in enumerate(prepared.test.heads):
+        progress(f"explaining {head.name}", 0.7 + 0.3 * i / len(prepared.test.heads))
+        truth += _truth_scores(settings, prepared, model, network, head, seed)
+    cell = {
+        "network": network,
+        "seed": seed,
+        "digest": digest,
+        "seconds": time.perf_counter() - started,
+        "loss": loss,
+        "task": task,
+        "truth": truth,
+        "held_out": prepared.test_rows.tolist(),
+        "mean": {name: values.tolist() for name, values in prepared.mean.items()},
+        "std": {name: values.tolist() for name, values in prepared.std.items()},
+    }
+    write_json(_path(folder, network, seed, "json"), cell)
+    return cell
+
+
+def load_cell(folder: Path, network: str, seed: int, data: Data) -> Model:
+    """The network of a cell, adapted, with the names of the data."""
+    import keras
+
+    import xai_mimo.layers  # noqa: F401 (registers the layers that the file names)
+
+    net = keras.models.load_model(_path(folder, network, seed, "keras"), safe_mode=True)
+    return adapt(net, streams=data.streams, heads=data.heads)
+
+
+def background(train: Data, seed: int) -> Arrays:
+    """Up to 100 training rows, drawn with the seed, that stand for "nothing known"."""
+    rows = np.random.default_rng(seed).permutation(len(train))[:BACKGROUND_ROWS]
+    return train.take(np.sort(rows)).inputs
+
+
+def explained_rows(test: Data, head: Head, at_most: int, seed: int) -> Array:
+    """Held-out rows that a head's maps are judged on: positives of a binary head, any rows of another."""
+    rows = np.flatnonzero(test.labels[head.name] == 1) if head.kind == "binary" else np.arange(len(test))
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:at_most])
+
+
+def _path(folder: Path, network: str, seed: int, kind: str) -> Path:
+    return folder / f"{network}-seed{seed}.{kind}"
+
+
+def _kept(folder: Path, network: str, seed: int, digest: str) -> dict[str, Any] | None:
+    path = _path(folder, network, seed, "json")
+    if not path.is_file() or not _path(folder, network, seed, "keras").is_file():
+        return None
+    cell: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return cell if cell.get("digest") == digest else None
+
+
+def _build(settings: StudySettings, prepared: Prepared, network: str) -> Any:
+    data, hidden = prepared.train, settings.training.hidden
+    if network == BASELINE:
+        return networks.baseline_network(data.streams, data.heads, hidden=hidden, scales=prepared.scales)
+    scoring = network.removeprefix("mail_")
+    return networks.mail_network(data.streams, data.heads, scoring=scoring, hidden=hidden, scales=prepared.scales)
+
+
+def _truth_scores(
+    settings: StudySettings, prepared: Prepared, model: Model, network: str, head: Head, seed: int
+) -> list[dict[str, Any]]:
+    """Share of mass and AUROC of the mean map on a head's true features; nothing for a head without any."""
+    truth = prepared.test.truth.get(head.name)
+    if not truth:
+        return []
+    methods = [m for m in settings.explaining.methods if network != BASELINE or m != "interception"]
+    rows = explained_rows(prepared.test, head, settings.explaining.rows, seed)
+    result = compare(
+        model,
+        prepared.test.take(rows).inputs,
+        methods,
+        targets=[head.name],
+        truth={head.name: truth},
+        background=background(prepared.train, seed),
+        seed=seed,
+        settings=_LEAN,
+    )
+    scores = {
+        (s["method"], s["metric"]): s["estimate"]
+        for s in result.record["scores"]
+        if s["family"] == "ground_truth" and s["role"] == "value" and s["estimate"] is not None
+    }
+    return [
+        {
+            "head": head.name,
+            "method": method,
+            "rows": len(rows),
+            "share": scores[method, "share"],
+            "auroc": scores[method, "auroc_mean_map"],
+        }
+        for method in methods
+        if (method, "auroc_mean_map") in scores
+    ]

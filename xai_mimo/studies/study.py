@@ -1,0 +1,181 @@
+"""Run a study: train every network with every seed, score tasks and maps, write tables, a report and the networks."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import xai_mimo
+from xai_mimo.analysis.comparison import Comparison, compare
+from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.model import Model
+from xai_mimo.core.streams import Array
+from xai_mimo.datasets import Data
+from xai_mimo.studies import cells, summary
+from xai_mimo.studies.folder import make_folder, write_json
+from xai_mimo.studies.settings import StudySettings
+from xai_mimo.studies.table import read_table
+from xai_mimo.studies.training import Prepared, prepare
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of the study that is finished."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study found.
+
+    Attributes:
+        folder: where everything lies: ``report.html, comparison.json, study.md, study.csv, study.json, explained.npz``
+            and ``networks/<network>-seed<k>.keras`` with a ``.json`` beside each.
+        rows: figures over seeds.
+        comparison: of the network that the report shows.
+        report: the HTML file.
+    """
+
+    folder: Path
+    rows: tuple[summary.Row, ...]
+    comparison: Comparison
+    report: Path
+
+
+def run_study(
+    settings: StudySettings, *, out: str | os.PathLike[str] | None = None, progress: Progress | None = None
+) -> StudyResult:
+    """Train, compare and write.
+
+    Networks: one without MAIL, and one with MAIL for every scoring; each with every seed, which draws the split into
+    training and held-out rows, the initial weights and the order of rows. Inputs are standardised by the training
+    rows before they reach a network (means and deviations stand in the network's JSON file), so that MAIL reads the
+    network's own inputs and all maps are over them; zero is the mean row. A network whose files are there already,
+    made with the same settings, data and versions, is not trained again.
+
+    Args:
+        settings: see ``load_settings``.
+        out: folder for the results, before ``settings.out``; by default "<data>_study" in the current folder.
+        progress: told what is being done.
+    Raises:
+        FileProblem, BadSetting, BadValues, EmptyData, UnknownName: bad settings, table or folder; before anything is
+        trained, wherever that can be known.
+    """
+    tell = progress or _silent
+    data = read_table(settings)
+    folder = make_folder(out or settings.out or f"{data.name}_study")
+    digest = _digest(settings, data)
+    splits = {seed: prepare(data, settings.training.test_share, seed) for seed in settings.training.seeds}
+    networks = [cells.BASELINE, *(f"mail_{scoring}" for scoring in settings.training.scorings)]
+    jobs = [(network, seed) for seed in settings.training.seeds for network in networks]
+    found = []
+    for i, (network, seed) in enumerate(jobs):
+        advance = _part(tell, f"{network}, seed {seed}", i, len(jobs) + 1)
+        found.append(cells.run_cell(settings, splits[seed], network, seed, folder / "networks", digest, advance))
+    rows = summary.summarise(found)
+    _write_tables(folder, settings, rows, found)
+    tell("report", len(jobs) / (len(jobs) + 1))
+    comparison, report = _report(settings, splits[settings.training.seeds[0]], folder, rows)
+    tell("done", 1.0)
+    return StudyResult(folder, tuple(rows), comparison, report)
+
+
+def _silent(text: str, share: float) -> None:
+    """Tell nobody."""
+
+
+def _part(tell: Progress, text: str, part: int, parts: int) -> Progress:
+    """Progress within one of several equal parts."""
+    return lambda step, share: tell(f"{text}: {step}", (part + share) / parts)
+
+
+def _digest(settings: StudySettings, data: Data) -> str:
+    """A hash of all that decides how a single network comes out, whichever others are trained beside it."""
+    import keras
+
+    training = settings.training.model_dump(mode="json", exclude={"scorings", "seeds"})
+    explaining = settings.explaining.model_dump(mode="json", include={"methods", "rows"})
+    facts = {
+        "training": training,
+        "explaining": explaining,
+        "streams": [dataclasses.asdict(s) for s in data.streams],
+        "heads": [dataclasses.asdict(h) for h in data.heads],
+        "truth": data.truth,
+        "versions": [xai_mimo.__version__, keras.version(), keras.backend.backend()],
+    }
+    content = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for values in (*data.inputs.values(), *data.labels.values()):
+        content.update(np.ascontiguousarray(values).tobytes())
+    return content.hexdigest()
+
+
+def _write_tables(
+    folder: Path, settings: StudySettings, rows: Sequence[summary.Row], found: Sequence[dict[str, Any]]
+) -> None:
+    (folder / "study.md").write_text(summary.to_markdown(rows, settings.title), encoding="utf-8")
+    (folder / "study.csv").write_text(summary.to_csv(rows), encoding="utf-8")
+    write_json(
+        folder / "study.json",
+        {
+            "schema": "xai_mimo.study/1",
+            "settings": settings.model_dump(mode="json"),
+            "rows": [dataclasses.asdict(r) for r in rows],
+            "networks": list(found),
+        },
+    )
+
+
+def _report(
+    settings: StudySettings, prepared: Prepared, folder: Path, rows: Sequence[summary.Row]
+) -> tuple[Comparison, Path]:
+    """The full comparison, with ceilings and curves, of one network: first seed, scoring of the report."""
+    network, seed = f"mail_{settings.report_scoring}", settings.training.seeds[0]
+    model = cells.load_cell(folder / "networks", network, seed, prepared.test)
+    shown = prepared.test.take(
+        report_rows(model, prepared.test, settings.explaining.rows, settings.explaining.negatives)
+    )
+    np.savez(folder / "explained.npz", **shown.inputs, **{f"label:{h}": y for h, y in shown.labels.items()})
+    result = compare(
+        model,
+        shown.inputs,
+        settings.explaining.methods,
+        labels=shown.labels,
+        truth=shown.truth or None,
+        background=cells.background(prepared.train, seed),
+        seed=seed,
+        title=f"{settings.title} ({network}, seed {seed})",
+        command="xai-mimo study",
+    )
+    result = dataclasses.replace(result, record={**result.to_dict(), "task": summary.task_entries(rows)})
+    result.to_json(folder / "comparison.json")
+    return result, Path(result.report(folder / "report.html"))
+
+
+def report_rows(model: Model, test: Data, positives: int, negatives: int) -> Array:
+    """Held-out rows that tell most: positives of every binary head and the negatives that the network scores highest.
+
+    Args:
+        model: the adapted network. test: held-out rows.
+        positives: at most so many per head; for a head that is not binary, the first rows.
+        negatives: at most so many per binary head.
+    Returns:
+        Row numbers, ascending, each once.
+    Raises:
+        BadSetting: nothing to explain.
+    """
+    outputs = model.predict(test.inputs)
+    chosen: set[int] = set()
+    for head in test.heads:
+        if head.kind != "binary":
+            chosen.update(range(min(positives, len(test))))
+            continue
+        label, score = test.labels[head.name], outputs[head.name].reshape(len(test))
+        chosen.update(np.flatnonzero(label == 1)[:positives].tolist())
+        sound = np.flatnonzero(label == 0)
+        chosen.update(sound[np.argsort(-score[sound], kind="stable")[:negatives]].tolist())
+    if not chosen:
+        raise BadSetting("no held-out row is left to explain.")
+    return np.array(sorted(chosen))

@@ -1,0 +1,157 @@
+"""What the cells of a study say together: means over seeds with intervals, as rows, Markdown and CSV."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+ALL_HEADS = "mean"
+"""Stands for a head where a row averages over all heads that have the figure."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of a study.
+
+    Attributes:
+        network: "baseline", or "mail_<scoring>".
+        head: its name, or "mean" over the heads.
+        family: "task" (a score on held-out rows) or "truth" (a map against the features known to matter).
+        metric: the score's name.
+        method: whose map; "" for task scores.
+        estimate: mean over seeds.
+        low, high: 95 % interval of that mean, Student's t over seeds; None with a single seed.
+        seeds: how many.
+        values: one per seed, in the order of the seeds.
+    """
+
+    network: str
+    head: str
+    family: str
+    metric: str
+    method: str
+    estimate: float
+    low: float | None
+    high: float | None
+    seeds: int
+    values: tuple[float, ...]
+
+
+def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """Mean and its 95 % interval, mean +- t(n - 1) s / sqrt(n); no interval from a single value."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, None, None
+    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return mean, mean - half, mean + half
+
+
+def summarise(cells: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Rows over seeds, for every network, head and metric, with the mean over heads behind them.
+
+    Args:
+        cells: results of single networks, as ``study`` writes them: keys ``network, seed, task, truth``.
+    """
+    found: dict[tuple[str, str, str, str, str], dict[int, float]] = {}
+    for cell in cells:
+        for head, scores in cell["task"].items():
+            for metric, value in scores.items():
+                found.setdefault((cell["network"], head, "task", metric, ""), {})[cell["seed"]] = value
+        for score in cell["truth"]:
+            for metric in ("share", "auroc"):
+                key = (cell["network"], score["head"], "truth", metric, score["method"])
+                found.setdefault(key, {})[cell["seed"]] = score[metric]
+    return [_row(key, values) for key, values in {**found, **_over_heads(found)}.items()]
+
+
+def _over_heads(found: Mapping[tuple[str, ...], Mapping[int, float]]) -> dict[Any, dict[int, float]]:
+    """Per seed the mean over heads, of figures that every head of a study with several heads can have."""
+    together: dict[Any, dict[int, list[float]]] = {}
+    for (network, _, family, metric, method), values in found.items():
+        seeds = together.setdefault((network, ALL_HEADS, family, metric, method), {})
+        for seed, value in values.items():
+            seeds.setdefault(seed, []).append(value)
+    return {
+        key: {seed: float(np.mean(v)) for seed, v in seeds.items()}
+        for key, seeds in together.items()
+        if key[3] != "rmse" and all(len(v) > 1 for v in seeds.values())
+    }
+
+
+def _row(key: tuple[str, str, str, str, str], by_seed: Mapping[int, float]) -> Row:
+    values = tuple(by_seed[seed] for seed in sorted(by_seed))
+    return Row(*key, *interval(values), len(values), values)
+
+
+def task_entries(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The ``task`` entries of a comparison record (see docs/architecture.md)."""
+    return [
+        {
+            "model": r.network,
+            "head": r.head,
+            "metric": r.metric,
+            "estimate": r.estimate,
+            "low": r.low,
+            "high": r.high,
+            "seeds": r.seeds,
+        }
+        for r in rows
+        if r.family == "task" and r.head != ALL_HEADS
+    ]
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Every row; the seeds' values in one column, separated by blanks."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*asdict(rows[0])])
+    for r in rows:
+        plain = {**asdict(r), "values": " ".join(f"{v:.6g}" for v in r.values)}
+        writer.writerow(["" if v is None else v for v in plain.values()])
+    return text.getvalue()
+
+
+def to_markdown(rows: Sequence[Row], title: str) -> str:
+    """Two tables: task scores, and maps against the truth; mean and 95 % interval over seeds."""
+    parts = [f"# {title}", "", "Mean over seeds [95 % interval of the mean].", ""]
+    task = [r for r in rows if r.family == "task"]
+    parts += ["## Task scores on held-out rows", "", *_table(task, lambda r: f"{r.head} {r.metric}")]
+    truth = [r for r in rows if r.family == "truth"]
+    if truth:
+        parts += ["", "## Maps against the features known to matter", "", *_truth_notes()]
+        for method in dict.fromkeys(r.method for r in truth):
+            mine = [r for r in truth if r.method == method]
+            parts += ["", f"### {method}", "", *_table(mine, lambda r: f"{r.head} {r.metric}")]
+    return "\n".join(parts) + "\n"
+
+
+def _truth_notes() -> list[str]:
+    return [
+        "share: of the mass of each |map| that lies on the true features, mean over rows; auroc: chance that a true",
+        "feature has more of the mean |map| than another one. A head that the network has not learnt says nothing",
+        "about its maps.",
+    ]
+
+
+def _table(rows: Sequence[Row], column: Any) -> list[str]:
+    columns = list(dict.fromkeys(column(r) for r in rows))
+    cells = {(r.network, column(r)): cell(r) for r in rows}
+    lines = [f"| network | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for network in dict.fromkeys(r.network for r in rows):
+        lines.append(f"| {network} | {' | '.join(cells.get((network, c), '-') for c in columns)} |")
+    return lines
+
+
+def cell(row: Row) -> str:
+    """A figure as people read it: ``.957 [.940, .974]``."""
+    if row.low is None or row.high is None:
+        return _short(row.estimate)
+    return f"{_short(row.estimate)} [{_short(row.low)}, {_short(row.high)}]"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
