@@ -1,7 +1,7 @@
 """The explanations of one comparison as plain arrays side by side: what every score is computed from."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,33 +66,39 @@ def _values(explanation: xr.Dataset) -> Array:
     return features_of(explanation).transpose("head", "sample", "feature").values.astype(np.float64)
 
 
-def as_streams(explanation: xr.Dataset, streams: tuple[Stream, ...], owner: Mapping[str, str]) -> xr.Dataset:
+def as_streams(explanation: xr.Dataset, streams: Sequence[Stream]) -> xr.Dataset:
     """An explanation as shares of the model's streams, so that maps of different spaces can stand side by side.
 
-    share[h, n, s] = sum over features of stream s of |A[h, n]| / the same sum over all streams
+    share[h, n, s] = sum over what depends on stream s of |A[h, n]| / the same sum over all streams
 
     Args:
-        explanation: of the model's inputs or of a layer's.
+        explanation: of the model's inputs or of a layer's; its attribute ``reads`` says what depends on what.
         streams: the model's.
-        owner: for each stream of the explanation, the one stream of the model that it depends on.
     Returns:
         One variable per stream, ``(head, sample)``, without a sign; the space is "streams".
     Raises:
-        NotSupported: streams of the explanation do not match the model's one to one.
+        NotSupported: a stream of the explanation depends on several streams of the model, or on none.
     """
-    names = stream_names(explanation)
-    if sorted(owner.get(n, "") for n in names) != sorted(s.name for s in streams):
-        raise NotSupported(
-            f"the map's streams ({', '.join(names)}) do not match the model's ({', '.join(s.name for s in streams)}) "
-            "one to one, so that their shares cannot be compared. Leave interception out, or name a layer that the "
-            "model can be cut at with at=...."
-        )
-    shares = stream_shares(explanation)
-    by_owner = {owner[n]: shares.sel(stream=n, drop=True).transpose("head", "sample") for n in names}
-    keep = [v for v in ("prediction",) if v in explanation]
-    described = json.dumps([{"name": s.name, "shape": [], "axes": [], "features": []} for s in streams])
+    names = [s.name for s in streams]
+    reads = json.loads(explanation.attrs.get("reads", "{}"))
+    owners = {n: tuple(reads.get(n, (n,))) for n in stream_names(explanation)}
+    for name, owner in owners.items():
+        if len(owner) != 1 or owner[0] not in names:
+            raise NotSupported(
+                f"what the map calls '{name}' depends on {', '.join(owner) or 'nothing'}, not on one stream of the "
+                f"model ({', '.join(names)}), so its share belongs to none of them. Leave interception out, or name a "
+                "layer that reads each stream apart with at=...."
+            )
+    shares = stream_shares(explanation).transpose("head", "sample", "stream").values
+    position = [names.index(owners[n][0]) for n in stream_names(explanation)]
+    summed = np.zeros((*shares.shape[:2], len(names)))
+    np.add.at(summed, (..., position), shares)
+    described = json.dumps([{"name": n, "shape": [], "axes": [], "features": []} for n in names])
     return xr.Dataset(
-        {**{s.name: by_owner[s.name] for s in streams}, **{v: explanation[v] for v in keep}},
+        {
+            **{n: (("head", "sample"), summed[..., i]) for i, n in enumerate(names)},
+            "prediction": explanation["prediction"],
+        },
         coords={"unit": explanation["unit"]},
         attrs={**explanation.attrs, "space": "streams", "signed": 0, "streams": described},
     )

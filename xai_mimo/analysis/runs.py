@@ -9,7 +9,7 @@ import xarray as xr
 
 from xai_mimo.analysis.panel import as_streams
 from xai_mimo.analysis.spaces import Space
-from xai_mimo.core.explanation import settings_of
+from xai_mimo.core.explanation import describe, settings_of
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import method as find_method
@@ -91,32 +91,29 @@ class Task:
             raw[label] = self._explain(method, background, seed)
             seconds[label] = time.perf_counter() - started
             tick(label)
-        return Run(raw, {label: self._shown(e, methods[label]) for label, e in raw.items()}, seconds, seed)
+        return Run(raw, {label: self._shown(e) for label, e in raw.items()}, seconds, seed)
 
     def _explain(self, method: Method, background: Arrays, seed: int) -> xr.Dataset:
         cut = self.space.cut
         behind = cut is not None and (self.space.is_at_layer or is_interception(method))
-        model, move = (cut.model, cut.move) if behind else (self.model, dict)
-        explanation = self.explain(
-            model,
-            move(self.inputs),
+        return self.explain(
+            self.model,
+            self.inputs,
             method,
             targets=self.targets,
             labels=self.labels or None,
-            background=move(background),
+            background=background,
+            at=cut.layer if cut is not None and behind else None,
             seed=seed,
         )
-        return explanation.assign_attrs(space=self.space.name) if behind and not self.space.is_streams else explanation
 
-    def _shown(self, explanation: xr.Dataset, method: Method) -> xr.Dataset:
-        if not self.space.is_streams:
-            return explanation
-        streams = self.model.streams
-        if self.space.cut is not None and is_interception(method):
-            owner = {name: owners[0] if len(owners) == 1 else "" for name, owners in self.space.cut.owners.items()}
-        else:
-            owner = {s.name: s.name for s in streams}
-        return as_streams(explanation, streams, owner)
+    def _shown(self, explanation: xr.Dataset) -> xr.Dataset:
+        if self.space.is_streams:
+            return as_streams(explanation, self.model.streams)
+        if self.space.name == "inputs":
+            # A layer that reads the raw inputs: the same streams, perhaps in the layer's own order.
+            return explanation.assign_attrs(space="inputs", **describe(self.model.streams, self.model.heads))
+        return explanation
 
 
 def method_rows(methods: Mapping[str, Method], run: Run, space: Space) -> list[dict[str, Any]]:

@@ -90,7 +90,7 @@ def choose_space(model: Model, first_row: Arrays, *, intercepts: bool, at: str |
         return _without_cut(model, first_row, layer, space, at, err)
     if space == "streams":
         return _streams(cut)
-    if cut.reads_raw_inputs:
+    if cut.reads_raw_inputs and set(cut.owners) == {s.name for s in model.streams}:
         return _inputs(cut)
     if space == "inputs":
         raise BadSetting(
