@@ -24,7 +24,9 @@ from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 pytestmark = pytest.mark.all_frameworks
 
 BOTH = (True, True)
-small_maps = hnp.arrays(np.float64, st.tuples(st.just(3), st.integers(2, 5)), elements=st.sampled_from([-2, -1, 0, 1, 2]))
+small_maps = hnp.arrays(
+    np.float64, st.tuples(st.just(3), st.integers(2, 5)), elements=st.sampled_from([-2, -1, 0, 1, 2])
+)
 
 
 def orders(row):
@@ -160,7 +162,7 @@ def test_a_map_without_ties_agrees_with_itself(rng):
 
 @pytest.mark.parametrize("metric", [sign_agreement, signed_rank_agreement])
 def test_the_sign_family_refuses_a_map_without_sign(metric):
-    with pytest.raises(BadSetting, match="the second map has none.*signed map such as the layer's contributions"):
+    with pytest.raises(BadSetting, match=r"the second map has none.*signed map such as the layer's contributions"):
         metric(np.ones((1, 3)), np.ones((1, 3)), 1, signed=(True, False))
 
 

@@ -31,7 +31,7 @@ def test_scores_of_perfect_reversed_and_constant_maps():
 
 def test_bad_truths_are_refused():
     a = np.ones((2, 3))
-    with pytest.raises(BadSetting, match="0 of 3 features are true.*Leave this head out"):
+    with pytest.raises(BadSetting, match=r"0 of 3 features are true.*Leave this head out"):
         auroc(a, np.zeros(3, dtype=bool))
     with pytest.raises(BadSetting, match="3 of 3"):
         share_on_truth(a, np.ones(3, dtype=bool))

@@ -11,7 +11,7 @@ from xai_mimo.analysis.statistics import (
     is_negative,
     is_positive,
     mean_interval,
-    paired_p_value,
+    paired_p_values,
     resample_counts,
     statistic_interval,
 )
@@ -92,24 +92,36 @@ def test_resamples_keep_the_number_of_rows_and_depend_on_the_seed_alone():
     assert (one != other).any()
 
 
-def test_the_p_value_equals_scipys_permutation_test(rng):
-    d = rng.standard_normal(25) + 0.4
-    ours = paired_p_value(d, resamples=20_000, rng=rng)
-    peer = stats.permutation_test(
-        (d, np.zeros(25)),
-        lambda x, y, axis: (x - y).mean(axis=axis),
-        permutation_type="samples",
-        n_resamples=20_000,
-        rng=np.random.default_rng(3),
-        vectorized=True,
-    )
-    assert ours == pytest.approx(peer.pvalue, abs=0.01)
+def test_p_values_equal_scipys_permutation_test(rng):
+    d = rng.standard_normal((500, 25)) + np.linspace(0, 0.8, 500)[:, None]
+    ours = paired_p_values(d, rng=rng)
+    for i in (0, 250, 499):
+        peer = stats.permutation_test(
+            (d[i], np.zeros(25)),
+            lambda x, y, axis: (x - y).mean(axis=axis),
+            permutation_type="samples",
+            n_resamples=20_000,
+            rng=np.random.default_rng(3),
+            vectorized=True,
+        )
+        assert ours[i] == pytest.approx(peer.pvalue, abs=0.012)
+
+
+def test_p_values_are_as_rare_as_they_say_without_a_difference(rng):
+    p = np.array(paired_p_values(rng.exponential(size=(400, 30)) - rng.exponential(size=(400, 30)), rng=rng))
+    assert 0.02 <= (p <= 0.05).mean() <= 0.085
 
 
 def test_p_values_of_no_difference_of_one_row_and_of_undefined_rows(rng):
-    assert paired_p_value(np.zeros(10), rng=rng) == 1.0
-    assert paired_p_value(np.array([1.0, np.nan]), rng=rng) is None
-    assert paired_p_value(np.ones(30), rng=rng) == pytest.approx(1 / 2000)
+    nothing = np.zeros(30)
+    one_row = np.full(30, np.nan)
+    one_row[0] = 1.0
+    strong = np.ones(30)
+    strong[4] = np.nan
+    p = paired_p_values([nothing, one_row, strong], rng=rng)
+    assert p[0] == 1.0
+    assert p[1] is None
+    assert p[2] == pytest.approx(1 / 2000)
 
 
 def test_holm_by_hand():

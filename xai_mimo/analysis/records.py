@@ -1,5 +1,6 @@
 """Rows of the comparison record: plain values that JSON can hold, every number finite or None with a note."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from xai_mimo.analysis.statistics import (
     Interval,
     holm,
     mean_interval,
-    paired_p_value,
+    paired_p_values,
     statistic_interval,
 )
 from xai_mimo.analysis.truth import TrueFeatures
@@ -29,7 +30,6 @@ FAITHFULNESS = {
     "sufficiency": faithfulness.sufficiency,
 }
 """Metrics that the random control has too."""
-LARGER_IS_BETTER = {"deletion_area": True, "insertion_area": False, "comprehensiveness": True, "sufficiency": False}
 
 
 def score(
@@ -93,24 +93,22 @@ def differences(
 ) -> list[dict[str, Any]]:
     """Paired differences in faithfulness, oriented so that positive means the first is better; p-values Holm-corrected.
 
-    Each method stands against the random control and against every other method.
+    Each method stands against the random control and against every other method, by the areas of both curves.
     """
-    rows = []
-    for metric, measure in FAITHFULNESS.items():
-        better = 1.0 if LARGER_IS_BETTER[metric] else -1.0
-        values = {label: better * measure(c) for label, c in curves.items()}
-        values[RANDOM] = better * np.mean([measure(c) for c in controls], axis=0)
-        names = list(values)
-        for i, one in enumerate(names):
-            for other in names[i + 1 :]:
-                for h, head in enumerate(panel.heads):
-                    gain = values[one][h] - values[other][h]
-                    row = score(head, "faithfulness", metric, one, mean_interval(gain, panel.counts), other=other)
-                    del row["role"], row["k"]
-                    rows.append({**row, "p": paired_p_value(gain, rng=rng), "p_corrected": None})
-    tested = [row for row in rows if row["p"] is not None]
-    for row, corrected in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["p_corrected"] = corrected
+    rows, gains = [], []
+    for metric, better in (("deletion_area", 1.0), ("insertion_area", -1.0)):
+        values = {label: better * FAITHFULNESS[metric](c) for label, c in curves.items()}
+        values[RANDOM] = better * np.mean([FAITHFULNESS[metric](c) for c in controls], axis=0)
+        for one, other in itertools.combinations(values, 2):
+            for h, head in enumerate(panel.heads):
+                gains.append(values[one][h] - values[other][h])
+                interval = mean_interval(gains[-1], panel.counts)
+                row = score(head, "faithfulness", metric, one, interval, other=other)
+                rows.append({k: v for k, v in row.items() if k not in ("role", "k")})
+    found = paired_p_values(gains, rng=rng)
+    corrected = iter(holm([p for p in found if p is not None]))
+    for row, p in zip(rows, found, strict=True):
+        row["p"], row["p_corrected"] = p, None if p is None else next(corrected)
     return rows
 
 

@@ -9,6 +9,7 @@ import xarray as xr
 
 from xai_mimo.analysis.panel import as_streams
 from xai_mimo.analysis.spaces import Space
+from xai_mimo.core.errors import EmptyData
 from xai_mimo.core.explanation import describe, settings_of
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Model
@@ -40,8 +41,10 @@ def name_methods(methods: Sequence[str | Method] | Mapping[str, str | Method]) -
     """Methods by label: the keys of a mapping, else their names; the second of a name is called "name 2".
 
     Raises:
-        UnknownName, BadSetting: not a method. DuplicateName: a name given twice as a string.
+        UnknownName, BadSetting: not a method. DuplicateName: a name given twice as a string. EmptyData: no method.
     """
+    if not methods:
+        raise EmptyData("no methods were given: name at least one, e.g. methods=['integrated_gradients'].")
     if isinstance(methods, Mapping):
         return {str(label): find_method(spec) for label, spec in methods.items()}
     if isinstance(methods, str):
