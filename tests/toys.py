@@ -228,7 +228,7 @@ class AttentionToy(Toy):
         }
 
     def tail(self, layer: str) -> "AttentionToy":
-        assert layer == "mail"
+        assert layer in ("mail", self.layer)
         if self.encoders is None:
             return self
         streams = tuple(Stream(f"{s.name}_code", (len(self.encoders[s.name]),), dtype=s.dtype) for s in self.streams)

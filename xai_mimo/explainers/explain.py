@@ -1,7 +1,6 @@
 """``explain``: one method on any number of rows, block by block, in memory or on disk."""
 
 import contextlib
-import hashlib
 import json
 import time
 import warnings
@@ -22,11 +21,10 @@ from xai_mimo.core.plugins import adapt
 from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.streams import check_inputs, name_values, unknown
 from xai_mimo.core.targets import Target, Unit, select
+from xai_mimo.explainers.digest import digest
 from xai_mimo.explainers.findings import Findings
 from xai_mimo.explainers.space import Space, space_of
 from xai_mimo.explainers.store import BlockStore
-
-_HASH_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -166,16 +164,6 @@ def explain(
     for warning in findings.warnings(run.method.name):
         warnings.warn(warning, stacklevel=2)
     return result
-
-
-def digest(arrays: Mapping[str, Any]) -> str:
-    """SHA-256 over names, types, shapes and values; arrays that lie on disk are read piece by piece."""
-    made = hashlib.sha256()
-    for name, array in arrays.items():
-        made.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
-        for start in range(0, len(array), _HASH_ROWS):
-            made.update(np.ascontiguousarray(array[start : start + _HASH_ROWS]).tobytes())
-    return made.hexdigest()
 
 
 def _seed(seed: Any) -> int:

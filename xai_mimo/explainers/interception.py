@@ -1,0 +1,161 @@
+"""What self-explaining layers say of themselves: ``intercept``, and their maps as a method beside the others."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+import xarray as xr
+
+from xai_mimo.core.errors import BadSetting, NotSupported
+from xai_mimo.core.explanation import describe, versions
+from xai_mimo.core.method import Attribution, Context
+from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model
+from xai_mimo.core.plugins import adapt
+from xai_mimo.core.streams import Array, check_inputs, unknown
+from xai_mimo.core.targets import Selector, take
+from xai_mimo.explainers.digest import digest
+from xai_mimo.explainers.map_reading import by_stream, contributions, head_rows, is_reading_streams
+
+Kind = Literal["attention", "attention_x_input", "contribution"]
+_MAPS: dict[Kind, str] = {"attention": "attention", "attention_x_input": "context", "contribution": "contribution"}
+SCHEMA = "xai_mimo.interception/1"
+
+
+def intercept(model: Any, x: Any, *, max_memory: int | None = None) -> xr.Dataset:
+    """Every map that a model's layers sow while they read these rows.
+
+    Args:
+        model: anything ``adapt`` takes, or an adapted model.
+        x: rows, as ``explain`` takes them.
+        max_memory: bytes that one pass may take; larger data go in batches.
+    Returns:
+        One variable ``"<layer path>/<map>"`` per map with dimensions ``sample`` and ``<layer path>_<axis>``; the
+        coordinates carry head and feature names, and ``<layer path>_feature_stream`` tells each feature's stream.
+    Raises:
+        NotSupported: the model cannot be intercepted, or holds no layer that sows.
+    """
+    adapted = adapt(model, max_memory=max_memory)
+    inputs = check_inputs(x, adapted.streams)
+    maps = _maps(adapted, inputs)
+    dims = _dims(maps)
+    coords: dict[str, Any] = {"sample": np.arange(len(next(iter(inputs.values()))))}
+    for key, found in maps.items():
+        for dim, axis, size in zip(dims[key], found.axes, found.values.shape[1:], strict=True):
+            coords |= _labels(dim, axis, size, found.coords)
+    data = {key: (("sample", *dims[key]), found.values) for key, found in maps.items()}
+    return xr.Dataset(
+        data,
+        coords,
+        {
+            "schema": SCHEMA,
+            "fingerprint": adapted.fingerprint,
+            "data_sha256": digest(inputs),
+            "versions": json.dumps(versions()),
+            **describe(adapted.streams, adapted.heads),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Interception:
+    """A layer's own map as an explanation of the model's heads.
+
+    Attributes:
+        kind: "attention" is the layer's weight on each feature; "attention_x_input" the weighted feature, whose sign is
+            that of the feature and says nothing of the direction of an effect; both are unsigned maps.
+            "contribution" is what each feature adds to a head, W_u a x, in the head's unit: signed, and it sums to
+            f(x) - b exactly, b being the layer's bias, reported as ``baseline_prediction``. It exists only where the
+            layer's output *is* the head; behind further layers it would speak of something else and is refused.
+        layer: name or path of the layer; None where one layer only sows such a map.
+
+    The map lives on the layer's inputs. Where these are not the model's inputs, explain at the layer
+    (``explain(..., at="<layer>")``). A layer's heads are matched to the model's heads by name, or by order where no
+    name agrees and their numbers do.
+
+    Source: Ribeiro (2025), article proposing the Multi-layer Attentional Interception Layer, Section 3.
+    """
+
+    kind: Kind = "attention"
+    layer: str | None = None
+
+    name: ClassVar[str] = "interception"
+    reference: ClassVar[str] = "ribeiro2025mail"
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise BadSetting(f"kind {self.kind!r} is not one of {', '.join(get_args(Kind))}.")
+
+    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
+        """Read the map and give it the shape of an attribution."""
+        maps = _maps(model, inputs)
+        chosen = _choose(maps, _MAPS[self.kind], self.layer)
+        is_reading_streams(model, inputs, chosen, maps)
+        prediction = take(model.predict(inputs), selectors)
+        context.advance(len(prediction[0]))
+        if self.kind != "contribution":
+            values = by_stream(head_rows(chosen, model, selectors), chosen, model)
+            return Attribution(values, prediction, signed=False)
+        known = _choose(_maps(model, context.background), "contribution", chosen.layer)
+        background = model.predict(context.background)
+        rows, bias = contributions(chosen, known, model, selectors, prediction=prediction, background=background)
+        return Attribution(by_stream(rows, chosen, model), prediction, bias)
+
+
+def _maps(model: Model, inputs: Arrays) -> Interceptions:
+    if not isinstance(model, Interceptable):
+        raise NotSupported(
+            f"{type(model).__name__} cannot be intercepted: only models with self-explaining layers such as "
+            "xai_mimo.layers.MAIL can. Use another method, e.g. 'integrated_gradients' or 'shapley'."
+        )
+    maps = model.intercept(inputs)
+    if not maps:
+        raise NotSupported(
+            "this model holds no self-explaining layer (none sows a map). Build it with one, e.g. "
+            "xai_mimo.layers.MAIL, or use another method, e.g. 'integrated_gradients' or 'shapley'."
+        )
+    return maps
+
+
+def _choose(maps: Interceptions, name: str, layer: str | None) -> InterceptionMap:
+    """The one map of this name, of the layer with this name or path."""
+    found = {m.layer: m for m in maps.values() if m.name == name}
+    if not found:
+        raise NotSupported(f"no layer sows a map '{name}'; there are: {', '.join(maps)}.")
+    if layer is None:
+        if len(found) > 1:
+            raise BadSetting(f"several layers sow '{name}' ({', '.join(found)}); name one: Interception(layer=...).")
+        return next(iter(found.values()))
+    fits = [path for path in found if path == layer] or [p for p in found if p.rsplit("/", 1)[-1] == layer]
+    if not fits:
+        raise unknown(layer, found, f"layer that sows '{name}'")
+    if len(fits) > 1:
+        raise BadSetting(f"layer '{layer}' could be any of {', '.join(fits)}; give the whole path.")
+    return found[fits[0]]
+
+
+def _dims(maps: Interceptions) -> dict[str, tuple[str, ...]]:
+    """Dimension names of each map: shared by the maps of a layer whose axes have the same length and labels."""
+    owner: dict[str, tuple[int, Any]] = {}
+    dims = {}
+    for key, found in maps.items():
+        names = []
+        for axis, size in zip(found.axes, found.values.shape[1:], strict=True):
+            meaning = (size, found.coords.get(axis))
+            dim = f"{found.layer}_{axis}"
+            names.append(dim if owner.setdefault(dim, meaning) == meaning else f"{key}_{axis}")
+        dims[key] = tuple(names)
+    return dims
+
+
+def _labels(dim: str, axis: str, size: int, coords: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Coordinates of one dimension; every one has an index, so that it can be renamed and stored."""
+    further = {k.split(".", 1)[1]: list(v) for k, v in coords.items() if k.startswith(f"{axis}.")}
+    if axis in coords:
+        ticks: Array | list[str] = list(coords[axis])
+    elif further:
+        ticks = [":".join(parts) for parts in zip(*further.values(), strict=True)]
+    else:
+        ticks = np.arange(size)
+    return {dim: ticks, **{f"{dim}_{label}": (dim, values) for label, values in further.items()}}

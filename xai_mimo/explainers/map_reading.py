@@ -1,0 +1,171 @@
+"""From a layer's map to an attribution: whose heads, whose streams, and whether it says what it seems to say."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions, Model, Splittable
+from xai_mimo.core.streams import Array
+from xai_mimo.core.targets import Selector
+
+# Relative error up to which two float32 computations of one quantity count as equal.
+_SAME = 1e-3
+
+
+def head_rows(found: InterceptionMap, model: Model, selectors: Sequence[Selector]) -> Array:
+    """The map of each target's head: ``(target, sample, ..., feature)``.
+
+    Raises:
+        NotSupported: the map has no head axis, or its heads cannot be matched to the model's.
+    """
+    values = _axis_first(found, "head")
+    names = found.coords.get("head", tuple(str(i) for i in range(len(values))))
+    order = _match_heads(names, [h.name for h in model.heads], found)
+    return np.stack([values[order[s.head]] for s in selectors]).astype(np.float64)
+
+
+def contributions(
+    found: InterceptionMap,
+    known: InterceptionMap,
+    model: Model,
+    selectors: Sequence[Selector],
+    *,
+    prediction: Array,
+    background: Arrays,
+) -> tuple[Array, Array]:
+    """What each feature adds to each target, and the layer's bias.
+
+    Whether the layer's output is the head is checked on the numbers: f(x) - (sum of contributions) must be the same
+    for all rows and for the background.
+
+    Args:
+        found, known: the map for the rows and for the background.
+        prediction: ``(target, sample)``. background: the model's outputs there.
+    Returns:
+        ``(target, sample, ..., feature)`` and the bias ``(target, sample)``.
+    Raises:
+        NotSupported: the layer's outputs are not the model's heads.
+    """
+    values, there = _axis_first(found, "target"), _axis_first(known, "target")
+    owners, units = found.coords["target.head"], found.coords["target.unit"]
+    order = _match_heads(tuple(dict.fromkeys(owners)), [h.name for h in model.heads], found)
+    names = {head: list(dict.fromkeys(owners))[at] for head, at in order.items()}
+    rows, biases = [], []
+    for selector, predicted in zip(selectors, prediction, strict=True):
+        mine = [i for i, owner in enumerate(owners) if owner == names[selector.head]]
+        wide = background[selector.head].reshape(len(there[0]), -1).astype(np.float64)
+        bias = _bias(wide, np.stack([_sum(there[i]) for i in mine], axis=1), selector.head, units, mine)
+        chosen = np.stack([values[i] for i in mine])[selector.units, np.arange(len(predicted))].astype(np.float64)
+        _check_bias(predicted - _sum(chosen), bias[selector.units], predicted, selector.head)
+        rows.append(chosen)
+        biases.append(bias[selector.units])
+    return np.stack(rows), np.stack(biases)
+
+
+def _bias(outputs: Array, sums: Array, head: str, units: Sequence[str], mine: Sequence[int]) -> Array:
+    if outputs.shape != sums.shape:
+        raise _not_the_head(head, f"the layer gives it {len(mine)} values, the head has {outputs.shape[1]} units")
+    bias = (outputs - sums).mean(axis=0)
+    _check_bias(outputs - sums, np.broadcast_to(bias, outputs.shape), outputs, head)
+    return np.asarray(bias)
+
+
+def _check_bias(found: Array, bias: Array, outputs: Array, head: str) -> None:
+    if (np.abs(found - bias) > _SAME * (np.abs(outputs) + np.abs(bias)).max()).any():
+        raise _not_the_head(head, "its predictions differ from the layer's outputs by more than a bias")
+
+
+def _not_the_head(head: str, why: str) -> NotSupported:
+    return NotSupported(
+        f"there is no contribution to head '{head}': other layers stand between the self-explaining layer and the head "
+        f"({why}). Use Interception(kind='attention_x_input'), or 'integrated_gradients' at that layer."
+    )
+
+
+def _sum(values: Array) -> Array:
+    summed: Array = values.reshape(len(values), -1).sum(axis=1, dtype=np.float64)
+    return summed
+
+
+def _axis_first(found: InterceptionMap, axis: str) -> Array:
+    """``(axis, sample, other axes)``."""
+    if axis not in found.axes:
+        raise NotSupported(
+            f"map '{found.name}' of layer '{found.layer}' has the axes {found.axes}; '{axis}' is needed to read it as "
+            "an explanation of heads."
+        )
+    return np.moveaxis(found.values, 1 + found.axes.index(axis), 0)
+
+
+def _match_heads(names: Sequence[str], heads: Sequence[str], found: InterceptionMap) -> dict[str, int]:
+    """``{model head: position among the layer's heads}``."""
+    if set(heads) <= set(names):
+        return {head: list(names).index(head) for head in heads}
+    if len(names) == len(heads) and not set(heads) & set(names):
+        return {head: i for i, head in enumerate(heads)}
+    raise NotSupported(
+        f"layer '{found.layer}' has the heads {', '.join(names)}, the model has {', '.join(heads)}. Give the layer's "
+        "heads the names of the model's heads, or explain with heads of equal number and order."
+    )
+
+
+def by_stream(values: Array, found: InterceptionMap, model: Model) -> Arrays:
+    """Split ``(target, sample, ..., feature)`` into the model's streams; zeros where the layer does not read one."""
+    owners = np.asarray(found.coords["feature.stream"])
+    parts = {}
+    for stream in model.streams:
+        part = values[..., owners == stream.name]
+        parts[stream.name] = part if part.shape[-1] else np.zeros((*values.shape[:2], *(n or 1 for n in stream.shape)))
+    return parts
+
+
+def is_reading_streams(model: Model, inputs: Arrays, found: InterceptionMap, maps: Interceptions) -> None:
+    """Make sure that the map's features are the model's own streams.
+
+    Raises:
+        NotSupported: they are not, or it cannot be told.
+    """
+    owners = found.coords.get("feature.stream")
+    if owners is None:
+        raise NotSupported(
+            f"map '{found.name}' of layer '{found.layer}' does not tell the streams of its features, so it cannot be "
+            "laid beside other explanations; read it with xai_mimo.intercept."
+        )
+    name = found.layer.rsplit("/", 1)[-1]
+    for stream in dict.fromkeys(owners):
+        fits = {s.name: s for s in model.streams}.get(stream)
+        shape = (*found.values.shape[1 : 1 + len(found.axes) - 2], owners.count(stream))
+        if fits is None or inputs[stream].shape[1:] != shape:
+            raise _other_space(found, stream, name)
+    if not isinstance(model, Splittable):
+        return
+    try:
+        read = model.layer_streams(found.layer)
+    except NotSupported:  # its call is its own code: only the numbers can tell what the layer read
+        _compare_context(inputs, maps, found, name)
+        return
+    for stream in dict.fromkeys(owners):
+        if stream not in read:
+            raise _other_space(found, stream, name)
+
+
+def _compare_context(inputs: Arrays, maps: Interceptions, found: InterceptionMap, name: str) -> None:
+    """Refuse unless context = gain * attention * x holds for the model's inputs x, so that they are what was read."""
+    try:
+        attention, context = maps[f"{found.layer}/attention"], maps[f"{found.layer}/context"]
+    except KeyError as err:
+        raise _other_space(found, found.coords["feature.stream"][0], name) from err
+    owners = list(dict.fromkeys(found.coords["feature.stream"]))
+    x = np.concatenate([inputs[s] for s in owners], axis=-1).astype(np.float64)
+    given, seen = _axis_first(attention, "head") * x, _axis_first(context, "head").astype(np.float64)
+    gain = (given * seen).sum() / max((given**2).sum(), np.finfo(np.float64).tiny)
+    if np.abs(gain * given - seen).max() > _SAME * np.abs(seen).max():
+        raise _other_space(found, owners[0], name)
+
+
+def _other_space(found: InterceptionMap, stream: str, name: str) -> NotSupported:
+    return NotSupported(
+        f"layer '{found.layer}' does not read the model's inputs: its stream '{stream}' is computed by layers before "
+        f"it. Explain at the layer, explain(..., at='{name}'), or read the maps as they are with xai_mimo.intercept."
+    )
