@@ -1,0 +1,190 @@
+"""Which space a comparison takes place in, and how the truth reads there."""
+
+import numpy as np
+import pytest
+
+from xai_mimo.analysis.panel import as_streams
+from xai_mimo.analysis.spaces import Cut, Space, choose_space
+from xai_mimo.analysis.truth import check_truth, true_features
+from xai_mimo.core.errors import BadSetting, DuplicateName, NotSupported
+from xai_mimo.core.explanation import describe, features_of, to_dataset, validate
+from xai_mimo.core.method import Attribution
+from xai_mimo.core.model import InterceptionMap
+from xai_mimo.core.streams import Head, Stream
+from xai_mimo.core.targets import Selector
+
+pytestmark = pytest.mark.all_frameworks
+
+STREAMS = (Stream("thermal", (2,), features=("air", "process")), Stream("wear", (2,), features=("tool", "torque")))
+ROW = {"thermal": np.ones((1, 2)), "wear": np.ones((1, 2))}
+
+
+def attention(layer, *streams):
+    return InterceptionMap(layer, "attention", np.ones((1, 1, 4)), ("head", "feature"), {"feature.stream": streams})
+
+
+class Sown:
+    """A model whose layers sow maps."""
+
+    streams = STREAMS
+    heads = (Head("risk"),)
+    fingerprint = "00"
+
+    def __init__(self, *maps):
+        self.maps = {f"{m.layer}/{m.name}": m for m in maps}
+
+    def predict(self, inputs):
+        return {"risk": np.ones((1, 1))}
+
+    def intercept(self, inputs):
+        return self.maps
+
+
+class Cuttable(Sown):
+    """The same, and it can be cut."""
+
+    def __init__(self, owners, *maps):
+        super().__init__(*maps)
+        self.owners = owners
+
+    def tail(self, layer):
+        return Sown()
+
+    def activations(self, inputs, layer):
+        return {name: inputs[owners[0]] for name, owners in self.owners.items()}
+
+    def layer_streams(self, layer):
+        return self.owners
+
+
+MAIL = attention("mail", "thermal", "thermal", "wear", "wear")
+RAW = {"thermal": ("thermal",), "wear": ("wear",)}
+ENCODED = {"thermal_encoded": ("thermal",), "wear_encoded": ("wear",)}
+
+
+def choose(model, **kwargs):
+    return choose_space(model, ROW, **{"intercepts": True, "at": None, "space": None, **kwargs})
+
+
+def test_without_interception_the_space_is_the_inputs():
+    assert choose(Sown(), intercepts=False).name == "inputs"
+    assert choose(Sown(), intercepts=False, space="streams").name == "streams"
+
+
+def test_a_layer_that_reads_the_raw_inputs_is_compared_at_the_inputs():
+    space = choose(Cuttable(RAW, MAIL))
+    assert space.name == "inputs"
+    assert space.cut.layer == "mail"
+
+
+def test_a_layer_that_reads_encoded_streams_is_compared_at_the_layer():
+    space = choose(Cuttable(ENCODED, MAIL))
+    assert space.name == "at:mail"
+    assert space.is_at_layer
+    assert "not over the model's raw inputs" in space.text
+    np.testing.assert_array_equal(space.cut.move(ROW)["wear_encoded"], ROW["wear"])
+
+
+def test_a_layer_can_be_named_without_interception():
+    assert choose(Cuttable(ENCODED, MAIL), intercepts=False, at="mail").name == "at:mail"
+
+
+def test_a_model_that_cannot_be_cut_falls_back_to_streams_of_the_same_names():
+    assert choose(Sown(MAIL)).name == "streams"
+
+
+def test_a_model_without_a_common_space_says_what_to_do():
+    with pytest.raises(NotSupported, match=r"cannot be cut there.*functional model, name the layer's streams"):
+        choose(Sown(attention("mail", "0", "1")))
+    with pytest.raises(NotSupported, match="cannot be cut"):
+        choose(Sown(MAIL), at="mail")
+
+
+def test_bad_wishes_are_refused():
+    with pytest.raises(NotSupported, match="no self-explaining layer"):
+        choose(Sown())
+    with pytest.raises(BadSetting, match=r"several self-explaining layers \(mail, other\); name one with at='mail'"):
+        choose(Sown(MAIL, attention("other")))
+    with pytest.raises(BadSetting, match="contradict"):
+        choose(Cuttable(ENCODED, MAIL), space="inputs", at="mail")
+    with pytest.raises(BadSetting, match="reads thermal_encoded, wear_encoded, not the model's inputs"):
+        choose(Cuttable(ENCODED, MAIL), space="inputs")
+
+
+def explanation(values, streams=STREAMS, reads=None):
+    selector = Selector("risk", "risk", np.zeros(1, dtype=np.int64))
+    attrs = {"method": "m", "settings": "{}", "space": "inputs", **describe(streams, (Head("risk"),))}
+    if reads is not None:
+        attrs["reads"] = reads
+    found = Attribution(values, prediction=np.ones((1, 1)))
+    return to_dataset(found, streams=streams, selectors=[selector], samples=np.arange(1), attrs=attrs)
+
+
+def test_shares_of_streams_are_sums_of_magnitudes():
+    values = {"thermal": np.array([[[1.0, -2.0]]]), "wear": np.array([[[0.0, 1.0]]])}
+    shares = as_streams(explanation(values), STREAMS)
+    validate(shares)
+    np.testing.assert_allclose(features_of(shares).values, [[[0.75, 0.25]]])
+    assert list(features_of(shares)["stream"].values) == ["thermal", "wear"]
+
+
+def test_shares_at_a_layer_go_to_the_stream_they_depend_on():
+    layer = (Stream("b", (1,)), Stream("a", (1,)), Stream("c", (1,)))
+    values = {n: np.full((1, 1, 1), v) for n, v in (("a", 1.0), ("b", 2.0), ("c", 1.0))}
+    reads = '{"a": ["thermal"], "b": ["wear"], "c": ["wear"]}'
+    np.testing.assert_allclose(
+        features_of(as_streams(explanation(values, layer, reads), STREAMS)).values, [[[0.25, 0.75]]]
+    )
+    with pytest.raises(NotSupported, match="'a' depends on thermal, wear, not on one stream"):
+        as_streams(explanation(values, layer, reads.replace('["thermal"]', '["thermal", "wear"]')), STREAMS)
+
+
+def masks(truth, space, streams=STREAMS, inputs=ROW):
+    known = check_truth(truth, ["risk"], STREAMS)
+    return true_features(known, {"risk": "risk"}, space, streams, inputs).get("risk")
+
+
+def test_truth_at_the_inputs_names_features():
+    space = Space("inputs", "")
+    assert masks({"risk": {"thermal": ["process"], "wear": []}}, space).mask.tolist() == [False, True, False, False]
+    assert masks({"risk": ["wear"]}, space).mask.tolist() == [False, False, True, True]
+    assert masks({}, space) is None
+
+
+def test_truth_of_a_feature_holds_at_every_time():
+    streams = (Stream("s", (3, 2), features=("x", "y")),)
+    known = check_truth({"risk": {"s": ["y"]}}, ["risk"], streams)
+    found = true_features(known, {"risk": "risk"}, Space("inputs", ""), streams, {"s": np.ones((1, 3, 2))})
+    assert found["risk"].mask.tolist() == [False, True] * 3
+
+
+def test_truth_behind_encoders_counts_whole_streams_and_says_so():
+    space = Space("at:mail", "", Cut("mail", Sown(), dict, {**ENCODED, "wear": ("wear",)}))
+    streams = (Stream("thermal_encoded", (3,)), STREAMS[1], Stream("wear_encoded", (1,)))
+    inputs = {"thermal_encoded": np.ones((1, 3)), "wear": np.ones((1, 2)), "wear_encoded": np.ones((1, 1))}
+    found = masks({"risk": {"thermal": ["air"]}}, space, streams, inputs)
+    assert found.mask.tolist() == [True] * 3 + [False] * 3
+    assert "every value of thermal_encoded counts as true" in found.note
+    both = masks({"risk": {"wear": ["tool"]}}, space, streams, inputs)
+    assert both.mask.tolist() == [False] * 3 + [True, False, True]
+
+
+def test_truth_at_streams_and_truths_that_cannot_be_scored():
+    space = Space("streams", "")
+    assert masks({"risk": {"wear": ["tool"]}}, space).mask.tolist() == [False, True]
+    everything = masks({"risk": ["thermal", "wear"]}, space)
+    assert everything.mask is None
+    assert "every stream of this space is true" in everything.note
+    assert "nothing is true" in masks({"risk": []}, space).note
+
+
+def test_a_targets_own_truth_wins_over_its_heads():
+    known = check_truth({"rul": ["wear"], "rul:p90": ["thermal"]}, ["rul", "rul:p10", "rul:p90"], STREAMS)
+    found = true_features(known, {"rul:p10": "rul", "rul:p90": "rul"}, Space("streams", ""), STREAMS, ROW)
+    assert found["rul:p10"].mask.tolist() == [False, True]
+    assert found["rul:p90"].mask.tolist() == [True, False]
+
+
+def test_a_feature_named_twice_is_refused():
+    with pytest.raises(DuplicateName, match="'tool'"):
+        check_truth({"risk": {"wear": ["tool", "tool"]}}, ["risk"], STREAMS)
