@@ -47,8 +47,8 @@ class CallableAdapter:
     ) -> None:
         if not streams or not heads:
             raise NotSupported(
-                f"the {'streams' if not streams else 'heads'} of {_label(function)} cannot be read off a function. Name "
-                "them, shapes without the batch axis: xai_mimo.adapt(f, streams={'sensors': (12,), 'age': 1}, "
+                f"the {'streams' if not streams else 'heads'} of {_label(function)} cannot be read off a function. "
+                "Name them, shapes without the batch axis: xai_mimo.adapt(f, streams={'sensors': (12,), 'age': 1}, "
                 "heads={'risk': 'binary', 'hours': 1})."
             )
         self.function = function
@@ -141,7 +141,9 @@ def _identity(function: Any) -> list[bytes]:
     if isinstance(function, functools.partial):
         bound = repr((function.args, sorted(function.keywords.items())))
         return [b"partial", bound.encode(), *_identity(function.func)]
-    code = getattr(function, "__code__", None) or getattr(getattr(type(function), "__call__", None), "__code__", None)
+    code = getattr(function, "__code__", None)
+    if code is None:  # an object whose class defines how it is called
+        code = getattr(type(function).__call__, "__code__", None)
     return [getattr(function, "__module__", "").encode(), _label(function).encode(), *_code(code)]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions
@@ -11,6 +12,7 @@ from xai_mimo.core.streams import Head, Stream, check_inputs
 from xai_mimo.core.targets import Selector
 from xai_mimo_adapters.keras_cut import Cut, cut_at, where_floats_begin, width
 from xai_mimo_adapters.keras_graph import Graph, Key, Step, find_step, needed, read_graph, run_steps
+from xai_mimo_adapters.keras_labels import Renaming, relabelled, renaming_of
 from xai_mimo_adapters.keras_part import KerasPart
 from xai_mimo_adapters.keras_reading import Tensors, fingerprint, read_functional, read_other
 from xai_mimo_adapters.keras_runner import DEFAULT_MAX_MEMORY, Runner, engine_for
@@ -59,8 +61,9 @@ class KerasAdapter:
             advice=self._advice,
             relabel=self._relabel,
         )
-        self._tails: dict[str, KerasPart] = {}
-        self._readers: dict[str, Runner] = {}
+        self._tails: dict[tuple[Key, ...], KerasPart] = {}
+        self._readers: dict[tuple[Key, ...], Runner] = {}
+        self._renamings: dict[str, Renaming] = {}
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -112,19 +115,17 @@ class KerasAdapter:
             UnknownName: no such layer. NotSupported: a subclassed model, or a layer that is called several times.
         """
         step, cut = self._cut(layer)
-        path = str(step.operation.path)
-        if path not in self._tails:
-            self._tails[path] = self._make_tail(path, cut)
-        return self._tails[path]
+        if step.outputs not in self._tails:
+            self._tails[step.outputs] = self._make_tail(step.path, cut)
+        return self._tails[step.outputs]
 
     def activations(self, inputs: Any, layer: str) -> Arrays:
         """What a layer reads: ``{stream of the tail: (sample, *shape)}``."""
         step, cut = self._cut(layer)
-        path = str(step.operation.path)
-        if path not in self._readers:
-            self._readers[path] = self._make_reader(cut)
+        if step.outputs not in self._readers:
+            self._readers[step.outputs] = self._make_reader(cut)
         arrays = check_inputs(inputs, self.streams)
-        found = self._readers[path].forward(dict(zip(self._read.tensors, arrays.values(), strict=True)))
+        found = self._readers[step.outputs].forward(dict(zip(self._read.tensors, arrays.values(), strict=True)))
         return {stream.name: found[stream.name] for stream in cut.streams}
 
     def layer_streams(self, layer: str) -> dict[str, tuple[str, ...]]:
@@ -139,8 +140,8 @@ class KerasAdapter:
     def _cuttable(self, layer: str) -> Graph:
         if self._graph is None:
             raise NotSupported(
-                f"model '{self.model.name}' ({type(self.model).__name__}) cannot be cut at '{layer}': its call is its own "
-                "code, so what lies behind a layer cannot be told from outside. Build it as a functional model "
+                f"model '{self.model.name}' ({type(self.model).__name__}) cannot be cut at '{layer}': its call is its "
+                "own code, so what lies behind a layer cannot be told from outside. Build it as a functional model "
                 "(keras.Model(inputs, outputs)), or adapt the part behind the layer as a model of its own."
             )
         return self._graph
@@ -184,12 +185,25 @@ class KerasAdapter:
 
         return Runner(engine_for(call, self.model), one_row, self._max_memory)
 
-    @property
-    def _sowing(self) -> tuple[str, ...]:
-        return ()
+    def _sowing(self) -> list[str]:
+        """Paths of the layers that sow maps, where one row of zeros of known shape can tell."""
+        if any(n is None for stream in self.streams for n in stream.shape):
+            return []
+        zeros = {s.name: np.zeros((1, *(n or 1 for n in s.shape)), s.dtype) for s in self.streams}
+        return [found.layer for found in self.intercept(zeros).values()]
 
     def _relabel(self, found: InterceptionMap) -> InterceptionMap:
-        return found
+        """Give a map the model's names, where its layer stands once in the model's graph."""
+        if self._graph is None:
+            return found
+        steps = [s for s in self._graph.steps if s.path == found.layer]
+        if len(steps) != 1:
+            return found
+        if found.layer not in self._renamings:
+            heads = dict(zip([h.name for h in self.heads], self._read.head_keys, strict=True))
+            cut = cut_at(self._graph, steps[0], self._inputs)
+            self._renamings[found.layer] = renaming_of(self._graph, steps[0], cut, heads)
+        return relabelled(found, self._renamings[found.layer])
 
     def _advice(self, stream: Stream) -> str:
         where = where_floats_begin(self._graph, self._inputs) if self._graph is not None else None

@@ -1,7 +1,7 @@
 """Where a functional model is cut: the streams that a layer reads, and what they are called."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -16,7 +16,7 @@ class Cut:
     """The inputs of one layer, as the streams of the model's tail.
 
     Attributes:
-        streams: what the layer reads, in the order it reads it, then model inputs that reach the heads beside the layer.
+        streams: what the layer reads, in its own order, then model inputs that reach the heads beside the layer.
         keys: their tensors in the graph.
         sources: ``{stream of the tail: model streams it depends on}``.
         read: how many of the streams the layer itself reads.
@@ -31,44 +31,58 @@ class Cut:
 def cut_at(graph: Graph, step: Step, inputs: Mapping[Key, Stream]) -> Cut:
     """Cut a model before one layer.
 
-    A tail stream that is a model input keeps its name and description. One that is computed takes, first that applies:
-    its key in the mapping that the layer was called with; the name of the only model input it depends on, if no other
-    stream of the tail depends on that input; the name of the layer that makes it. Names that meet are numbered.
+    A tail stream that is a model input keeps its name and description. One that is computed is called, by the first of
+    these that applies: the key it has in the mapping that the layer was called with, or the layer's ``stream_names``; the
+    one model input it depends on, if no other stream of the tail depends on that input; the layer that makes it. Where that is the name of a model input, ``_encoded`` is put behind it, so that an equal name always means the raw
+    input. Names that meet are numbered.
 
     Args:
         graph: of the model.
         step: the call of the layer.
         inputs: the model's streams by their tensors.
     """
-    _, beside = needed(graph, step.inputs, graph.outputs)
-    keys = (*step.inputs, *beside)
+    read = _in_call_order(step)
+    _, beside = needed(graph, read, graph.outputs)
+    keys = (*read, *beside)
     sources = [tuple(inputs[k].name for k in ancestors(graph, key)) for key in keys]
-    keywords = _keywords(step)
+    raw = {stream.name for stream in inputs.values()}
     names = []
     for i, key in enumerate(keys):
         others = {name for j, found in enumerate(sources) if j != i for name in found}
+        name = call_names(step).get(key)
         if key in inputs:
-            names.append(inputs[key].name)
-        elif key in keywords:
-            names.append(keywords[key])
-        elif len(sources[i]) == 1 and sources[i][0] not in others:
-            names.append(sources[i][0])
-        else:
-            names.append(_maker(graph, key))
+            name = inputs[key].name
+        elif name is None:
+            alone = len(sources[i]) == 1 and sources[i][0] not in others
+            name = sources[i][0] if alone else _maker(graph, key)
+        names.append(f"{name}_encoded" if key not in inputs and name in raw else name)
     streams = tuple(
-        replace(inputs[key], name=name) if key in inputs else stream_of(name, graph.tensors[key])
+        inputs[key] if key in inputs else stream_of(name, graph.tensors[key])
         for key, name in zip(keys, unique(names), strict=True)
     )
     by_name = {stream.name: found for stream, found in zip(streams, sources, strict=True)}
-    return Cut(streams, keys, by_name, len(step.inputs))
+    return Cut(streams, keys, by_name, len(read))
 
 
-def _keywords(step: Step) -> dict[Key, str]:
-    """Names that the layer's caller gave its inputs by passing a mapping."""
+def _in_call_order(step: Step) -> tuple[Key, ...]:
+    """What a layer reads, a mapping in its own order rather than the sorted one of Keras."""
+    named = call_names(step)
+    return tuple(dict.fromkeys([*named, *step.inputs]))
+
+
+def call_names(step: Step) -> dict[Key, str]:
+    """Names of a layer's inputs: keys of the mapping it was called with, else the layer's own ``stream_names``."""
     args = step.arguments.args
-    if len(args) != 1 or not isinstance(args[0], Mapping):
+    if len(args) != 1:
         return {}
-    return {step.names[id(t)]: str(k) for k, t in args[0].items() if isinstance(t, keras.KerasTensor)}
+    given = args[0]
+    if isinstance(given, Mapping):
+        return {step.names[id(t)]: str(k) for k, t in given.items() if isinstance(t, keras.KerasTensor)}
+    names = getattr(step.operation, "stream_names", None) or ()
+    tensors = [t for t in keras.tree.flatten(given) if isinstance(t, keras.KerasTensor)]
+    if len(names) != len(tensors):
+        return {}
+    return {step.names[id(t)]: str(name) for t, name in zip(tensors, names, strict=True)}
 
 
 def _maker(graph: Graph, key: Key) -> str:
@@ -84,7 +98,7 @@ def where_floats_begin(graph: Graph, inputs: Mapping[Key, Stream]) -> str | None
             continue
         cut = cut_at(graph, step, inputs)
         if not any(stream.is_integer for stream in cut.streams):
-            return str(step.operation.path)
+            return step.path
     return None
 
 

@@ -4,7 +4,7 @@ Nested functional and sequential models are written out in place, so that a laye
 Nothing of the user's model is cloned or added to: a part is run by calling the model's own layers.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,11 @@ class Step:
     names: Mapping[int, Key]
     inputs: tuple[Key, ...]
     outputs: tuple[Key, ...]
+
+    @property
+    def path(self) -> str:
+        """The layer's path, or its name where Keras gave it no path, as it does to layers without weights."""
+        return str(getattr(self.operation, "path", None) or self.operation.name)
 
 
 @dataclass(frozen=True)
@@ -138,24 +143,25 @@ def ancestors(graph: Graph, key: Key) -> tuple[Key, ...]:
     return tuple(needed(graph, (), (key,))[1])
 
 
-def find_step(graph: Graph, layer: str, sowing: Sequence[str]) -> Step:
+def find_step(graph: Graph, layer: str, sowing: Callable[[], Sequence[str]]) -> Step:
     """The one call of a layer, by its name or its path.
 
     Args:
         graph: of the model.
         layer: name ("mail") or path ("model/mail").
-        sowing: paths of layers that sow maps; the error for an unknown layer lists them first.
+        sowing: asked for the paths of layers that sow maps, which the error for an unknown layer lists first.
     Raises:
         UnknownName: no such layer. NotSupported: the name fits several layers, or the layer is called several times.
     """
     layers = [step for step in graph.steps if isinstance(step.operation, keras.Layer)]
-    found = [s for s in layers if s.operation.path == layer] or [s for s in layers if s.operation.name == layer]
+    found = [s for s in layers if s.path == layer] or [s for s in layers if s.operation.name == layer]
     if not found:
-        paths = [s.operation.path for s in layers]
-        names = [s.operation.name if paths.count(s.operation.path) == 1 else s.operation.path for s in layers]
-        ranked = sorted(zip(names, paths, strict=True), key=lambda pair: pair[1] not in sowing)
+        paths = [s.path for s in layers]
+        names = [s.operation.name if paths.count(s.path) == 1 else s.path for s in layers]
+        first = set(sowing())
+        ranked = sorted(zip(names, paths, strict=True), key=lambda pair: pair[1] not in first)
         raise unknown(layer, dict.fromkeys(name for name, _ in ranked), "layer")
-    different = dict.fromkeys(s.operation.path for s in found)
+    different = dict.fromkeys(s.path for s in found)
     if len(different) > 1:
         raise NotSupported(f"several layers are called '{layer}'; give the path of one: {', '.join(different)}.")
     if len(found) > 1:

@@ -78,7 +78,7 @@ def read_other(model: Any, streams: Any, heads: Any) -> Reading:
     """
     if not model.built:
         raise NotSupported(
-            f"model '{model.name}' has no weights yet. Call it once on data, fit it or load its weights before explaining."
+            f"model '{model.name}' has no weights yet. Call it on data, fit it or load its weights before explaining."
         )
     if streams is None:
         raise NotSupported(
@@ -126,7 +126,7 @@ def _own_call(model: Any, names: tuple[str, ...]) -> Callable[[Tensors], Any]:
 
 
 def _struct_names(struct: Any, defaults: list[str]) -> list[tuple[str, int]]:
-    """``(name, place in the flattened structure)`` in declared order: a mapping's own, not the sorted one of flatten."""
+    """``(name, place in the flattened structure)``, in a mapping's own order rather than the sorted one of Keras."""
     if isinstance(struct, Mapping) and not any(keras.tree.is_nested(v) for v in struct.values()):
         order = keras.tree.flatten({key: key for key in struct})
         return [(str(key), order.index(key)) for key in struct]

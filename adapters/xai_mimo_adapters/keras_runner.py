@@ -75,8 +75,8 @@ class Runner:
                     next(iter(chunk.values()))
                 ):
                     raise ShapeMismatch(
-                        f"map '{key}' was sown with shape {values.shape}; expected the batch axis and then one axis for "
-                        f"each of {self.engine.labels[key].axes}."
+                        f"map '{key}' was sown with shape {values.shape}; expected the batch axis and then one axis "
+                        f"for each of {self.engine.labels[key].axes}."
                     )
             put(made, part, rows, total)
         return made, self.engine.labels
