@@ -1,0 +1,68 @@
+"""The comparison record as JSON: every figure of a report, and enough to draw it again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from xai_mimo.core.errors import FileProblem, SchemaError
+from xai_mimo.reports.files import write_text
+from xai_mimo.reports.schema import check
+
+
+def to_json(record: dict[str, Any]) -> str:
+    """The record as JSON text, in the order of its keys, with every number to its last digit.
+
+    Raises:
+        SchemaError: see ``schema.check``.
+    """
+    return json.dumps(check(record), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+
+
+def write(record: dict[str, Any], path: str | Path) -> Path:
+    """Write the record to a file.
+
+    Raises:
+        SchemaError: see ``schema.check``. FileProblem: the file cannot be written.
+    """
+    return write_text(to_json(record), path)
+
+
+def from_json(source: str | Path) -> dict[str, Any]:
+    """Read a record from JSON text or from a file.
+
+    Args:
+        source: JSON text (a string that starts with "{"), or the path of a file.
+    Raises:
+        FileProblem: the file cannot be read. SchemaError: not JSON, a number is NaN or infinite, a key stands twice in
+            one object, or the layout is not the documented one.
+    """
+    is_text = isinstance(source, str) and source.lstrip().startswith("{")
+    origin = "the text given" if is_text else str(source)
+    text = str(source) if is_text else _read(Path(source))
+    try:
+        record = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
+    except json.JSONDecodeError as err:
+        raise SchemaError(f"{origin} is not JSON: {err}. Give a file written by xai_mimo's to_json.") from err
+    return check(record)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as err:
+        raise FileProblem(f"cannot read {path}: {err.strerror or err}. Check the path and its permissions.") from err
+    except UnicodeDecodeError as err:
+        raise SchemaError(f"{path} is not JSON: it is not text in UTF-8 (byte {err.start}).") from err
+
+
+def _refuse(word: str) -> float:
+    raise SchemaError(f"the record holds {word}; every number must be finite, or null with a note.")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise SchemaError(f"the record names {', '.join(map(repr, twice))} twice in one object; each key may stand once.")
+    return found

@@ -1,0 +1,124 @@
+"""Figures of the maps themselves: which streams and which features a head reads, and which way they push."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from xai_mimo.reports.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
+from xai_mimo.reports.numbers import shorten, shorten_all
+from xai_mimo.reports.palette import INK, MUTED, styles
+from xai_mimo.reports.select import feature_ranking, labels, of_head, signed_labels
+
+Record = Mapping[str, Any]
+Feature = tuple[str, str]
+
+FEATURES_SHOWN = 15
+
+
+@inked
+def stream_shares(record: Record, head: str, *, with_legend: bool = True) -> Figure | None:
+    """Share of each stream in the magnitude of each method's map, in percent."""
+    rows = [r for r in of_head(record, "shares", head) if r["mean"] is not None]
+    if not rows:
+        return None
+    streams, methods = labels(rows, "stream"), labels(rows, "method")
+    figure, axes = blank(0.75 + len(streams) * (0.16 + 0.15 * len(methods)) + 0.2 * with_legend)
+    look, shift = styles(record), dict(zip(methods, offsets(len(methods)), strict=True))
+    for r in rows:
+        y = streams.index(r["stream"]) + shift[r["method"]]
+        axes.barh(y, 100 * r["mean"], height=0.56 / len(methods), color=look[r["method"]].colour, alpha=0.3, linewidth=0)
+        dot(axes, r, y, look[r["method"]], key="mean", scale=100)
+    as_rows(axes, shorten_all(streams), range(len(streams)))
+    axes.set_xlim(0, 102)
+    axes.set_ylim(len(streams) - 0.5, -0.5)
+    axes.set_xlabel("share of the map's magnitude (%)")
+    if with_legend:
+        legend(figure, {m: look[m] for m in methods})
+    return figure
+
+
+@inked
+def feature_map(record: Record, head: str, *, with_legend: bool = True, most: int = FEATURES_SHOWN) -> Figure | None:
+    """Mean magnitude of the leading features by method, in percent of the method's total over the record's features.
+
+    Features are grouped by stream; a star marks those known to matter where the record holds the truth.
+    """
+    ranked = feature_ranking(record, head)
+    if not ranked:
+        return None
+    shown = set(ranked[:most])
+    rows = [r for r in of_head(record, "features", head) if r["mean_abs"] is not None]
+    totals = {m: sum(r["mean_abs"] for r in rows if r["method"] == m) for m in labels(rows, "method")}
+    methods = [m for m, total in totals.items() if total > 0]
+    figure, axes, place = _grouped(record, head, ranked[:most], len(methods), with_legend=with_legend)
+    look, shift = styles(record), dict(zip(methods, offsets(len(methods)), strict=True))
+    for r in rows:
+        if (r["stream"], r["feature"]) in shown and r["method"] in shift:
+            y = place[r["stream"], r["feature"]] + shift[r["method"]]
+            dot(axes, r, y, look[r["method"]], key="mean_abs", scale=100 / totals[r["method"]])
+    axes.set_xlim(left=0)
+    plain_numbers(axes, "x")
+    axes.set_xlabel("share of the map's magnitude (%)")
+    if with_legend:
+        legend(figure, {m: look[m] for m in methods})
+    return figure
+
+
+@inked
+def direction(record: Record, head: str, *, with_legend: bool = True, most: int = FEATURES_SHOWN) -> Figure | None:
+    """Whether the leading features push the prediction one way: mean / mean magnitude, from -1 (always down) to 1."""
+    signed = signed_labels(record)
+    rows = [r for r in of_head(record, "features", head) if r["method"] in signed and r["mean_abs"]]
+    ranked = [f for f in feature_ranking(record, head)[:most] if any((r["stream"], r["feature"]) == f for r in rows)]
+    if not ranked:
+        return None
+    methods = labels(rows, "method")
+    figure, axes, place = _grouped(record, head, ranked, len(methods), with_legend=with_legend)
+    look, shift = styles(record), dict(zip(methods, offsets(len(methods)), strict=True))
+    axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
+    for r in rows:
+        if (r["stream"], r["feature"]) in place:
+            y = place[r["stream"], r["feature"]] + shift[r["method"]]
+            end, style = r["mean"] / r["mean_abs"], look[r["method"]]
+            axes.plot([0, end], [y, y], color=style.colour, linewidth=1.2, zorder=2)
+            axes.plot([end], [y], style.marker, color=style.colour, markersize=5, markeredgewidth=0, zorder=3)
+    axes.set_xlim(-1.08, 1.08)
+    axes.set_xticks([-1, 0, 1], ["−1\nalways lowers", "0\nboth ways", "1\nalways raises"])
+    axes.set_xlabel("mean / mean magnitude (no unit)")
+    if with_legend:
+        legend(figure, {m: look[m] for m in methods})
+    return figure
+
+
+class _Grouped(NamedTuple):
+    figure: Figure
+    axes: Axes
+    place: dict[Feature, float]
+
+
+def _grouped(
+    record: Record, head: str, features: Sequence[Feature], methods: int, *, with_legend: bool
+) -> _Grouped:
+    """Axes with one row per feature under the name of its stream, and where each feature stands."""
+    truth = (record["truth"] or {}).get(head, {})
+    names: list[str] = []
+    place: dict[Feature, float] = {}
+    headings: dict[str, float] = {}
+    y = 0.0
+    for stream in dict.fromkeys(s for s, _ in features):
+        headings[stream] = y
+        y += 0.9
+        mine = [f for s, f in features if s == stream]
+        for feature, short in zip(mine, shorten_all(mine, 24), strict=True):
+            place[stream, feature] = y
+            names.append(f"★ {short}" if feature in truth.get(stream, ()) else short)
+            y += 1
+    figure, axes = blank(0.7 + y * (0.11 + 0.08 * max(methods, 1)) + 0.2 * with_legend)
+    as_rows(axes, [*names, *shorten_all(list(headings))], [*place.values(), *headings.values()])
+    for tick in axes.get_yticklabels()[len(names) :]:
+        tick.set_weight("bold")
+        tick.set_color(INK)
+    axes.set_ylim(y - 0.4, -0.6)
+    return _Grouped(figure, axes, place)

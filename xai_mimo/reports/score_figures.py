@@ -1,0 +1,177 @@
+"""Figures of the scores: agreement, faithfulness curves, completeness gaps and ground truth."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+from xai_mimo.reports.canvas import as_rows, blank, dot, inked, legend, plain_numbers
+from xai_mimo.reports.numbers import number, shorten, shorten_all, words
+from xai_mimo.reports.palette import INK, LINE, MUTED, RANDOM, Style, styles
+from xai_mimo.reports.select import agreement_pairs, head_unit, labels, main_agreement, of_head
+
+Record = Mapping[str, Any]
+
+_INKED = Style(INK, "o", "●")
+
+
+@inked
+def agreement(
+    record: Record, head: str, *, metric: str | None = None, k: int | None = None, with_legend: bool = True
+) -> Figure | None:
+    """Agreement of every pair of methods, between its floors (chance) and its ceiling (a method against itself).
+
+    Args:
+        record: the comparison record.
+        head: name of the target.
+        metric, k: which one; by default pairwise rank agreement, or the first that the record has numbers for.
+        with_legend: whether to explain the marks inside the figure.
+    """
+    chosen = (metric, k) if metric is not None else main_agreement(record, head)
+    if chosen is None:
+        return None
+    pairs = agreement_pairs(record, head, *chosen)
+    if not pairs:
+        return None
+    figure, axes = blank(0.75 + 0.42 * len(pairs) + 0.2 * with_legend)
+    for y, beside in enumerate(pairs.values()):
+        floors = [beside[r]["estimate"] for r in ("floor_random", "floor_permuted") if r in beside]
+        ceiling = beside.get("ceiling", {}).get("estimate")
+        known = [f for f in floors if f is not None]
+        if known and ceiling is not None:
+            axes.barh(y, ceiling - max(known), left=max(known), height=0.5, color=LINE, linewidth=0, zorder=1)
+        for value in known:
+            axes.plot([value], [y], "|", color=MUTED, markersize=13, markeredgewidth=1.6, zorder=2)
+        if ceiling is not None:
+            axes.plot([ceiling], [y], "|", color=INK, markersize=13, markeredgewidth=1.6, zorder=2)
+        dot(axes, beside["value"], y, _INKED)
+    as_rows(axes, [f"{shorten(a, 22)}\n{shorten(b, 22)}" for a, b in pairs], range(len(pairs)))
+    axes.set_ylim(len(pairs) - 0.5, -0.5)
+    plain_numbers(axes, "x")
+    name, at = chosen
+    axes.set_xlabel(words(name) + (f" at {at}" if at else "") + " (no unit)")
+    if with_legend:
+        _agreement_legend(figure)
+    return figure
+
+
+def _agreement_legend(figure: Figure) -> None:
+    marks = {
+        "agreement, interval": {"color": INK, "marker": "o", "markersize": 5, "linewidth": 1.5},
+        "floors (chance)": {"color": MUTED, "marker": "|", "markersize": 10, "linestyle": ""},
+        "ceiling (against itself)": {"color": INK, "marker": "|", "markersize": 10, "linestyle": ""},
+    }
+    handles = [Line2D([], [], **look) for look in marks.values()]
+    figure.legend(handles, list(marks), loc="outside upper left", ncols=2, frameon=False, handlelength=1.6)
+
+
+@inked
+def removal_curve(
+    record: Record, head: str, *, kind: Literal["deletion", "insertion"] = "deletion", with_legend: bool = True
+) -> Figure | None:
+    """How far the prediction moves while features are replaced (deletion) or kept (insertion) in a map's order."""
+    curves = [r for r in of_head(record, "curves", head) if r["kind"] == kind and None not in r["mean"]]
+    if not curves:
+        return None
+    figure, axes = blank(2.7 + 0.2 * with_legend)
+    look = styles(record)
+    # The control is drawn first: a method must not hide behind it.
+    for r in sorted(curves, key=lambda row: row["method"] != RANDOM):
+        style, x = look[r["method"]], [100 * f for f in r["fraction"]]
+        is_control = r["method"] == RANDOM
+        if None not in r["low"] and None not in r["high"]:
+            axes.fill_between(x, r["low"], r["high"], color=style.colour, alpha=0.15, linewidth=0)
+        axes.plot(
+            x,
+            r["mean"],
+            color=style.colour,
+            linestyle="--" if is_control else "-",
+            marker=style.marker,
+            markersize=3.5,
+            linewidth=1.5,
+        )
+    axes.grid(color=LINE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(bottom=0)
+    plain_numbers(axes, "x")
+    plain_numbers(axes, "y")
+    axes.set_xlabel(f"features {'replaced' if kind == 'deletion' else 'kept'}, most important first (%)")
+    unit = head_unit(record, head)
+    axes.set_ylabel(f"|change of prediction| ({shorten(unit, 16) if unit else 'head’s unit'})")
+    if with_legend:
+        legend(figure, {m: look[m] for m in labels(curves, "method")})
+    return figure
+
+
+@inked
+def completeness_gaps(record: Record, head: str, *, with_legend: bool = True) -> Figure | None:
+    """Quantiles over rows of the relative completeness gap, on a logarithmic axis, with the tolerance asked for."""
+    rows = [r for r in of_head(record, "gaps", head) if r["relative_quantiles"]]
+    if not rows:
+        return None
+    figure, axes = blank(0.75 + 0.36 * len(rows) + 0.2 * with_legend)
+    look = styles(record)
+    floor = _axis_floor(rows)
+    for y, r in enumerate(rows):
+        x = [math.log10(max(v, floor)) for v in r["relative_quantiles"].values()]
+        colour = look[r["method"]].colour
+        axes.plot([min(x), max(x)], [y, y], color=colour, linewidth=1.5, zorder=2)
+        axes.plot(x, [y] * len(x), "|", color=colour, markersize=11, markeredgewidth=1.8, zorder=3)
+        at = math.log10(max(r["tolerance"], floor))
+        axes.plot([at, at], [y - 0.4, y + 0.4], ":", color=INK, linewidth=1.2, zorder=1)
+    as_rows(axes, shorten_all([r["method"] for r in rows]), range(len(rows)))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    low, high = axes.get_xlim()
+    step = max(1, math.ceil((high - low) / 6))
+    axes.set_xticks(range(math.floor(low), math.ceil(high) + 1, step))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda power, _: _percent_of_power(power, floor)))
+    axes.set_xlabel("gap / change of prediction (%, logarithmic)")
+    if with_legend:
+        handle = Line2D([], [], color=INK, linestyle=":", linewidth=1.2)
+        figure.legend([handle], ["tolerance"], loc="outside upper left", frameon=False, handlelength=1.6)
+    return figure
+
+
+def _axis_floor(rows: list[Mapping[str, Any]]) -> float:
+    """Where zero is drawn: a decade below the smallest gap that is not zero, 1e-12 at the least."""
+    positive = [v for r in rows for v in (*r["relative_quantiles"].values(), r["tolerance"]) if v > 0]
+    return max(1e-12, 10.0 ** math.floor(math.log10(min(positive)) - 1)) if positive else 1e-12
+
+
+def _percent_of_power(power: float, floor: float) -> str:
+    exact = 10.0**power
+    return "0" if exact <= floor * 1.001 else number(100 * exact).rstrip("0").rstrip(".") if exact < 1 else f"{100 * exact:.0f}"
+
+
+@inked
+def ground_truth(record: Record, head: str, *, with_legend: bool = True) -> Figure | None:
+    """Scores against the features known to matter, method by method, with chance beside them."""
+    rows = [
+        r for r in of_head(record, "scores", head) if r["family"] == "ground_truth" and r["estimate"] is not None
+    ]
+    metrics, methods = labels(rows, "metric"), labels([r for r in rows if r["role"] == "value"], "method")
+    if not methods:
+        return None
+    figure, axes = blank(0.7 + len(metrics) * (0.16 + 0.14 * len(methods)) + 0.2 * with_legend)
+    look = styles(record)
+    for r in rows:
+        centre = metrics.index(r["metric"])
+        if r["role"] != "value":
+            axes.plot([r["estimate"]] * 2, [centre - 0.36, centre + 0.36], ":", color=INK, linewidth=1.2, zorder=1)
+        else:
+            shift = 0.0 if len(methods) == 1 else 0.5 * (methods.index(r["method"]) / (len(methods) - 1) - 0.5)
+            dot(axes, r, centre + shift, look[r["method"]])
+    as_rows(axes, [_TWO_LINES.get(m, shorten(words(m))) for m in metrics], range(len(metrics)))
+    axes.set_ylim(len(metrics) - 0.5, -0.5)
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("score (no unit, 1 is best; dotted: chance)")
+    if with_legend:
+        legend(figure, {m: look[m] for m in methods})
+    return figure
+
+
+_TWO_LINES = {"share": "share of mass\non true features", "auroc": "AUROC, row by row", "auroc_mean_map": "AUROC\nof the mean map"}
