@@ -99,3 +99,35 @@ def sow(
         axes=tuple(axes),
         coords={axis: tuple(str(c) for c in labels) for axis, labels in (coords or {}).items()},
     )
+
+
+def read_maps(model: Any, inputs: Any) -> tuple[Any, dict[str, Any], dict[str, MapLabels]]:
+    """Run a Keras model or layer once, in inference mode and without gradients, and read what its layers sow.
+
+    For one batch; ``xai_mimo.intercept`` reads any number of rows with one compiled function.
+
+    Args:
+        model: Keras model or layer, whether or not its ``call`` takes ``training``.
+        inputs: one batch, as the model takes it.
+    Returns:
+        outputs in the model's structure, maps and the meaning of their axes, both by ``"<layer path>/<map name>"``; all
+        values are NumPy arrays.
+    """
+    import keras
+
+    labels: dict[str, MapLabels] = {}
+    tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
+    with _without_gradients(), collect(labels) as maps:
+        outputs = model(tensors, training=False)
+    arrays = {key: keras.ops.convert_to_numpy(value) for key, value in maps.items()}
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs), arrays, labels
+
+
+def _without_gradients() -> contextlib.AbstractContextManager[None]:
+    import keras
+
+    if keras.backend.backend() != "torch":
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.no_grad()

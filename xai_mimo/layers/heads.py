@@ -1,0 +1,98 @@
+"""Many heads as few large operations: their names, blocks, slices of stacked weights, and initial values."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from xai_mimo.layers.stream_layout import check_names
+
+_VALUES_PER_ROW = 4096
+"""Features times heads of one block: its intermediates stay near the processor's cache for batches of some hundred rows."""
+
+_MOST_BLOCKS = 16
+"""Bound on the blocks of equally wide heads, so that the graph, and with it compile time, stops growing with the heads."""
+
+
+def read_heads(heads: Any) -> dict[str, int]:
+    """Width by name of the heads; a sequence of widths gets the names ``head_0``, ``head_1``, ...
+
+    Raises:
+        ValueError: there is no head, a name is empty or no string, or a width is not an integer of 1 or more.
+    """
+    if not isinstance(heads, Mapping | Sequence) or isinstance(heads, str):
+        raise ValueError(
+            f"Expected `heads` to be a mapping name -> width or a sequence of widths. Received: heads={heads}"
+        )
+    if not len(heads):
+        raise ValueError(f"Expected at least one head. Received: heads={heads}")
+    named = dict(heads) if isinstance(heads, Mapping) else {f"head_{i}": width for i, width in enumerate(heads)}
+    check_names(list(named), "heads")
+    for name, width in named.items():
+        check_count(width, f"the width of head '{name}'", f"heads={heads}")
+    return {name: int(width) for name, width in named.items()}
+
+
+def check_count(value: Any, what: str, received: str) -> None:
+    """Raise ``ValueError`` unless the value is an integer of 1 or more."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+        raise ValueError(f"Expected {what} to be an integer of 1 or more. Received: {received}")
+
+
+def head_blocks(widths: Sequence[int], features: int) -> list[tuple[int, ...]]:
+    """Indices of heads that are computed together: equal widths, and not too many at once.
+
+    One product over all heads has intermediates (heads, rows, features) that leave the processor's cache, which makes it
+    slower than a loop over single heads; blocks keep the speed of both.
+    """
+    blocks: list[tuple[int, ...]] = []
+    for width in dict.fromkeys(widths):
+        same = [j for j, other in enumerate(widths) if other == width]
+        size = max(1, _VALUES_PER_ROW // features, -(-len(same) // _MOST_BLOCKS))
+        blocks += [tuple(same[i : i + size]) for i in range(0, len(same), size)]
+    return blocks
+
+
+def take(values: Any, indices: Sequence[int], axis: int) -> Any:
+    """Entries along an axis; a slice where they are consecutive, nothing at all where they are all."""
+    first, last = indices[0], indices[-1]
+    if list(indices) != list(range(first, last + 1)):
+        return ops.take(values, ops.convert_to_tensor(indices, dtype="int32"), axis=axis)
+    if len(indices) == values.shape[axis]:
+        return values
+    return values[(slice(None),) * axis + (slice(first, last + 1),)]
+
+
+def join(blocks: Sequence[Any], order: Sequence[int]) -> Any:
+    """Blocks of ``(head, ...)`` as one tensor whose heads stand in their own order again."""
+    together = blocks[0] if len(blocks) == 1 else ops.concatenate(blocks, axis=0)
+    return take(together, [order.index(j) for j in range(len(order))], 0)
+
+
+def initialize_each(
+    initializer: keras.initializers.Initializer, shapes: Sequence[tuple[int, ...]], assemble: Callable[[list[Any]], Any]
+) -> Callable[..., Any]:
+    """An initializer of a stacked weight that draws each head's part as a layer of its own would.
+
+    Fans are those of one head, and heads differ: an initializer is stateless, so that calling it twice gives equal values.
+
+    Args:
+        initializer: of one head's part.
+        shapes: of the parts.
+        assemble: puts the parts together.
+    """
+
+    def initialize(shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return assemble([_of_head(initializer, j)(part, dtype=dtype) for j, part in enumerate(shapes)])
+
+    return initialize
+
+
+def _of_head(initializer: Any, head: int) -> Any:
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return initializer  # a plain function draws anew at each call
+    config = initializer.get_config()
+    if isinstance(config.get("seed"), int):
+        config["seed"] += head
+    return type(initializer).from_config(config)
