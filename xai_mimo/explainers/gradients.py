@@ -9,9 +9,9 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, whole
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.differentiable import differentiable, points_at_once, slices, zeros
+from xai_mimo.explainers.sampling import mean_gradient
 
 
 @dataclass(frozen=True)
@@ -77,38 +77,20 @@ class SmoothGrad:
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Average gradients over the copies, as many copies at a time as memory allows."""
-        machine = differentiable(model, self.name)
-        rows = len(selectors[0].units)
         scale = {name: self.noise * np.ptp(b.astype(np.float64), axis=0) for name, b in context.background.items()}
-        mean, spread_sum = zeros(inputs, selectors), zeros(inputs, selectors)
-        at_once = points_at_once(inputs, len(selectors), context)
-        for sample in range(self.samples):
-            noisy = {
-                name: (x + context.rng.standard_normal(x.shape) * scale[name]).astype(x.dtype)
-                for name, x in inputs.items()
-            }
-            for part in slices(rows, at_once):
-                chunk = {name: x[part] for name, x in noisy.items()}
-                _, found = machine.gradients(chunk, rows_of(selectors, part))
-                for name, gradient in found.items():
-                    _welford(mean[name][:, part], spread_sum[name][:, part], gradient, sample + 1)
-            context.advance(rows / self.samples)
-        error = {name: np.sqrt(s / max(self.samples - 1, 1) / self.samples) for name, s in spread_sum.items()}
-        return Attribution(
-            values=mean,
-            prediction=take(model.predict(inputs), selectors),
-            standard_error=error if self.samples > 1 else None,
+        sources = dict(zip(inputs, context.rng.spawn(len(inputs)), strict=True))
+
+        def draw(count: int) -> tuple[Arrays, None]:
+            noisy = {}
+            for name, x in inputs.items():
+                noise = sources[name].standard_normal((count, *x.shape)) * scale[name]
+                noisy[name] = (x + noise).astype(x.dtype)
+            return noisy, None
+
+        values, error = mean_gradient(
+            model, inputs, selectors, context, samples=self.samples, draw=draw, method=self.name
         )
-
-
-def _welford(mean: Array, squares: Array, new: Array, count: int) -> None:
-    """Add one sample to a running mean and sum of squared deviations, in place.
-
-    Source: Welford (1962), "Note on a Method for Calculating Corrected Sums of Squares and Products".
-    """
-    change = new - mean
-    mean += change / count
-    squares += change * (new - mean)
+        return Attribution(values, take(model.predict(inputs), selectors), standard_error=error)
 
 
 def _gradient(

@@ -1,0 +1,174 @@
+"""Shapley values: exact for few players, else by antithetic permutations with standard errors; all heads at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import factorial
+from typing import ClassVar, get_args
+
+import numpy as np
+
+from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.method import Attribution, Context, positive, whole
+from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.streams import Array
+from xai_mimo.core.targets import Selector, take
+from xai_mimo.explainers.coalitions import Game, Players
+from xai_mimo.explainers.differentiable import slices
+
+# Beyond this many players a table of all coalitions is too large, whatever the budget.
+_MOST_EXACT = 16
+# A standard error from fewer pairs is too uncertain to stop on.
+_FEWEST_PAIRS = 4
+
+
+@dataclass(frozen=True)
+class Shapley:
+    """Each player's share of f(x) - mean f(background), averaged over the orders in which players become known.
+
+    phi_i = sum over S without i of |S|! (P - |S| - 1)! / P! * (v(S + i) - v(S)),  v(S) = mean over b of f(x_S, b_rest)
+
+    Where the budget holds all 2^P coalitions they are enumerated: exact, with standard errors of 0. Else permutations
+    are walked in antithetic pairs, an order and its reverse; every pair sums to f(x) - mean f(background) exactly.
+    Standard errors are those of the mean over independent pairs; they do not contain the choice of the background.
+
+    Attributes:
+        budget: coalitions evaluated per row, at most. A pair of permutations of P players takes 2 (P - 1); each
+            coalition is one prediction per background row, for all targets together.
+        players: "features", every single input value, or "streams", whole streams.
+        standard_error: stop a row when for every target the largest standard error is at most this share of the sum of
+            absolute values, judged from the fourth pair on; None walks the whole budget. Rows that do not get there
+            are marked in ``converged``.
+        background_rows: at most so many of the background's rows are used, evenly spaced.
+
+    Source: Shapley (1953), "A Value for n-Person Games"; Mitchell et al. (2022), "Sampling Permutations for Shapley
+    Value Estimation", Section 3 (antithetic pairs); Lundberg and Lee (2017), Equation 4.
+    """
+
+    budget: int = 2048
+    players: Players = "features"
+    standard_error: float | None = None
+    background_rows: int = 20
+
+    name: ClassVar[str] = "shapley"
+    reference: ClassVar[str] = "lundberg2017unified"
+
+    def __post_init__(self) -> None:
+        whole(self.budget, "budget")
+        whole(self.background_rows, "background_rows")
+        if self.players not in get_args(Players):
+            raise BadSetting(f"players {self.players!r} is not one of {', '.join(get_args(Players))}.")
+        if self.standard_error is not None:
+            positive(self.standard_error, "standard_error")
+
+    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
+        """Enumerate or sample, whichever the budget allows."""
+        background = _thin(context.background, int(self.background_rows))
+        game = Game.of(model, inputs, background, selectors, context, self.players)
+        count = sum(game.sizes)
+        is_exact = count <= _MOST_EXACT and 2**count <= self.budget
+        nobody = game.values(np.arange(game.rows), np.zeros((game.rows, count), dtype=bool))
+        if is_exact:
+            values = _enumerate(game, count, context)
+            error, used = np.zeros_like(values), np.full(game.rows, 2**count)
+        else:
+            values, error, used = self._sample(game, count, nobody, context)
+        diagnostics = {"evaluations": np.repeat(used[None], len(selectors), axis=0)}
+        if self.standard_error is not None:
+            diagnostics["converged"] = _is_settled(values, error, self.standard_error)
+        return Attribution(
+            values=game.split(values),
+            prediction=take(model.predict(inputs), selectors),
+            baseline_prediction=nobody,
+            standard_error=game.split(error),
+            diagnostics=diagnostics,
+        )
+
+    def _sample(self, game: Game, count: int, nobody: Array, context: Context) -> tuple[Array, Array, Array]:
+        """Means, standard errors ``(target, sample, player)`` and coalitions used ``(sample,)``."""
+        pairs = int(self.budget) // (2 * (count - 1))
+        if pairs < 2:
+            raise BadSetting(
+                f"{count} players need a budget of at least {4 * (count - 1)} coalitions per row (two pairs of "
+                f"permutations, for a standard error); got budget={self.budget}. Raise it, or use players='streams'."
+            )
+        everybody = game.values(np.arange(game.rows), np.ones((game.rows, count), dtype=bool))
+        mean, squares = np.zeros((2, len(nobody), game.rows, count))
+        walked, active = np.zeros(game.rows, dtype=np.int64), np.arange(game.rows)
+        for done in range(pairs):
+            # Orders are drawn for all rows, so that a row's numbers do not depend on when other rows stop.
+            order = np.argsort(context.rng.random((game.rows, count)), axis=1)
+            for part in slices(len(active), context.chunk(2 * count * (count + 24 * len(nobody)))):
+                rows = active[part]
+                new = _walk_pair(game, rows, order[rows], nobody[:, rows], everybody[:, rows])
+                change = new - mean[:, rows]
+                mean[:, rows] += change / (done + 1)
+                squares[:, rows] += change * (new - mean[:, rows])
+            walked[active] += 1
+            context.advance(len(active) / pairs)
+            if self.standard_error is not None and done + 1 >= _FEWEST_PAIRS:
+                settled = _is_settled(mean, _error(squares, walked), self.standard_error).all(axis=0)
+                context.advance((pairs - done - 1) / pairs * int(settled[active].sum()))
+                active = active[~settled[active]]
+                if not len(active):
+                    break
+        return mean, _error(squares, walked), walked * 2 * (count - 1)
+
+
+def _thin(background: Arrays, rows: int) -> Arrays:
+    total = len(next(iter(background.values())))
+    if total <= rows:
+        return background
+    index = np.linspace(0, total - 1, rows).round().astype(np.int64)
+    return {name: b[index] for name, b in background.items()}
+
+
+def _error(squares: Array, pairs: Array) -> Array:
+    """Standard error of the mean over pairs; ``squares`` ``(target, sample, player)``, ``pairs`` ``(sample,)``."""
+    error: Array = np.sqrt(squares / (np.maximum(pairs - 1, 1) * pairs)[:, None])
+    return error
+
+
+def _is_settled(values: Array, error: Array, share: float) -> Array:
+    """``(target, sample)``: whether the largest standard error is at most this share of the absolute sum."""
+    settled: Array = error.max(axis=2) <= share * np.abs(values).sum(axis=2)
+    return settled
+
+
+def _walk_pair(game: Game, rows: Array, order: Array, nobody: Array, everybody: Array) -> Array:
+    """Marginal contributions averaged over each row's order and its reverse: ``(target, row, player)``.
+
+    Args:
+        rows: ``(row,)``, all of them at once. order: ``(row, position)``, the player that comes at each position.
+        nobody, everybody: ``(target, row)``, worth of the empty and the full coalition.
+    """
+    count = order.shape[1]
+    rank = np.argsort(order, axis=1)
+    # Step s of the order knows the first s players; step s of the reverse knows all but the first P - s.
+    forward = rank[:, None, :] < np.arange(1, count)[:, None]
+    known = np.stack([forward, ~forward[:, ::-1]], axis=1)
+    worth = game.values(np.repeat(rows, 2 * (count - 1)), known.reshape(-1, count))
+    worth = worth.reshape(len(nobody), len(rows), 2, count - 1)
+    ends = [np.repeat(v[:, :, None, None], 2, axis=2) for v in (nobody, everybody)]
+    steps = np.diff(np.concatenate([ends[0], worth, ends[1]], axis=3), axis=3)
+    both = (steps[:, :, 0] + steps[:, :, 1, ::-1]) / 2
+    return np.take_along_axis(both, np.broadcast_to(rank, both.shape), axis=2)
+
+
+def _enumerate(game: Game, count: int, context: Context) -> Array:
+    """Exact values ``(target, sample, player)`` from the worth of all coalitions."""
+    codes = np.arange(2**count)
+    known = (codes[:, None] >> np.arange(count)) & 1 == 1
+    weights = np.array([factorial(s) * factorial(count - s - 1) / factorial(count) for s in range(count)])
+    size = known.sum(axis=1)
+    values = np.empty((len(game.selectors), game.rows, count))
+    for part in slices(game.rows, context.chunk(2**count * (count + 16 * len(game.selectors)))):
+        rows = np.arange(part.start, part.stop)
+        worth = game.values(np.repeat(rows, len(codes)), np.tile(known, (len(rows), 1)))
+        worth = worth.reshape(len(values), len(rows), len(codes))
+        for player in range(count):
+            without = codes[~known[:, player]]
+            # Differences first: a player that changes nothing gets exactly 0.
+            gain = worth[:, :, without | (1 << player)] - worth[:, :, without]
+            values[:, part, player] = gain @ weights[size[without]]
+        context.advance(len(rows))
+    return values
