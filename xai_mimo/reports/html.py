@@ -1,0 +1,96 @@
+"""The comparison as one HTML file that needs nothing else: no network, no fonts, no folder beside it.
+
+The same record gives the same bytes: no clock, no random ids.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from xai_mimo.reports import numbers, view
+from xai_mimo.reports.figures import FIGURES
+from xai_mimo.reports.files import write_text
+from xai_mimo.reports.palette import styles
+from xai_mimo.reports.schema import check
+from xai_mimo.reports.svg import inline_svg
+
+_FIGURE_TITLES = {
+    "stream_shares": "share of each stream by method",
+    "feature_map": "mean magnitude of the leading features by method",
+    "direction": "direction in which the leading features push the prediction",
+    "agreement": "agreement of each pair of methods with floors and ceiling",
+    "deletion": "deletion curves with the random control",
+    "insertion": "insertion curves with the random control",
+    "completeness_gaps": "quantiles of the completeness gap",
+    "ground_truth": "scores against the features known to matter",
+}
+
+
+def render(record: Mapping[str, Any]) -> str:
+    """The report as HTML text.
+
+    Args:
+        record: the comparison record (docs/architecture.md), e.g. ``Comparison.to_dict()`` or ``json_file.from_json``.
+    Returns:
+        One self-contained page; equal records give equal text.
+    Raises:
+        SchemaError: see ``schema.check``.
+    """
+    record = check(record)
+
+    def draw(head_number: int, head: str, name: str) -> str | None:
+        figure = FIGURES[name](record, head, with_legend=name == "agreement" or name == "completeness_gaps")
+        if figure is None:
+            return None
+        description = f"Figure: {_FIGURE_TITLES[name]}, head {head}. The numbers are in the tables of this section."
+        return inline_svg(figure, key=f"h{head_number}-{name.replace('_', '-')}", description=description)
+
+    heads = [view.head_view(record, i, draw) for i in range(1, len(record["targets"]) + 1)]
+    return _environment().get_template("report.html").render(
+        record=record,
+        heads=heads,
+        summary=view.summary(record),
+        matrix=view.matrix(record),
+        tasks=view.tasks(record),
+        task_models=view.labels(record.get("task") or [], "model"),
+        verdict_words=view.VERDICTS,
+        key=view.key_of(styles(record)),
+    )
+
+
+def write(record: Mapping[str, Any], path: str | Path) -> Path:
+    """Write the report to a file, whole or not at all.
+
+    Returns:
+        The path.
+    Raises:
+        SchemaError: see ``schema.check``. FileProblem: the file cannot be written.
+    """
+    return write_text(render(record), path)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("xai_mimo.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=numbers.number,
+        percent=numbers.percent,
+        interval=numbers.interval,
+        whole=numbers.whole,
+        words=numbers.words,
+        settings=_settings,
+    )
+    return environment
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    """Settings as ``name = value`` in one line each."""
+    return "\n".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
