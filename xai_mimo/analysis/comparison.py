@@ -85,7 +85,7 @@ class Comparison:
         """Write one self-contained HTML file."""
         from xai_mimo.reports import html
 
-        return html.render(self.to_dict(), path)
+        return html.write(self.to_dict(), path)
 
 
 def compare(

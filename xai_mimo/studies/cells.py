@@ -14,8 +14,9 @@ from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Array, Head
 from xai_mimo.datasets import Data
+from xai_mimo.reports.files import make_folder, write_text
 from xai_mimo.studies import networks, training
-from xai_mimo.studies.folder import make_folder, write_json
+from xai_mimo.studies.saved import load_model
 from xai_mimo.studies.settings import StudySettings
 from xai_mimo.studies.training import Prepared
 
@@ -86,18 +87,13 @@ def run_cell(
         "mean": {name: values.tolist() for name, values in prepared.mean.items()},
         "std": {name: values.tolist() for name, values in prepared.std.items()},
     }
-    write_json(_path(folder, network, seed, "json"), cell)
+    write_text(json.dumps(cell, indent=1, allow_nan=False), _path(folder, network, seed, "json"))
     return cell
 
 
 def load_cell(folder: Path, network: str, seed: int, data: Data) -> Model:
     """The network of a cell, adapted, with the names of the data."""
-    import keras
-
-    import xai_mimo.layers  # noqa: F401 (registers the layers that the file names)
-
-    net = keras.models.load_model(_path(folder, network, seed, "keras"), safe_mode=True)
-    return adapt(net, streams=data.streams, heads=data.heads)
+    return adapt(load_model(_path(folder, network, seed, "keras")), streams=data.streams, heads=data.heads)
 
 
 def background(train: Data, seed: int) -> Arrays:

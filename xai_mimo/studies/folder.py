@@ -1,36 +1,21 @@
 """The output folder of a study or a demo."""
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 from xai_mimo.core.errors import FileProblem
+from xai_mimo.reports.files import make_folder, write_bytes
 
 
-def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Create the folder if it is not there, and make sure that files can be written into it.
+def writable_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder, made where missing, after a file was written into it: before hours of training, not behind them.
 
     Raises:
         FileProblem: a file stands in its place, or it cannot be written.
     """
     folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".xai_mimo_can_write"
-        probe.touch()
-        probe.unlink()
-    except (FileExistsError, NotADirectoryError) as err:
-        raise FileProblem(
-            f"output folder '{folder}' cannot be made: a file stands in its place. Name another --out."
-        ) from err
-    except OSError as err:
-        raise FileProblem(f"output folder '{folder}' cannot be written: {err.strerror}. Name another --out.") from err
+    if folder.exists() and not folder.is_dir():
+        raise FileProblem(f"output folder '{folder}' cannot be made: a file stands in its place. Name another --out.")
+    make_folder(folder)
+    write_bytes(b"", folder / ".can_write").unlink()
     return folder
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write JSON whole or not at all, so that a run cut short leaves no half file that looks like a result."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)

@@ -45,7 +45,7 @@ def baseline_network(
 def mail_network(
     streams: Sequence[Stream], heads: Sequence[Head], *, scoring: str, hidden: int, scales: Mapping[str, Scale]
 ) -> "keras.Model":
-    """MAIL on the streams themselves (rescaled, one context per head), then Dense (hidden, ReLU) and the outputs.
+    """MAIL on the streams themselves (rescaled, the layer's own default width of scores), then Dense (hidden, ReLU).
 
     Args:
         scoring: of ``MAIL``. Others: as ``baseline_network``; ``hidden`` is the width of MAIL's heads too.
@@ -55,7 +55,7 @@ def mail_network(
     from xai_mimo.layers import MAIL
 
     inputs = _inputs(streams)
-    layer = MAIL({h.name: hidden for h in heads}, hidden_units=hidden, scoring=scoring, rescale=True, name="mail")
+    layer = MAIL({h.name: hidden for h in heads}, scoring=scoring, rescale=True, name="mail")
     read = layer(inputs)
     outputs = {}
     for head in heads:

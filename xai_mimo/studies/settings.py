@@ -69,7 +69,7 @@ class TrainingSettings(_Settings):
 
     scorings: Annotated[tuple[Scoring, ...], Field(min_length=1)] = ("local",)
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
-    epochs: Annotated[int, Field(gt=0)] = 40
+    epochs: Annotated[int, Field(gt=0)] = 100
     batch: Annotated[int, Field(gt=0)] = 128
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     hidden: Annotated[int, Field(gt=0)] = 32
@@ -134,6 +134,31 @@ class StudySettings(_Settings):
     def report_scoring(self) -> Scoring:
         """Scoring of the network that the report shows."""
         return self.explaining.report or self.training.scorings[0]
+
+    def narrowed(
+        self,
+        *,
+        seed: int | None = None,
+        rows: int | None = None,
+        heads: tuple[str, ...] | None = None,
+        epochs: int | None = None,
+    ) -> "StudySettings":
+        """The same study with one seed, fewer explained rows, some of the heads or other epochs; None changes nothing.
+
+        Raises:
+            UnknownName: no such head.
+        """
+        for head in heads or ():
+            if head not in self.heads:
+                raise unknown(head, self.heads, "head of the study")
+        training = {"seeds": None if seed is None else (seed,), "epochs": epochs}
+        return self.model_copy(
+            update={
+                "training": self.training.model_copy(update={k: v for k, v in training.items() if v is not None}),
+                "explaining": self.explaining if rows is None else self.explaining.model_copy(update={"rows": rows}),
+                "heads": self.heads if heads is None else {name: self.heads[name] for name in heads},
+            }
+        )
 
 
 def shipped() -> list[str]:

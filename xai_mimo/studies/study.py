@@ -17,8 +17,10 @@ from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Model
 from xai_mimo.core.streams import Array
 from xai_mimo.datasets import Data
+from xai_mimo.reports.files import write_text
 from xai_mimo.studies import cells, summary
-from xai_mimo.studies.folder import make_folder, write_json
+from xai_mimo.studies.folder import writable_folder
+from xai_mimo.studies.rows import save_rows
 from xai_mimo.studies.settings import StudySettings
 from xai_mimo.studies.table import read_table
 from xai_mimo.studies.training import Prepared, prepare
@@ -64,9 +66,9 @@ def run_study(
         FileProblem, BadSetting, BadValues, EmptyData, UnknownName: bad settings, table or folder; before anything is
         trained, wherever that can be known.
     """
-    tell = progress or _silent
+    tell = progress or silent
     data = read_table(settings)
-    folder = make_folder(out or settings.out or f"{data.name}_study")
+    folder = writable_folder(out or settings.out or f"{data.name}_study")
     digest = _digest(settings, data)
     splits = {seed: prepare(data, settings.training.test_share, seed) for seed in settings.training.seeds}
     networks = [cells.BASELINE, *(f"mail_{scoring}" for scoring in settings.training.scorings)]
@@ -83,7 +85,7 @@ def run_study(
     return StudyResult(folder, tuple(rows), comparison, report)
 
 
-def _silent(text: str, share: float) -> None:
+def silent(text: str, share: float) -> None:
     """Tell nobody."""
 
 
@@ -115,17 +117,15 @@ def _digest(settings: StudySettings, data: Data) -> str:
 def _write_tables(
     folder: Path, settings: StudySettings, rows: Sequence[summary.Row], found: Sequence[dict[str, Any]]
 ) -> None:
-    (folder / "study.md").write_text(summary.to_markdown(rows, settings.title), encoding="utf-8")
-    (folder / "study.csv").write_text(summary.to_csv(rows), encoding="utf-8")
-    write_json(
-        folder / "study.json",
-        {
-            "schema": "xai_mimo.study/1",
-            "settings": settings.model_dump(mode="json"),
-            "rows": [dataclasses.asdict(r) for r in rows],
-            "networks": list(found),
-        },
-    )
+    whole = {
+        "schema": "xai_mimo.study/1",
+        "settings": settings.model_dump(mode="json"),
+        "rows": [dataclasses.asdict(r) for r in rows],
+        "networks": list(found),
+    }
+    write_text(json.dumps(whole, indent=1, allow_nan=False), folder / "study.json")
+    write_text(summary.to_markdown(rows, settings.title), folder / "study.md")
+    write_text(summary.to_csv(rows), folder / "study.csv")
 
 
 def _report(
@@ -137,7 +137,7 @@ def _report(
     shown = prepared.test.take(
         report_rows(model, prepared.test, settings.explaining.rows, settings.explaining.negatives)
     )
-    np.savez(folder / "explained.npz", **shown.inputs, **{f"label:{h}": y for h, y in shown.labels.items()})
+    save_rows(folder / "explained.npz", shown)
     result = compare(
         model,
         shown.inputs,

@@ -9,6 +9,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+_NOTES = (
+    "Mean over seeds [95 % interval of the mean]. Of maps: share is the part of each |map|'s mass that lies on the",
+    "true features, mean over rows; auroc is the chance that a true feature has more of the mean |map| than another",
+    "one. A head that the network has not learnt says nothing about its maps.",
+)
+
 ALL_HEADS = "mean"
 """Stands for a head where a row averages over all heads that have the figure."""
 
@@ -98,6 +104,7 @@ def task_entries(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "low": r.low,
             "high": r.high,
             "seeds": r.seeds,
+            "note": "" if r.seeds > 1 else "one seed: no interval",
         }
         for r in rows
         if r.family == "task" and r.head != ALL_HEADS
@@ -116,34 +123,25 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def to_markdown(rows: Sequence[Row], title: str) -> str:
-    """Two tables: task scores, and maps against the truth; mean and 95 % interval over seeds."""
-    parts = [f"# {title}", "", "Mean over seeds [95 % interval of the mean].", ""]
-    task = [r for r in rows if r.family == "task"]
-    parts += ["## Task scores on held-out rows", "", *_table(task, lambda r: f"{r.head} {r.metric}")]
-    truth = [r for r in rows if r.family == "truth"]
-    if truth:
-        parts += ["", "## Maps against the features known to matter", "", *_truth_notes()]
-        for method in dict.fromkeys(r.method for r in truth):
-            mine = [r for r in truth if r.method == method]
-            parts += ["", f"### {method}", "", *_table(mine, lambda r: f"{r.head} {r.metric}")]
+    """Every table: task scores, and maps against the truth; mean and 95 % interval over seeds."""
+    parts = [f"# {title}", "", *_NOTES]
+    for name, header, body in tables(rows):
+        parts += ["", f"## {name}", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+        parts += [f"| {' | '.join(line)} |" for line in body]
     return "\n".join(parts) + "\n"
 
 
-def _truth_notes() -> list[str]:
-    return [
-        "share: of the mass of each |map| that lies on the true features, mean over rows; auroc: chance that a true",
-        "feature has more of the mean |map| than another one. A head that the network has not learnt says nothing",
-        "about its maps.",
-    ]
-
-
-def _table(rows: Sequence[Row], column: Any) -> list[str]:
-    columns = list(dict.fromkeys(column(r) for r in rows))
-    cells = {(r.network, column(r)): cell(r) for r in rows}
-    lines = [f"| network | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for network in dict.fromkeys(r.network for r in rows):
-        lines.append(f"| {network} | {' | '.join(cells.get((network, c), '-') for c in columns)} |")
-    return lines
+def tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """(title, header, lines) of a table per task metric, and per method and metric of the maps; a line per network."""
+    found = []
+    for family, metric, method in dict.fromkeys((r.family, r.metric, r.method) for r in rows):
+        mine = [r for r in rows if (r.family, r.metric, r.method) == (family, metric, method)]
+        heads = list(dict.fromkeys(r.head for r in mine))
+        cells = {(r.network, r.head): cell(r) for r in mine}
+        lines = [[n, *(cells.get((n, h), "-") for h in heads)] for n in dict.fromkeys(r.network for r in mine)]
+        title = f"{metric} on held-out rows" if family == "task" else f"{metric} of {method} on the true features"
+        found.append((title, ["network", *heads], lines))
+    return found
 
 
 def cell(row: Row) -> str:

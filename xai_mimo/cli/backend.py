@@ -1,0 +1,64 @@
+"""Which Keras backend a command runs on, chosen before Keras is imported; and how quiet it is."""
+
+import importlib.util
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from xai_mimo.core.errors import BadSetting, MissingDependency, NotConvergedWarning, PluginWarning, UnusedStreamWarning
+
+BACKENDS = ("jax", "torch", "tensorflow")
+"""From the lightest to install to the heaviest."""
+
+
+def installed() -> list[str]:
+    """Backends that can be imported here, lightest first; none is imported to find out."""
+    return [name for name in BACKENDS if importlib.util.find_spec(name) is not None]
+
+
+def use_backend(name: str | None) -> str:
+    """Choose the backend and keep it from chattering.
+
+    Args:
+        name: one of ``BACKENDS``; None for $KERAS_BACKEND, else the lightest that is installed.
+    Returns:
+        The backend in use.
+    Raises:
+        BadSetting: no such backend, or Keras runs on another one already. MissingDependency: it is not installed.
+    """
+    found = installed()
+    wanted = name or os.environ.get("KERAS_BACKEND") or (found[0] if found else None)
+    if wanted is None:
+        raise MissingDependency("no Keras backend is installed: pip install 'xai-mimo[jax]' (or torch, or tensorflow).")
+    if wanted not in BACKENDS:
+        raise BadSetting(f"backend '{wanted}' is not one of {', '.join(BACKENDS)}.")
+    if wanted not in found:
+        raise MissingDependency(
+            f"backend '{wanted}' is not installed: pip install 'xai-mimo[{wanted}]'; "
+            f"installed: {', '.join(found) or 'none'}."
+        )
+    if "keras" in sys.modules and sys.modules["keras"].backend.backend() != wanted:
+        raise BadSetting(
+            f"Keras runs on {sys.modules['keras'].backend.backend()} already; start again to use {wanted}."
+        )
+    os.environ["KERAS_BACKEND"] = wanted
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("MPLBACKEND", "agg")
+    for noisy in ("absl", "jax", "tensorflow", "matplotlib"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    return wanted
+
+
+@contextmanager
+def quiet_warnings(stream: TextIO) -> Iterator[None]:
+    """Show this package's warnings, each once and in one line; leave out those of the frameworks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for ours in (NotConvergedWarning, PluginWarning, UnusedStreamWarning):
+            warnings.simplefilter("once", ours)
+        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=stream)
+        yield

@@ -1,0 +1,160 @@
+"""``xai-mimo``: demo, study, report, doctor."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xai_mimo.cli.backend import installed, use_backend
+from xai_mimo.cli.guard import guarded
+from xai_mimo.core.errors import BadSetting, MissingDependency
+
+app = typer.Typer(
+    name="xai-mimo",
+    help="Explain models with several inputs and several heads.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+Heads = Annotated[str | None, typer.Option(help="Only these heads, separated by commas.")]
+Backend = Annotated[
+    str | None, typer.Option(help="jax, torch or tensorflow; default $KERAS_BACKEND, else the lightest.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+@app.command()
+@guarded
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the report and the model.")] = Path("demo"),
+    seed: Seed = 0,
+    rows: Annotated[int, typer.Option(min=100, help="Machines to generate.")] = 4000,
+    heads: Heads = None,
+    epochs: Annotated[int, typer.Option(min=1, hidden=True)] = 30,
+    explain: Annotated[int, typer.Option(min=2, hidden=True)] = 100,
+    backend: Backend = None,
+    debug: Debug = False,
+) -> None:
+    """Train a self-explaining network on a built-in problem with known truth and write its report."""
+    use_backend(backend)
+    from xai_mimo.cli import show
+    from xai_mimo.datasets import FAILURES
+    from xai_mimo.studies.demo import run_demo
+
+    with show.progress_bar() as progress:
+        found = run_demo(
+            out,
+            seed=seed,
+            rows=rows,
+            heads=_names(heads) or FAILURES,
+            epochs=epochs,
+            explain=explain,
+            progress=progress,
+        )
+    scores = [[h, *(f"{v:.3f}" for v in s.values())] for h, s in found.task.items()]
+    show.table("Task scores on held-out rows", ["head", "average precision", "AUROC"], scores)
+    show.verdicts(found.comparison.record)
+    show.written(found.report)
+
+
+@app.command()
+@guarded
+def study(
+    study: Annotated[str, typer.Argument(help="A study.toml, or the name of a shipped study: ai4i2020.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for everything it makes.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Only this seed.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Explain at most so many rows per head.")] = None,
+    heads: Heads = None,
+    epochs: Annotated[int | None, typer.Option(min=1, hidden=True)] = None,
+    backend: Backend = None,
+    debug: Debug = False,
+) -> None:
+    """Train networks with and without MAIL on a table, score tasks and maps over seeds, write tables and a report."""
+    use_backend(backend)
+    from xai_mimo.cli import show
+    from xai_mimo.studies import load_settings, run_study, summary
+
+    settings = load_settings(study).narrowed(seed=seed, rows=rows, heads=_names(heads), epochs=epochs)
+    with show.progress_bar() as progress:
+        found = run_study(settings, out=out, progress=progress)
+    for title, header, body in summary.tables(found.rows):
+        show.table(title, header, body)
+    show.verdicts(found.comparison.record)
+    show.written(found.report)
+
+
+@app.command()
+@guarded
+def report(
+    source: Annotated[Path, typer.Argument(help="A saved model (.keras), or comparison.json of an earlier run.")],
+    data: Annotated[
+        Path | None, typer.Argument(help="Rows (.npz): an array per stream; label:<head> if known.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    seed: Seed = 0,
+    rows: Annotated[int | None, typer.Option(min=1, help="Explain at most so many rows.")] = None,
+    heads: Heads = None,
+    backend: Backend = None,
+    debug: Debug = False,
+) -> None:
+    """Write the report of a saved model and rows, or draw an earlier comparison again."""
+    from xai_mimo.studies.folder import writable_folder
+
+    if data is None:
+        if source.suffix != ".json":
+            raise BadSetting(f"'{source}' needs rows beside it: xai-mimo report {source} rows.npz")
+        from xai_mimo.reports import html, json_file
+
+        record = json_file.from_json(source)
+        written = html.render(record, writable_folder(out) / "report.html")
+    else:
+        use_backend(backend)
+        from xai_mimo.studies.saved import compare_saved
+
+        folder = writable_folder(out)
+        result = compare_saved(source, data, heads=_names(heads), rows=rows, seed=seed)
+        result.to_json(folder / "comparison.json")
+        record, written = result.to_dict(), result.report(folder / "report.html")
+    from xai_mimo.cli import show
+
+    show.verdicts(record)
+    show.written(Path(written))
+
+
+@app.command()
+@guarded
+def doctor(backend: Backend = None, debug: Debug = False) -> None:
+    """Say what is installed and which plugins load, or why not; exit code 1 where no report can be made."""
+    from xai_mimo.cli import doctor as examination
+    from xai_mimo.cli import show
+
+    show.table("Packages", ["package", "version"], examination.versions())
+    try:
+        used = use_backend(backend)
+    except MissingDependency as err:
+        typer.echo(f"backend: {err}")
+        raise typer.Exit(1) from err
+    states = examination.plugin_states()
+    show.table("Plugins", ["group", "name", "where", "state"], states)
+    typer.echo(f"backend: {used} (installed: {', '.join(installed())})")
+    if not examination.usable(states):
+        typer.echo("not usable: the Keras adapter and the standard methods must load; see the states above.")
+        raise typer.Exit(1)
+    typer.echo("ready: `xai-mimo demo` makes a report.")
+
+
+def _names(heads: str | None) -> tuple[str, ...] | None:
+    """Head names from ``"HDF,OSF"``; None where nothing was said."""
+    if heads is None:
+        return None
+    names = tuple(name.strip() for name in heads.split(",") if name.strip())
+    if not names:
+        raise BadSetting(f"--heads {heads!r} names no head; expected names separated by commas.")
+    return names

@@ -1,0 +1,51 @@
+"""Progress bars and tables of the command line."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from xai_mimo.studies.study import Progress as Tell
+
+
+@contextmanager
+def progress_bar() -> Iterator[Tell]:
+    """A bar on stderr, so that stdout holds results alone; nothing where stderr is no terminal."""
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=1.0)
+        yield lambda text, share: bar.update(task, description=text, completed=share)
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; columns keep their words whole where nobody looks at a terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    drawn = Table(*header, title=title, title_justify="left")
+    for row in rows:
+        drawn.add_row(*row)
+    console.print(drawn)
+
+
+def verdicts(record: Mapping[str, Any]) -> None:
+    """Print what a comparison concludes, head by head."""
+    rows = [[v["head"], v["method"], v["verdict"], v["text"]] for v in record["verdicts"]]
+    if rows:
+        table("Can the maps be trusted?", ["head", "method", "verdict", "why"], rows)
+
+
+def written(path: Path) -> None:
+    """Name a file that was made, whole and on its own line."""
+    typer.echo(f"report: {path.resolve()}")

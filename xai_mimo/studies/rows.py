@@ -1,0 +1,83 @@
+"""The file that rows travel in: ``.npz``, an array per stream, nothing pickled."""
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xai_mimo.core.errors import BadValues, FileProblem
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.streams import Array
+from xai_mimo.datasets import Data
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as they lie in a file.
+
+    Attributes:
+        inputs: ``{stream: (sample, *axes)}``.
+        labels: ``{head: (sample, ...)}``, for some heads or none.
+        features: ``{stream: feature names}``, for some streams or none.
+        kinds: ``{head: kind}``, for some heads or none.
+    """
+
+    inputs: Arrays
+    labels: Arrays
+    features: dict[str, tuple[str, ...]]
+    kinds: dict[str, str]
+
+
+def save_rows(path: Path, data: Data) -> None:
+    """Write rows as ``.npz``: an array per stream, and ``label:<head>, kind:<head>, features:<stream>``."""
+    named = {
+        **data.inputs,
+        **{f"label:{name}": values for name, values in data.labels.items()},
+        **{f"kind:{h.name}": np.array(h.kind) for h in data.heads},
+        **{f"features:{s.name}": np.array(s.features) for s in data.streams},
+    }
+    np.savez_compressed(path, **named)
+
+
+def load_rows(path: str | os.PathLike[str]) -> Rows:
+    """Read rows; nothing is unpickled.
+
+    Args:
+        path: ``.npz`` with an array per stream; ``label:<head>``, ``kind:<head>`` and ``features:<stream>`` may stand
+            beside them.
+    Raises:
+        FileProblem: it cannot be read, or is no ``.npz``. BadValues: an array would have to be unpickled.
+    """
+    if not Path(path).is_file():
+        raise FileProblem(f"cannot read '{path}': there is no such file.")
+    if not zipfile.is_zipfile(path):
+        raise FileProblem(f"'{path}' is not an .npz file; write one with numpy.savez('{path}', stream=array, ...).")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: _read_array(archive, name, path) for name in archive.files}
+    except (OSError, zipfile.BadZipFile) as err:
+        raise FileProblem(f"cannot read '{path}': {err}.") from err
+    marked = ("label:", "kind:", "features:")
+    part = {mark: {n.removeprefix(mark): a for n, a in arrays.items() if n.startswith(mark)} for mark in marked}
+    return Rows(
+        {name: values for name, values in arrays.items() if not name.startswith(marked)},
+        part["label:"],
+        {name: tuple(str(f) for f in values) for name, values in part["features:"].items()},
+        {name: str(kind) for name, kind in part["kind:"].items()},
+    )
+
+
+def _read_array(archive: Any, name: str, path: str | os.PathLike[str]) -> Array:
+    try:
+        values = archive[name]
+    except ValueError as err:
+        raise BadValues(
+            f"array '{name}' of '{path}' holds Python objects, which would have to be unpickled and could run code; "
+            "save numbers only."
+        ) from err
+    if not isinstance(values, np.ndarray):
+        raise FileProblem(f"'{path}' holds '{name}', which is no NumPy array; write it with numpy.savez.")
+    return values

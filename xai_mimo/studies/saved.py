@@ -1,0 +1,96 @@
+"""A saved Keras model with rows from a file: load it safely, compare methods on it."""
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from xai_mimo.analysis.comparison import METHODS, Comparison, compare
+from xai_mimo.core.errors import FileProblem, NotSupported
+from xai_mimo.core.plugins import adapt
+from xai_mimo.core.streams import Head, Stream, unknown
+from xai_mimo.studies.rows import Rows, load_rows
+
+
+def load_model(path: str | os.PathLike[str]) -> Any:
+    """A Keras model from a ``.keras`` file, in safe mode: no code in it is run.
+
+    Raises:
+        FileProblem: no such file, no ``.keras`` file, or one that Keras cannot read; says what Keras says.
+    """
+    import keras
+
+    from xai_mimo import layers
+
+    for name in layers.__all__:  # a layer is registered, and so found by its file, once it is loaded
+        getattr(layers, name)
+    if not Path(path).is_file():
+        raise FileProblem(f"cannot read '{path}': there is no such file.")
+    if not zipfile.is_zipfile(path):
+        raise FileProblem(f"'{path}' is not a saved Keras model; write one with model.save('model.keras').")
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, ImportError) as err:
+        raise FileProblem(f"'{path}' cannot be loaded as a Keras model: {str(err).splitlines()[0]}") from err
+
+
+def compare_saved(
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    heads: tuple[str, ...] | None = None,
+    rows: int | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Comparison:
+    """Compare methods on a saved model.
+
+    Args:
+        model: a ``.keras`` file. data: an ``.npz`` file, see ``load_rows``.
+        heads: explain these only.
+        rows: explain at most so many rows, drawn with the seed.
+        seed: of everything random.
+        progress: show a bar.
+    Raises:
+        FileProblem, BadValues: a file that is not what it should be; and whatever ``compare`` raises.
+    """
+    given = load_rows(data)
+    net = load_model(model)
+    adapted = adapt(net)
+    adapted = adapt(net, _annotated_streams(adapted.streams, given), _annotated_heads(adapted.heads, given))
+    return compare(
+        adapted,
+        given.inputs,
+        _methods(adapted, given),
+        labels=given.labels or None,
+        targets=heads,
+        rows=rows,
+        seed=seed,
+        title=f"{Path(model).name} on {Path(data).name}",
+        command=f"xai-mimo report {Path(model).name} {Path(data).name} --seed {seed}",
+        progress=progress,
+    )
+
+
+def _methods(adapted: Any, given: Rows) -> tuple[str, ...]:
+    """Interception takes part where a layer of the model sows a map."""
+    first = {name: values[:1] for name, values in given.inputs.items()}
+    try:
+        sows = bool(adapted.intercept(first))
+    except NotSupported:
+        sows = False
+    return METHODS if sows else tuple(m for m in METHODS if m != "interception")
+
+
+def _annotated_streams(streams: tuple[Stream, ...], given: Rows) -> list[Stream]:
+    for name in given.features:
+        if name not in {s.name for s in streams}:
+            raise unknown(name, [s.name for s in streams], "input stream of the model")
+    return [Stream(s.name, s.shape, s.dtype, s.axes, given.features.get(s.name, s.features), s.unit) for s in streams]
+
+
+def _annotated_heads(heads: tuple[Head, ...], given: Rows) -> list[Head]:
+    for name in (*given.labels, *given.kinds):
+        if name not in {h.name for h in heads}:
+            raise unknown(name, [h.name for h in heads], "head of the model")
+    return [Head(h.name, h.shape, given.kinds.get(h.name, h.kind), h.units, h.unit) for h in heads]
