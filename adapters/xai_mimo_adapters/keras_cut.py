@@ -32,8 +32,9 @@ def cut_at(graph: Graph, step: Step, inputs: Mapping[Key, Stream]) -> Cut:
     """Cut a model before one layer.
 
     A tail stream that is a model input keeps its name and description. One that is computed is called, by the first of
-    these that applies: the key it has in the mapping that the layer was called with, or the layer's ``stream_names``; the
-    one model input it depends on, if no other stream of the tail depends on that input; the layer that makes it. Where that is the name of a model input, ``_encoded`` is put behind it, so that an equal name always means the raw
+    these that applies: the key it has in the mapping that the layer was called with, or the layer's ``stream_names``;
+    the one model input it depends on, if no other stream of the tail depends on that input; the layer that makes it.
+    Where that is the name of a model input, ``_encoded`` is put behind it, so that an equal name always means the raw
     input. Names that meet are numbered.
 
     Args:

@@ -91,8 +91,7 @@ def read_other(model: Any, streams: Any, heads: Any) -> Reading:
     check_unique(names, "input stream")
     ask = _own_call(model, names)
     zeros = {s.name: keras.ops.zeros((1, *[n or _PROBE_LENGTH for n in s.shape]), s.dtype) for s in declared}
-    with keras.StatelessScope():
-        made = ask(zeros)
+    made = _try_on_zeros(ask, zeros, model.name)
     found = _struct_names(made, _default_outputs(made))
     shapes = [tuple(t.shape[1:]) for t in keras.tree.flatten(made)]
     outputs = tuple(name for name, _ in found)
@@ -104,6 +103,19 @@ def read_other(model: Any, streams: Any, heads: Any) -> Reading:
         return {name: flat[i] for name, i in found}
 
     return Reading(declared, annotate_heads(read, heads), names, outputs, call)
+
+
+def _try_on_zeros(ask: Callable[[Tensors], Any], zeros: Tensors, model: str) -> Any:
+    """What a subclassed model returns for one row of zeros; its state is not touched."""
+    try:
+        with keras.StatelessScope():
+            return ask(zeros)
+    except (ValueError, TypeError, KeyError, RuntimeError) as err:
+        shapes = ", ".join(f"{name} {tuple(x.shape[1:])}" for name, x in zeros.items())
+        raise ShapeMismatch(
+            f"model '{model}' does not take the declared streams ({shapes}; axes of any length are tried with "
+            f"{_PROBE_LENGTH}): {type(err).__name__}: {err}"
+        ) from err
 
 
 def _default_outputs(made: Any) -> list[str]:
