@@ -9,8 +9,8 @@ import numpy as np
 
 from xai_mimo.analysis import agreement
 from xai_mimo.analysis.panel import Panel
-from xai_mimo.analysis.records import score, with_note
-from xai_mimo.analysis.statistics import Interval, mean_interval
+from xai_mimo.analysis.records import Quantity, intervals, score, scored, with_note
+from xai_mimo.analysis.statistics import Interval
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.streams import Array
 
@@ -39,34 +39,36 @@ def agreement_scores(panel: Panel, rng: np.random.Generator, ks: Sequence[int] =
         BadSetting: a k below 1.
     """
     measures = _measures(len(panel.players), ks)
-    own = {
-        (label, h, m.name, m.k): mean_interval(m.values(panel.maps[label][h], again[h]), panel.counts)
-        for label, again in panel.repeats.items()
-        for h in range(len(panel.heads))
-        for m in measures
-        if panel.signed[label] or not m.needs_sign
-    }
-    rows = []
-    for h, head in enumerate(panel.heads):
-        for one, other in itertools.combinations(panel.labels, 2):
-            a, b = panel.maps[one][h], panel.maps[other][h]
-            floors = _floor_maps(a, rng)
-            for m in measures:
-                common: dict[str, Any] = {"other": other, "k": m.k}
-                unsigned = [label for label in (one, other) if not panel.signed[label]]
-                if m.needs_sign and unsigned:
-                    note = f"not defined: {' and '.join(unsigned)} has no sign"
-                    rows.append(score(head, "agreement", m.name, one, Interval(None, None, None, 0, note), **common))
-                    continue
-                value = mean_interval(m.values(a, b), panel.counts)
-                rows.append(score(head, "agreement", m.name, one, value, **common))
-                for role, draws in floors.items():
-                    mean = np.mean([m.values(draw, b) for draw in draws], axis=0)
-                    floor = mean_interval(mean, panel.counts)
-                    rows.append(score(head, "agreement", m.name, one, floor, role=role, **common))
-                ceiling = _ceiling({label: own.get((label, h, m.name, m.k)) for label in (one, other)})
-                rows.append(score(head, "agreement", m.name, one, ceiling, role="ceiling", **common))
-    return rows
+    own = _own_agreement(panel, measures)
+    rows: list[dict[str, Any]] = []
+    found: list[Quantity] = []
+    for (h, head), (one, other) in itertools.product(enumerate(panel.heads), itertools.combinations(panel.labels, 2)):
+        a, b = panel.maps[one][h], panel.maps[other][h]
+        floors = _floor_maps(a, rng)
+        for m in measures:
+            labels = {"head": head, "family": "agreement", "metric": m.name, "method": one, "other": other, "k": m.k}
+            unsigned = [label for label in (one, other) if not panel.signed[label]]
+            if m.needs_sign and unsigned:
+                note = f"not defined: {' and '.join(unsigned)} has no sign"
+                rows.append(score(interval=Interval(None, None, None, 0, note), **labels))
+                continue
+            found.append(Quantity(labels, m.values(a, b)))
+            for role, draws in floors.items():
+                found.append(Quantity({**labels, "role": role}, np.mean([m.values(d, b) for d in draws], axis=0)))
+            ceiling = _ceiling({label: own.get((label, h, m.name, m.k)) for label in (one, other)})
+            rows.append(score(interval=ceiling, role="ceiling", **labels))
+    return [*scored(found, panel.counts), *rows]
+
+
+def _own_agreement(panel: Panel, measures: Sequence[_Measure]) -> dict[tuple[str, int, str, int | None], Interval]:
+    """Each method against itself with another seed, by (method, head, metric, k)."""
+    keys, found = [], []
+    for label, again in panel.repeats.items():
+        for h, m in itertools.product(range(len(panel.heads)), measures):
+            if panel.signed[label] or not m.needs_sign:
+                keys.append((label, h, m.name, m.k))
+                found.append(Quantity({}, m.values(panel.maps[label][h], again[h])))
+    return dict(zip(keys, intervals(found, panel.counts), strict=True))
 
 
 def _measures(players: int, ks: Sequence[int]) -> list[_Measure]:

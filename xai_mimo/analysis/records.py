@@ -1,8 +1,8 @@
 """Rows of the comparison record: plain values that JSON can hold, every number finite or None with a note."""
 
 import itertools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -14,10 +14,12 @@ from xai_mimo.analysis.statistics import (
     Interval,
     holm,
     mean_interval,
+    mean_intervals,
     paired_p_values,
     statistic_interval,
 )
 from xai_mimo.analysis.truth import TrueFeatures
+from xai_mimo.core.explanation import features_of
 from xai_mimo.core.streams import Array
 
 RANDOM = "random"
@@ -60,25 +62,56 @@ def score(
     }
 
 
+class Quantity(NamedTuple):
+    """A quantity per row that will become one row of the record.
+
+    Attributes:
+        labels: the row's other columns.
+        values: ``(sample,)``, NaN where undefined.
+        note: added to what the interval has to say.
+    """
+
+    labels: Mapping[str, Any]
+    values: Array
+    note: str = ""
+
+
+def intervals(quantities: Sequence[Quantity], counts: Array) -> list[Interval]:
+    """Intervals of many quantities in one go, with their notes."""
+    if not quantities:
+        return []
+    found = mean_intervals(np.stack([q.values for q in quantities]), counts)
+    return [with_note(i, q.note) for i, q in zip(found, quantities, strict=True)]
+
+
+def scored(quantities: Sequence[Quantity], counts: Array) -> list[dict[str, Any]]:
+    """Rows of the record's ``scores``; the labels are the arguments of ``score``."""
+    return [score(interval=i, **q.labels) for i, q in zip(intervals(quantities, counts), quantities, strict=True)]
+
+
 def faithfulness_scores(panel: Panel, curves: Mapping[str, Curves], controls: list[Curves]) -> list[dict[str, Any]]:
     """Areas, comprehensiveness and sufficiency of every method and of the random control; violations of the methods."""
-    rows = []
+    found = []
     for metric, measure in FAITHFULNESS.items():
         values = {label: measure(c) for label, c in curves.items()}
         values[RANDOM] = np.mean([measure(c) for c in controls], axis=0)
-        for label, found in values.items():
+        for label, h, head in _each(values, panel):
             role = "control_random" if label == RANDOM else "value"
-            for h, head in enumerate(panel.heads):
-                interval = mean_interval(found[h], panel.counts)
-                rows.append(score(head, "faithfulness", metric, label, interval, role=role))
-    for label, c in curves.items():
-        found = faithfulness.violation(c)
-        for h, head in enumerate(panel.heads):
-            interval = mean_interval(found[h], panel.counts)
-            if not panel.signed[label]:
-                interval = with_note(interval, "the map has no sign: every weight is read as positive")
-            rows.append(score(head, "faithfulness", "violation", label, interval))
-    return rows
+            found.append(Quantity(_labels(head, "faithfulness", metric, label, role=role), values[label][h]))
+    for label, h, head in _each(curves, panel):
+        note = "" if panel.signed[label] else "the map has no sign: every weight is read as positive"
+        values_of = faithfulness.violation(curves[label])[h]
+        found.append(Quantity(_labels(head, "faithfulness", "violation", label), values_of, note))
+    return scored(found, panel.counts)
+
+
+def _each(labels: Iterable[str], panel: Panel) -> Iterator[tuple[str, int, str]]:
+    """Every label with every head and its position."""
+    return ((label, h, head) for label in labels for h, head in enumerate(panel.heads))
+
+
+def _labels(head: str, family: str, metric: str, method: str, **more: Any) -> dict[str, Any]:
+    return {"head": head, "family": family, "metric": metric, "method": method, **more}
 
 
 def with_note(interval: Interval, note: str) -> Interval:
@@ -95,17 +128,16 @@ def differences(
 
     Each method stands against the random control and against every other method, by the areas of both curves.
     """
-    rows, gains = [], []
+    gains = []
     for metric, better in (("deletion_area", 1.0), ("insertion_area", -1.0)):
         values = {label: better * FAITHFULNESS[metric](c) for label, c in curves.items()}
         values[RANDOM] = better * np.mean([FAITHFULNESS[metric](c) for c in controls], axis=0)
         for one, other in itertools.combinations(values, 2):
             for h, head in enumerate(panel.heads):
-                gains.append(values[one][h] - values[other][h])
-                interval = mean_interval(gains[-1], panel.counts)
-                row = score(head, "faithfulness", metric, one, interval, other=other)
-                rows.append({k: v for k, v in row.items() if k not in ("role", "k")})
-    found = paired_p_values(gains, rng=rng)
+                labels = _labels(head, "faithfulness", metric, one, other=other)
+                gains.append(Quantity(labels, values[one][h] - values[other][h]))
+    rows = [{k: v for k, v in row.items() if k not in ("role", "k")} for row in scored(gains, panel.counts)]
+    found = paired_p_values([g.values for g in gains], rng=rng)
     corrected = iter(holm([p for p in found if p is not None]))
     for row, p in zip(rows, found, strict=True):
         row["p"], row["p_corrected"] = p, None if p is None else next(corrected)
@@ -114,25 +146,19 @@ def differences(
 
 def curve_rows(panel: Panel, curves: Mapping[str, Curves], controls: list[Curves]) -> list[dict[str, Any]]:
     """Mean deletion and insertion curves, |f(x) - v|, with an interval at each point."""
-    rows = []
+    fractions = [float(f) for f in controls[0].fractions]
+    rows, points = [], []
     for kind in ("deletion", "insertion"):
         values = {label: np.abs(getattr(c, kind)) for label, c in curves.items()}
         values[RANDOM] = np.mean([np.abs(getattr(c, kind)) for c in controls], axis=0)
-        for label, found in values.items():
-            for h, head in enumerate(panel.heads):
-                points = [mean_interval(found[h, :, i], panel.counts) for i in range(found.shape[2])]
-                rows.append(
-                    {
-                        "method": label,
-                        "head": head,
-                        "kind": kind,
-                        "fraction": [float(f) for f in controls[0].fractions],
-                        "mean": [p.estimate for p in points],
-                        "low": [p.low for p in points],
-                        "high": [p.high for p in points],
-                        "note": points[-1].note,
-                    }
-                )
+        for label, h, head in _each(values, panel):
+            rows.append({"method": label, "head": head, "kind": kind, "fraction": fractions})
+            points += [Quantity({}, along) for along in values[label][h].T]
+    found = intervals(points, panel.counts)
+    for i, row in enumerate(rows):
+        mine = found[i * len(fractions) : (i + 1) * len(fractions)]
+        row["mean"], row["low"], row["high"] = zip(*((p.estimate, p.low, p.high) for p in mine), strict=True)
+        row |= {side: list(row[side]) for side in ("mean", "low", "high")} | {"note": mine[-1].note}
     return rows
 
 
@@ -176,93 +202,77 @@ def mean_map_auroc(values: Array, mask: Array, counts: Array) -> Interval:
 
 def complexity_scores(panel: Panel) -> list[dict[str, Any]]:
     """Effective number of features of every map."""
-    return [
-        score(
-            head,
-            "complexity",
-            "effective_features",
-            label,
-            mean_interval(complexity.effective_features(panel.maps[label][h]), panel.counts),
+    found = [
+        Quantity(
+            _labels(head, "complexity", "effective_features", label),
+            complexity.effective_features(panel.maps[label][h]),
         )
-        for label in panel.labels
-        for h, head in enumerate(panel.heads)
+        for label, h, head in _each(panel.labels, panel)
     ]
+    return scored(found, panel.counts)
 
 
 def share_rows(panel: Panel) -> list[dict[str, Any]]:
     """Share of each stream in the magnitude of each map."""
-    owners = [stream for stream, _ in panel.players]
-    rows = []
-    for label in panel.labels:
-        for h, head in enumerate(panel.heads):
-            shares = complexity.shares(panel.maps[label][h])
-            for stream in dict.fromkeys(owners):
-                mine = np.array([o == stream for o in owners])
-                interval = mean_interval(shares[:, mine].sum(axis=1), panel.counts)
-                rows.append(
-                    {
-                        "method": label,
-                        "head": head,
-                        "stream": stream,
-                        "mean": interval.estimate,
-                        "low": interval.low,
-                        "high": interval.high,
-                        "note": interval.note,
-                    }
-                )
-    return rows
+    owners = np.array([stream for stream, _ in panel.players])
+    found = []
+    for label, h, head in _each(panel.labels, panel):
+        shares = complexity.shares(panel.maps[label][h])
+        for stream in dict.fromkeys(owners.tolist()):
+            labels = {"method": label, "head": head, "stream": stream}
+            found.append(Quantity(labels, shares[:, owners == stream].sum(axis=1)))
+    return [
+        {**q.labels, "mean": i.estimate, "low": i.low, "high": i.high, "note": i.note}
+        for q, i in zip(found, intervals(found, panel.counts), strict=True)
+    ]
 
 
 def feature_rows(panel: Panel) -> list[dict[str, Any]]:
     """Mean and mean magnitude of each player; the 200 that matter most to some method where there are more."""
-    rows = []
+    found = []
     for h, head in enumerate(panel.heads):
-        mass = np.zeros(len(panel.players))
-        for label in panel.labels:
-            mean = np.abs(panel.maps[label][h]).mean(axis=0)
-            mass = np.maximum(mass, mean / max(float(mean.sum()), np.finfo(float).tiny))
-        kept = np.sort(np.argsort(-mass, kind="stable")[:_FEATURES_AT_MOST])
-        for label in panel.labels:
-            values = panel.maps[label][h]
-            for i in kept:
-                interval = mean_interval(np.abs(values[:, i]), panel.counts)
-                rows.append(
-                    {
-                        "method": label,
-                        "head": head,
-                        "stream": panel.players[i][0],
-                        "feature": panel.players[i][1],
-                        "mean": float(values[:, i].mean()),
-                        "mean_abs": interval.estimate,
-                        "low": interval.low,
-                        "high": interval.high,
-                        "note": interval.note,
-                    }
-                )
-    return rows
+        for i in _most_important(panel, h):
+            for label in panel.labels:
+                values = panel.maps[label][h, :, i]
+                stream, feature = panel.players[i]
+                labels = {"method": label, "head": head, "stream": stream, "feature": feature}
+                found.append(Quantity({**labels, "mean": float(values.mean())}, np.abs(values)))
+    return [
+        {**q.labels, "mean_abs": i.estimate, "low": i.low, "high": i.high, "note": i.note}
+        for q, i in zip(found, intervals(found, panel.counts), strict=True)
+    ]
+
+
+def _most_important(panel: Panel, head: int) -> Array:
+    mass = np.zeros(len(panel.players))
+    for values in panel.maps.values():
+        mean = np.abs(values[head]).mean(axis=0)
+        mass = np.maximum(mass, mean / max(float(mean.sum()), np.finfo(float).tiny))
+    return np.sort(np.argsort(-mass, kind="stable")[:_FEATURES_AT_MOST])
 
 
 def gap_rows(explanations: Mapping[str, xr.Dataset], tolerances: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Completeness gaps relative to f(x) - f(baseline), for the methods that have a baseline.
+    """Completeness gaps, for the methods that have a baseline.
 
-    relative gap = |gap| / |f(x) - f(b)|; a change below a thousandth of the head's mean change counts as that much
+    relative gap = |gap| / max(|f(x) - f(b)|, 0.1 S), S the sum of the absolute attributions of the row: the scale by
+    which Integrated Gradients decides that it has converged
     """
     rows = []
     for label, explanation in explanations.items():
         if "completeness_gap" not in explanation:
             continue
+        parts = [explanation[v].transpose("head", "sample").values for v in ("prediction", "baseline_prediction")]
+        mass = np.abs(features_of(explanation).transpose("head", "sample", "feature").values).sum(axis=-1)
+        scale = np.maximum(np.abs(parts[0] - parts[1]), 0.1 * mass)
         gap = np.abs(explanation["completeness_gap"].transpose("head", "sample").values)
-        both = (explanation[v].transpose("head", "sample").values for v in ("prediction", "baseline_prediction"))
-        change = np.abs(np.subtract(*both))
+        relative = gap / np.where(scale > 0, scale, 1.0)  # nothing attributed and nothing moved leaves no gap
         for h, head in enumerate(explanation["head"].values):
-            floor = 1e-3 * change[h].mean()
-            relative = gap[h] / np.maximum(change[h], floor) if floor > 0 else np.where(gap[h] > 0, 1.0, 0.0)
             rows.append(
                 {
                     "method": label,
                     "head": str(head),
-                    "relative_quantiles": {str(q): float(np.quantile(relative, q)) for q in (0.5, 0.9, 0.99, 1)},
-                    "share_within": float((relative <= tolerances[label]).mean()),
+                    "relative_quantiles": {str(q): float(np.quantile(relative[h], q)) for q in (0.5, 0.9, 0.99, 1)},
+                    "share_within": float((relative[h] <= tolerances[label]).mean()),
                     "tolerance": tolerances[label],
                 }
             )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-_MAIL = """@misc{mail2025,
+_MAIL = """@misc{ribeiro2025mail,
   title = {Multi-layer Attentional Interception Layer ({MAIL})},
   author = {Ribeiro, L.},
   note = {Article proposing the layer, 17 June 2025},
@@ -10,20 +10,20 @@ _MAIL = """@misc{mail2025,
 }"""
 
 REFERENCES = {
-    "mail2025": _MAIL,
-    "sundararajan2017": """@inproceedings{sundararajan2017,
+    "ribeiro2025mail": _MAIL,
+    "sundararajan2017axiomatic": """@inproceedings{sundararajan2017axiomatic,
   title = {Axiomatic Attribution for Deep Networks},
   author = {Sundararajan, Mukund and Taly, Ankur and Yan, Qiqi},
   booktitle = {International Conference on Machine Learning},
   year = {2017}
 }""",
-    "lundberg2017": """@inproceedings{lundberg2017,
+    "lundberg2017unified": """@inproceedings{lundberg2017unified,
   title = {A Unified Approach to Interpreting Model Predictions},
   author = {Lundberg, Scott M. and Lee, Su-In},
   booktitle = {Advances in Neural Information Processing Systems},
   year = {2017}
 }""",
-    "castro2009": """@article{castro2009,
+    "castro2009polynomial": """@article{castro2009polynomial,
   title = {Polynomial Calculation of the {Shapley} Value Based on Sampling},
   author = {Castro, Javier and G{\\'o}mez, Daniel and Tejada, Juan},
   journal = {Computers \\& Operations Research},
@@ -32,121 +32,121 @@ REFERENCES = {
   pages = {1726--1730},
   year = {2009}
 }""",
-    "erion2021": """@article{erion2021,
+    "erion2021improving": """@article{erion2021improving,
   title = {Improving Performance of Deep Learning Models with Axiomatic Attribution Priors and Expected Gradients},
   author = {Erion, Gabriel and Janizek, Joseph D. and Sturmfels, Pascal and Lundberg, Scott M. and Lee, Su-In},
   journal = {Nature Machine Intelligence},
   year = {2021}
 }""",
-    "simonyan2014": """@inproceedings{simonyan2014,
+    "simonyan2014deep": """@inproceedings{simonyan2014deep,
   title = {Deep Inside Convolutional Networks: Visualising Image Classification Models and Saliency Maps},
   author = {Simonyan, Karen and Vedaldi, Andrea and Zisserman, Andrew},
   booktitle = {International Conference on Learning Representations, Workshop},
   year = {2014}
 }""",
-    "shrikumar2017": """@inproceedings{shrikumar2017,
-  title = {Learning Important Features Through Propagating Activation Differences},
-  author = {Shrikumar, Avanti and Greenside, Peyton and Kundaje, Anshul},
-  booktitle = {International Conference on Machine Learning},
-  year = {2017}
+    "shrikumar2016not": """@misc{shrikumar2016not,
+  title = {Not Just a Black Box: Learning Important Features Through Propagating Activation Differences},
+  author = {Shrikumar, Avanti and Greenside, Peyton and Shcherbina, Anna and Kundaje, Anshul},
+  howpublished = {arXiv:1605.01713},
+  year = {2016}
 }""",
-    "smilkov2017": """@misc{smilkov2017,
+    "smilkov2017smoothgrad": """@misc{smilkov2017smoothgrad,
   title = {{SmoothGrad}: Removing Noise by Adding Noise},
   author = {Smilkov, Daniel and Thorat, Nikhil and Kim, Been and Vi{\\'e}gas, Fernanda and Wattenberg, Martin},
   howpublished = {arXiv:1706.03825},
   year = {2017}
 }""",
-    "krishna2024": """@article{krishna2024,
+    "krishna2024disagreement": """@article{krishna2024disagreement,
   title = {The Disagreement Problem in Explainable Machine Learning: A Practitioner's Perspective},
   author = {Krishna, Satyapriya and Han, Tessa and Gu, Alex and Wu, Steven and Jabbari, Shahin and
             Lakkaraju, Himabindu},
   journal = {Transactions on Machine Learning Research},
   year = {2024}
 }""",
-    "neely2022": """@misc{neely2022,
+    "neely2022song": """@misc{neely2022song,
   title = {A Song of (Dis)agreement: Evaluating the Evaluation of Explainable Artificial Intelligence in Natural
            Language Processing},
   author = {Neely, Michael and Schouten, Stefan F. and Bleeker, Maurits and Lucic, Ana},
   howpublished = {arXiv:2205.04559},
   year = {2022}
 }""",
-    "jain2019": """@inproceedings{jain2019,
+    "jain2019attention": """@inproceedings{jain2019attention,
   title = {Attention is not Explanation},
   author = {Jain, Sarthak and Wallace, Byron C.},
   booktitle = {Conference of the North American Chapter of the Association for Computational Linguistics},
   year = {2019}
 }""",
-    "wiegreffe2019": """@inproceedings{wiegreffe2019,
+    "wiegreffe2019attention": """@inproceedings{wiegreffe2019attention,
   title = {Attention is not not Explanation},
   author = {Wiegreffe, Sarah and Pinter, Yuval},
   booktitle = {Conference on Empirical Methods in Natural Language Processing},
   year = {2019}
 }""",
-    "adebayo2018": """@inproceedings{adebayo2018,
+    "adebayo2018sanity": """@inproceedings{adebayo2018sanity,
   title = {Sanity Checks for Saliency Maps},
   author = {Adebayo, Julius and Gilmer, Justin and Muelly, Michael and Goodfellow, Ian and Hardt, Moritz and Kim, Been},
   booktitle = {Advances in Neural Information Processing Systems},
   year = {2018}
 }""",
-    "deyoung2020": """@inproceedings{deyoung2020,
+    "deyoung2020eraser": """@inproceedings{deyoung2020eraser,
   title = {{ERASER}: A Benchmark to Evaluate Rationalized {NLP} Models},
   author = {DeYoung, Jay and Jain, Sarthak and Rajani, Nazneen Fatema and Lehman, Eric and Xiong, Caiming and
             Socher, Richard and Wallace, Byron C.},
   booktitle = {Annual Meeting of the Association for Computational Linguistics},
   year = {2020}
 }""",
-    "petsiuk2018": """@inproceedings{petsiuk2018,
+    "petsiuk2018rise": """@inproceedings{petsiuk2018rise,
   title = {{RISE}: Randomized Input Sampling for Explanation of Black-box Models},
   author = {Petsiuk, Vitali and Das, Abir and Saenko, Kate},
   booktitle = {British Machine Vision Conference},
   year = {2018}
 }""",
-    "samek2017": """@article{samek2017,
+    "samek2017evaluating": """@article{samek2017evaluating,
   title = {Evaluating the Visualization of What a Deep Neural Network Has Learned},
   author = {Samek, Wojciech and Binder, Alexander and Montavon, Gr{\\'e}goire and Lapuschkin, Sebastian and
             M{\\"u}ller, Klaus-Robert},
   journal = {IEEE Transactions on Neural Networks and Learning Systems},
   year = {2017}
 }""",
-    "agarwal2022": """@inproceedings{agarwal2022,
+    "agarwal2022openxai": """@inproceedings{agarwal2022openxai,
   title = {{OpenXAI}: Towards a Transparent Evaluation of Model Explanations},
   author = {Agarwal, Chirag and Krishna, Satyapriya and Saxena, Eshika and Pawelczyk, Martin and Johnson, Nari and
             Puri, Isha and Zitnik, Marinka and Lakkaraju, Himabindu},
   booktitle = {Advances in Neural Information Processing Systems, Datasets and Benchmarks},
   year = {2022}
 }""",
-    "liu2022": """@inproceedings{liu2022,
+    "liu2022rethinking": """@inproceedings{liu2022rethinking,
   title = {Rethinking Attention-Model Explainability through Faithfulness Violation Test},
   author = {Liu, Yibing and Li, Haoliang and Guo, Yangyang and Kong, Chenqi and Li, Jing and Wang, Shiqi},
   booktitle = {International Conference on Machine Learning},
   year = {2022}
 }""",
-    "arras2022": """@article{arras2022,
+    "arras2022clevrxai": """@article{arras2022clevrxai,
   title = {{CLEVR-XAI}: A Benchmark Dataset for the Ground Truth Evaluation of Neural Network Explanations},
   author = {Arras, Leila and Osman, Ahmed and Samek, Wojciech},
   journal = {Information Fusion},
   year = {2022}
 }""",
-    "parcalabescu2023": """@inproceedings{parcalabescu2023,
+    "parcalabescu2023mmshap": """@inproceedings{parcalabescu2023mmshap,
   title = {{MM-SHAP}: A Performance-agnostic Metric for Measuring Multimodal Contributions in Vision and Language
            Models and Tasks},
   author = {Parcalabescu, Letitia and Frank, Anette},
   booktitle = {Annual Meeting of the Association for Computational Linguistics},
   year = {2023}
 }""",
-    "efron1987": """@article{efron1987,
+    "efron1987better": """@article{efron1987better,
   title = {Better Bootstrap Confidence Intervals},
   author = {Efron, Bradley},
   journal = {Journal of the American Statistical Association},
   year = {1987}
 }""",
-    "holm1979": """@article{holm1979,
+    "holm1979simple": """@article{holm1979simple,
   title = {A Simple Sequentially Rejective Multiple Test Procedure},
   author = {Holm, Sture},
   journal = {Scandinavian Journal of Statistics},
   year = {1979}
 }""",
-    "kokhlikyan2020": """@misc{kokhlikyan2020,
+    "kokhlikyan2020captum": """@misc{kokhlikyan2020captum,
   title = {Captum: A Unified and Generic Model Interpretability Library for {PyTorch}},
   author = {Kokhlikyan, Narine and Miglani, Vivek and Martin, Miguel and Wang, Edward and Alsallakh, Bilal and
             Reynolds, Jonathan and Melnikov, Alexander and Kliushkina, Natalia and Araya, Carlos and Yan, Siqi and
@@ -157,17 +157,17 @@ REFERENCES = {
 }
 
 OF_METRICS = (
-    "krishna2024",
-    "neely2022",
-    "jain2019",
-    "samek2017",
-    "petsiuk2018",
-    "deyoung2020",
-    "agarwal2022",
-    "liu2022",
-    "parcalabescu2023",
-    "efron1987",
-    "holm1979",
+    "krishna2024disagreement",
+    "neely2022song",
+    "jain2019attention",
+    "samek2017evaluating",
+    "petsiuk2018rise",
+    "deyoung2020eraser",
+    "agarwal2022openxai",
+    "liu2022rethinking",
+    "parcalabescu2023mmshap",
+    "efron1987better",
+    "holm1979simple",
 )
 """What every comparison rests on, whatever the methods."""
 

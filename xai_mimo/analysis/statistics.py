@@ -19,6 +19,7 @@ from xai_mimo.core.streams import Array
 LEVEL = 0.95
 _ROUGH_BELOW = 10
 _FLIPS_AT_ONCE = 2000
+_QUANTITIES_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -47,37 +48,52 @@ def resample_counts(rows: int, resamples: int, rng: np.random.Generator) -> Arra
     return rng.multinomial(rows, np.full(rows, 1.0 / rows), size=resamples).astype(np.float64)
 
 
-def mean_interval(values: Any, counts: Array, *, level: float = LEVEL) -> Interval:
-    """The mean over rows with a BCa bootstrap interval.
+def mean_intervals(values: Any, counts: Array, *, level: float = LEVEL) -> list[Interval]:
+    """Means over rows with BCa bootstrap intervals, of many quantities at once.
 
     Args:
-        values: ``(sample,)``; NaN marks rows where the quantity is undefined.
+        values: ``(quantity, sample)``; NaN marks rows where a quantity is undefined.
         counts: from ``resample_counts`` for the same rows.
         level: confidence, e.g. 0.95.
     Returns:
-        The interval; without low and high for a single row, without any number when no row is defined.
+        One interval per quantity; without low and high for a single row, without any number when no row is defined.
     Raises:
         ShapeMismatch: the resamples are for another number of rows. BadValues: infinite values.
     Source: Efron (1987), "Better Bootstrap Confidence Intervals"; equal to ``scipy.stats.bootstrap(method="BCa")``.
     """
-    v = np.asarray(values, dtype=np.float64)
-    if v.shape != counts.shape[1:]:
-        raise ShapeMismatch(f"one value per row wants shape {counts.shape[1:]}; got {v.shape}.")
+    v = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+    if len(v) and v.shape[1] != counts.shape[1]:
+        raise ShapeMismatch(f"one value per row wants {counts.shape[1]} values; got {v.shape[1]}.")
     if np.isinf(v).any():
         raise BadValues("a metric holds infinite values; an interval is not defined for them.")
-    defined = ~np.isnan(v)
-    rows = int(defined.sum())
-    note = "" if defined.all() else f"{v.size - rows} of {v.size} rows left out: undefined there"
+    found: list[Interval] = []
+    for start in range(0, len(v), _QUANTITIES_AT_ONCE):
+        part = v[start : start + _QUANTITIES_AT_ONCE]
+        defined = ~np.isnan(part)
+        sums = counts @ np.where(defined, part, 0.0).T  # (resample, quantity)
+        drawn = counts @ defined.T if not defined.all() else np.full_like(sums, counts.shape[1])
+        found += [
+            _mean_interval(part[i][defined[i]], part.shape[1], sums[:, i], drawn[:, i], level) for i in range(len(part))
+        ]
+    return found
+
+
+def mean_interval(values: Any, counts: Array, *, level: float = LEVEL) -> Interval:
+    """``mean_intervals`` of one quantity, ``(sample,)``."""
+    return mean_intervals(np.asarray(values, dtype=np.float64)[None], counts, level=level)[0]
+
+
+def _mean_interval(values: Array, total: int, sums: Array, drawn: Array, level: float) -> Interval:
+    """From the defined values of one quantity and its sums over the resamples."""
+    rows = values.size
+    note = "" if rows == total else f"{total - rows} of {total} rows left out: undefined there"
     if rows == 0:
-        return Interval(None, None, None, 0, f"undefined in all {v.size} rows")
-    v, counts = v[defined], counts[:, defined]
-    estimate = float(v.mean())
+        return Interval(None, None, None, 0, f"undefined in all {total} rows")
+    estimate = float(values.mean())
     if rows == 1:
         return Interval(estimate, None, None, 1, _join(note, "one row: no interval"))
-    drawn = counts.sum(axis=1)
     usable = drawn > 0
-    boots = (counts[usable] @ v) / drawn[usable]
-    low, high = _bca(estimate, boots, (v.sum() - v) / (rows - 1), level)
+    low, high = _bca(estimate, sums[usable] / drawn[usable], (values.sum() - values) / (rows - 1), level)
     return Interval(estimate, low, high, rows, _join(note, rough(rows)))
 
 
