@@ -1,8 +1,8 @@
 """Keras 3 layers that explain themselves.
 
-House rule: ``keras`` and nothing of ours; ``keras.ops`` only, so that TensorFlow, JAX and PyTorch give the same numbers.
-Maps are sown (see ``interception``), never stored. Names are loaded when they are first used, so that a reader of
-``interception`` alone loads no framework.
+House rule: ``keras`` and nothing of ours; ``keras.ops`` only, so that TensorFlow, JAX and PyTorch give the same
+numbers. Maps are sown (see ``interception``), never stored. Names are loaded when they are first used, so that a
+reader of ``interception`` alone loads no framework.
 """
 
 import importlib

@@ -9,10 +9,10 @@ from keras import ops
 from xai_mimo.layers.stream_layout import check_names
 
 _VALUES_PER_ROW = 4096
-"""Features times heads of one block: its intermediates stay near the processor's cache for batches of some hundred rows."""
+"""Features times heads of one block: its intermediates stay near the cache for batches of some hundred rows."""
 
 _MOST_BLOCKS = 16
-"""Bound on the blocks of equally wide heads, so that the graph, and with it compile time, stops growing with the heads."""
+"""Bound on the blocks of equally wide heads, so that the graph and its compile time stop growing with the heads."""
 
 
 def read_heads(heads: Any) -> dict[str, int]:
@@ -43,8 +43,8 @@ def check_count(value: Any, what: str, received: str) -> None:
 def head_blocks(widths: Sequence[int], features: int) -> list[tuple[int, ...]]:
     """Indices of heads that are computed together: equal widths, and not too many at once.
 
-    One product over all heads has intermediates (heads, rows, features) that leave the processor's cache, which makes it
-    slower than a loop over single heads; blocks keep the speed of both.
+    One product over all heads has intermediates (heads, rows, features) that leave the processor's cache, which makes
+    it slower than a loop over single heads; blocks keep the speed of both.
     """
     blocks: list[tuple[int, ...]] = []
     for width in dict.fromkeys(widths):
@@ -75,7 +75,7 @@ def initialize_each(
 ) -> Callable[..., Any]:
     """An initializer of a stacked weight that draws each head's part as a layer of its own would.
 
-    Fans are those of one head, and heads differ: an initializer is stateless, so that calling it twice gives equal values.
+    Fans are those of one head; each head gets an initializer of its own, because one called twice gives equal values.
 
     Args:
         initializer: of one head's part.

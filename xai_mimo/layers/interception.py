@@ -1,14 +1,14 @@
 """How a layer lets others read its own maps: it sows them, a reader collects them.
 
-A layer calls ``sow(self, "attention", alpha, ...)`` inside ``call``. That does nothing unless a ``collect()`` context is
-active, and then it puts the tensor into that context's dictionary. The reader traces
+A layer calls ``sow(self, "attention", alpha, ...)`` inside ``call``. That does nothing unless a ``collect()`` context
+is active, and then it puts the tensor into that context's dictionary. The reader traces
 
     with collect() as maps:
         outputs = model(inputs, training=False)
     return outputs, dict(maps)
 
-inside ``jax.jit``, ``tf.function`` or ``torch.no_grad``, so the maps come out as ordinary outputs: nothing is kept on the
-layer, no tracer outlives its trace, and functional, sequential, nested and subclassed models all work.
+inside ``jax.jit``, ``tf.function`` or ``torch.no_grad``, so the maps come out as ordinary outputs: nothing is kept on
+the layer, no tracer outlives its trace, and functional, sequential, nested and subclassed models all work.
 
 A foreign layer joins by calling ``sow``; readers go by names and axes, not by class.
 """

@@ -11,7 +11,7 @@ from xai_mimo.layers.heads import check_count, head_blocks, initialize_each, joi
 from xai_mimo.layers.interception import is_collecting, sow
 from xai_mimo.layers.normalizers import NORMALIZERS
 from xai_mimo.layers.scoring import SCORINGS, Scores, Weight
-from xai_mimo.layers.stream_layout import Shape, StreamLayout, check_names, read_layout
+from xai_mimo.layers.stream_layout import StreamLayout, check_names, read_layout
 
 _LEADING_AXES = {0: (), 1: ("time",), 2: ("height", "width")}
 
@@ -23,11 +23,11 @@ class MAIL(keras.layers.Layer):
     With x = concatenate(streams), ``(..., D)``, and scores e_j of head j (see ``scoring``):
 
         a_j = normalize(e_j / temperature)        weights over the D features (sum to 1 for softmax and sparsemax)
-        C_j = gain * a_j * x                      gain = 1, or with ``rescale`` what makes uniform attention give C_j = x
+        C_j = gain * a_j * x                      gain = 1; with ``rescale``, uniform attention gives C_j = x
         Y_j = C_j W_j + b_j                       linear, ``(..., width of head j)``
 
-    ``scoring`` says what the score of feature i may depend on. As published, "dense" lets a head carry its answer through
-    the weights themselves, on features that do not matter: compare the map with attributions before believing it.
+    ``scoring`` says what the score of feature i may depend on. As published, "dense" lets a head carry its answer
+    through the weights themselves, on features that do not matter: compare the map with attributions before believing it.
 
     ========  ================================================  =======================
     scoring   e_j                                               score of i depends on
@@ -46,33 +46,34 @@ class MAIL(keras.layers.Layer):
 
     - ``attention (head, feature)``: a_j before the gain;
     - ``context (head, feature)``: C_j;
-    - ``contribution (target, feature)``: W_j[:, u] * C_j; sums over features to Y_j[u] - b_j[u]. Targets are all units of
-      all heads, labelled ``target.head`` and ``target.unit``;
-    - ``stream_attention (head, stream)``, hierarchical only: weights over streams; ``attention`` is its product with the
-      attention within each stream;
+    - ``contribution (target, feature)``: W_j[:, u] * C_j; sums over features to Y_j[u] - b_j[u]. Targets are all units
+      of all heads, labelled ``target.head`` and ``target.unit``;
+    - ``stream_attention (head, stream)``, hierarchical only: weights over streams; ``attention`` is its product with
+      the attention within each stream;
     - ``mask ()``: with masked streams only, 1.0 where the steps are real: maps at other steps are those of padding.
 
     Masks: the layer treats each step by itself, so a step of the outputs is masked where it is masked in any stream.
 
     Args:
-        heads: mapping name -> width (``call`` returns a dict) or sequence of widths (``call`` returns a list; the heads are
-            called ``head_0``, ``head_1``, ... in the maps).
-        hidden_units: A, width of the hidden layer of the scores; for "stream" of each stream, for "local" of each feature.
-            Default D (the stream's width for "stream", 8 for "local"); not used by "static".
+        heads: mapping name -> width (``call`` returns a dict) or sequence of widths (``call`` returns a list; the
+            heads are called ``head_0``, ``head_1``, ... in the maps).
+        hidden_units: A, width of the hidden layer of the scores; for "stream" of each stream, for "local" of each
+            feature. Default D (the stream's width for "stream", 8 for "local"); not used by "static".
         scoring: see the table.
         normalizer: "softmax", "sparsemax" (exact zeros) or "sigmoid" (features do not compete).
         temperature: positive; scores are divided by it.
-        rescale: multiply a_j so that uniform attention gives C_j = x: by D; by 2 for "sigmoid", whose zero score weighs one
-            half; hierarchical, by N times that of the stream's own width.
+        rescale: multiply a_j so that uniform attention gives C_j = x: by D; by 2 for "sigmoid", whose zero score
+            weighs one half; hierarchical, by N times that of the stream's own width.
         streams: "flat", or "hierarchical": softmax over streams times attention within each stream.
         stream_names: names for a list of streams, or the order for a dict of streams.
         feature_names: mapping stream name -> names of its features; others are called ``stream.i``.
         use_bias: whether scores and outputs have biases.
-        kernel_initializer: of each head's kernels, with the fans of a Dense layer of its own. (The one-input networks of
-            "local" always start Glorot-uniform, with this initializer's seed if it has one.)
-        score_initializer: of the last kernel in front of the scores; default ``kernel_initializer``, zeros for "local" and "static".
-        bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint: as in ``keras.layers.Dense``;
-            regularizers and constraints see the stacked weights of all heads.
+        kernel_initializer: of each head's kernels, with the fans of a Dense layer of its own. (The one-input networks
+            of "local" always start Glorot-uniform, with this initializer's seed if it has one.)
+        score_initializer: of the last kernel in front of the scores; default ``kernel_initializer``, zeros for "local"
+            and "static".
+        bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint: as in
+            ``keras.layers.Dense``; regularizers and constraints see the stacked weights of all heads.
 
     Call arguments:
         inputs: list, tuple or dict of tensors ``(batch, ..., width)`` with equal leading axes, or one tensor.
@@ -81,8 +82,8 @@ class MAIL(keras.layers.Layer):
     Raises:
         ValueError: an argument or a stream's shape is outside what is said here.
 
-    Source: L. Ribeiro (2025), the article that proposes the Multi-layer Attentional Interception Layer, for "dense" with
-    softmax; "additive": Bahdanau et al. (2015), Section 3.1, with a query per head (our reading).
+    Source: L. Ribeiro (2025), the article that proposes the Multi-layer Attentional Interception Layer, for "dense"
+    with softmax; "additive": Bahdanau et al. (2015), Section 3.1, with a query per head (our reading).
     """
 
     def __init__(
@@ -298,7 +299,8 @@ class MAIL(keras.layers.Layer):
             return 1.0 / neutral(self._layout.width)
         widths = np.asarray(self._layout.widths)
         gains = [len(widths) / neutral(int(width)) for width in widths]
-        return np.repeat(np.asarray(gains, dtype="float32"), widths)
+        precise = keras.backend.result_type(self.compute_dtype, "float32")
+        return ops.convert_to_tensor(np.repeat(gains, widths), dtype=precise)
 
     def _project(self, context: Any, block: Sequence[int]) -> list[Any]:
         """Y_j of each head of a block, all of one width, from its context ``(head, row, D)``."""

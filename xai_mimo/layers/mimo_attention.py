@@ -12,8 +12,9 @@ from xai_mimo.layers.mail import MAIL
 class MIMOAttentionLayer(MAIL):
     """``MAIL`` with dense scoring and softmax, exactly as published; takes and returns lists.
 
-    The published listing keeps its last weights in an attribute, where they cannot be read after ``fit`` on any backend; here
-    they are sown: read them with ``collect`` or ``xai_mimo.intercept``.
+    The published listing keeps its last weights in an attribute, where they cannot be read after ``fit`` on any
+    backend;
+    here they are sown: read them with ``collect`` or ``xai_mimo.intercept``.
 
     Args:
         num_output_streams: M, number of heads.

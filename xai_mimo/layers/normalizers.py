@@ -33,8 +33,8 @@ def _sparsemax(scores: Any) -> Any:
 
     a[i] = max(z[i] - tau, 0),  tau = (sum of z over the support S - 1) / |S|
 
-    The support is found by sorting, outside the gradient: it is constant almost everywhere. ``keras.ops.sparsemax`` is not
-    used because in Keras 3.15 its rows do not sum to 1 once two features share the support.
+    The support is found by sorting, outside the gradient: it is constant almost everywhere. ``keras.ops.sparsemax`` is
+    not used because in Keras 3.15 its rows do not sum to 1 once two features share the support.
 
     Source: Martins and Astudillo (2016), "From Softmax to Sparsemax", Algorithm 1.
     """
