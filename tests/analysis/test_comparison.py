@@ -258,5 +258,5 @@ def test_a_file_that_cannot_be_written_says_so(result, tmp_path):
     path = tmp_path / "c.json"
     result.to_json(path)
     assert json.loads(path.read_text()) == result.to_dict()
-    with pytest.raises(FileProblem, match="cannot write the comparison"):
-        result.to_json(tmp_path / "none" / "c.json")
+    with pytest.raises(FileProblem, match="cannot write"):
+        result.to_json(tmp_path)

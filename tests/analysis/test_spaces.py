@@ -89,8 +89,10 @@ def test_a_layer_can_be_named_without_interception():
     assert choose(Cuttable(ENCODED, MAIL), intercepts=False, at="mail").name == "at:mail"
 
 
-def test_a_model_that_cannot_be_cut_falls_back_to_streams_of_the_same_names():
-    assert choose(Sown(MAIL)).name == "streams"
+def test_a_model_that_cannot_be_cut_falls_back_to_what_names_and_widths_tell():
+    assert choose(Sown(MAIL)).name == "inputs"
+    assert choose(Sown(MAIL), space="streams").name == "streams"
+    assert choose(Sown(attention("mail", "thermal", "wear", "wear", "wear"))).name == "streams"
 
 
 def test_a_model_without_a_common_space_says_what_to_do():

@@ -45,7 +45,8 @@ def feature_agreement(a: Any, b: Any, k: int) -> Array:
     """
     a, b = _pair(a, b)
     _check_k(k, a.shape[1])
-    return (_chance_in_top(a, k) * _chance_in_top(b, k)).sum(axis=1) / k
+    found: Array = (_chance_in_top(a, k) * _chance_in_top(b, k)).sum(axis=1) / k
+    return found
 
 
 def rank_agreement(a: Any, b: Any, k: int) -> Array:
@@ -58,7 +59,8 @@ def rank_agreement(a: Any, b: Any, k: int) -> Array:
     """
     a, b = _pair(a, b)
     _check_k(k, a.shape[1])
-    return _chance_of_same_rank(a, b, k).sum(axis=1) / k
+    found: Array = _chance_of_same_rank(a, b, k).sum(axis=1) / k
+    return found
 
 
 def sign_agreement(a: Any, b: Any, k: int, *, signed: tuple[bool, bool]) -> Array:
@@ -78,7 +80,8 @@ def sign_agreement(a: Any, b: Any, k: int, *, signed: tuple[bool, bool]) -> Arra
     a, b = _pair(a, b)
     _check_k(k, a.shape[1])
     same = _same_sign(a, b, signed, "sign agreement")
-    return (_chance_in_top(a, k) * _chance_in_top(b, k) * same).sum(axis=1) / k
+    found: Array = (_chance_in_top(a, k) * _chance_in_top(b, k) * same).sum(axis=1) / k
+    return found
 
 
 def signed_rank_agreement(a: Any, b: Any, k: int, *, signed: tuple[bool, bool]) -> Array:
@@ -92,7 +95,8 @@ def signed_rank_agreement(a: Any, b: Any, k: int, *, signed: tuple[bool, bool]) 
     a, b = _pair(a, b)
     _check_k(k, a.shape[1])
     same = _same_sign(a, b, signed, "signed rank agreement")
-    return (_chance_of_same_rank(a, b, k) * same).sum(axis=1) / k
+    found: Array = (_chance_of_same_rank(a, b, k) * same).sum(axis=1) / k
+    return found
 
 
 def spearman(a: Any, b: Any) -> Array:
@@ -145,7 +149,8 @@ def pairwise_rank_agreement(a: Any, b: Any) -> Array:
     features = a.shape[1]
     if features < 2:
         raise BadSetting("pairwise rank agreement needs at least 2 features; got 1.")
-    return (1.0 + _concordance(a, b) / (features * (features - 1) / 2)) / 2
+    found: Array = (1.0 + _concordance(a, b) / (features * (features - 1) / 2)) / 2
+    return found
 
 
 def _pair(a: Any, b: Any) -> tuple[Array, Array]:
@@ -173,7 +178,8 @@ def _same_sign(a: Array, b: Array, signed: tuple[bool, bool], what: str) -> Arra
                 f"{what} compares signs, but the {which} map has none (attention says how much, not in which "
                 "direction). Use feature or rank agreement, or a signed map such as the layer's contributions."
             )
-    return np.sign(a) == np.sign(b)
+    found: Array = np.sign(a) == np.sign(b)
+    return found
 
 
 def _tie_groups(a: Array) -> tuple[Array, Array]:
@@ -193,13 +199,15 @@ def _chance_of_same_rank(a: Array, b: Array, k: int) -> Array:
     (before_a, tied_a), (before_b, tied_b) = _tie_groups(a), _tie_groups(b)
     first = np.maximum(before_a, before_b)
     last = np.minimum(np.minimum(before_a + tied_a, before_b + tied_b), k)
-    return np.maximum(last - first, 0.0) / (tied_a * tied_b)
+    found: Array = np.maximum(last - first, 0.0) / (tied_a * tied_b)
+    return found
 
 
 def _untied_pairs(a: Array) -> Array:
     _, tied = _tie_groups(a)
     features = a.shape[1]
-    return (features * (features - 1) - (tied - 1).sum(axis=1)) / 2
+    found: Array = (features * (features - 1) - (tied - 1).sum(axis=1)) / 2
+    return found
 
 
 def _concordance(a: Array, b: Array) -> Array:
@@ -213,4 +221,5 @@ def _concordance(a: Array, b: Array) -> Array:
     scale = np.sqrt(_untied_pairs(a) * _untied_pairs(b))
     # SciPy warns nothing and returns NaN for a constant row; such a row has no concordant pair.
     tau = np.array([stats.kendalltau(u, v).statistic for u, v in zip(a, b, strict=True)])
-    return np.rint(np.where(scale > 0, tau, 0.0) * scale)
+    found: Array = np.rint(np.where(scale > 0, tau, 0.0) * scale)
+    return found

@@ -25,6 +25,7 @@ from xai_mimo.core.targets import Selector, Target
 SCHEMA = "xai_mimo.comparison/1"
 _TOLERANCE = 0.01
 _STILL = 1e-6
+_MOST_DRAWS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Settings:
         replacement: what replaced features become: the background's "mean", or "background" rows, averaged over.
         replacement_rows: how many background rows "background" takes.
         ceilings: run every method a second time, with another seed and background, to know its own noise.
-        resamples: of the bootstrap.
+        resamples: of the bootstrap; fewer, and recorded so, where rows times resamples would pass 20 million.
     """
 
     ks: tuple[int, ...] = DEFAULT_KS
@@ -54,6 +55,10 @@ class Settings:
             raise BadSetting(f"replacement {self.replacement!r} is not one of 'mean' and 'background'.")
         if self.replacement_rows < 1:
             raise BadSetting(f"replacement_rows must be at least 1; got {self.replacement_rows}.")
+
+    def for_rows(self, rows: int) -> "Settings":
+        """These settings with as many resamples as memory has room for."""
+        return dataclasses.replace(self, resamples=min(self.resamples, max(200, _MOST_DRAWS // rows)))
 
     def plain(self) -> dict[str, Any]:
         """As JSON holds it."""

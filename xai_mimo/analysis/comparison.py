@@ -21,14 +21,15 @@ from xai_mimo.analysis.spaces import choose_space
 from xai_mimo.analysis.statistics import resample_counts
 from xai_mimo.analysis.truth import Truth, check_truth, true_features
 from xai_mimo.core.baselines import choose_background
-from xai_mimo.core.errors import BadSetting, FileProblem, ShapeMismatch
+from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.explanation import join, versions
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.plugins import adapt
-from xai_mimo.core.streams import Array, check_inputs, unknown
-from xai_mimo.core.targets import Target, Unit, default_targets, select
+from xai_mimo.core.streams import Array, check_inputs, name_values, unknown
+from xai_mimo.core.targets import Selector, Target, Unit, default_targets, select
 from xai_mimo.explainers.explain import explain
+from xai_mimo.explainers.map_reading import head_rows
 
 METHODS = ("interception", "integrated_gradients", "shapley")
 _BACKGROUND_ROWS = 100
@@ -67,25 +68,23 @@ class Comparison:
         Raises:
             FileProblem: the file cannot be written.
         """
-        text = json.dumps(self.record, allow_nan=False, indent=1, ensure_ascii=False)
+        from xai_mimo.reports.json_file import to_json, write
+
         if path is not None:
-            try:
-                Path(path).write_text(text, encoding="utf-8")
-            except OSError as err:
-                raise FileProblem(f"cannot write the comparison to {path}: {err}") from err
-        return text
+            write(dict(self.record), path)
+        return to_json(dict(self.record))
 
     def to_latex(self, path: str | Path) -> Path:
-        """Write the tables of the comparison as LaTeX."""
-        from xai_mimo.reports import latex
+        """Write the tables of the comparison as LaTeX; see ``reports.latex.write``."""
+        from xai_mimo.reports.latex import write
 
-        return latex.render(self.to_dict(), path)
+        return write(self.to_dict(), path)
 
     def report(self, path: str | Path) -> Path:
-        """Write one self-contained HTML file."""
-        from xai_mimo.reports import html
+        """Write one self-contained HTML file; see ``reports.html.write``."""
+        from xai_mimo.reports.html import write
 
-        return html.write(self.to_dict(), path)
+        return write(self.to_dict(), path)
 
 
 def compare(
@@ -93,7 +92,7 @@ def compare(
     x: Any,
     methods: Sequence[str | Method] | Mapping[str, str | Method] = METHODS,
     *,
-    labels: Mapping[str, Any] | None = None,
+    labels: Any = None,
     truth: Truth | None = None,
     targets: Sequence[Target | str | tuple[str, Unit]] | None = None,
     background: Any = None,
@@ -112,7 +111,8 @@ def compare(
         model: anything ``adapt`` takes.
         x: rows to explain, as ``check_inputs`` takes them.
         methods: names or settings objects; a mapping gives them labels of your own.
-        labels: true values by head, ``(sample, ...)``; shown beside examples and needed for targets with unit "label".
+        labels: true values, ``{head: (sample, ...)}`` for some heads or a list with all; shown beside examples and
+            needed for targets with unit "label".
         truth: features known to matter, ``{head: {stream: [feature, ...]}}`` or ``{head: [stream, ...]}``.
         targets: what to explain; by default every head.
         background: rows that stand for "nothing known"; by default 100 rows drawn from ``x``.
@@ -128,44 +128,35 @@ def compare(
     Raises:
         BadSetting, NotSupported, UnknownName, ShapeMismatch, EmptyData, BadValues: see the functions named above.
     """
-    settings = Settings() if settings is None else settings
     named = name_methods(methods)
     adapted = adapt(model)
     everything = check_inputs(x, adapted.streams)
+    total = len(next(iter(everything.values())))
     draws = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5)]
-    picked = _pick_rows(len(next(iter(everything.values()))), rows, draws[0])
+    picked = _pick_rows(total, rows, draws[0])
+    settings = (settings or Settings()).for_rows(len(picked))
     inputs = {name: values[picked] for name, values in everything.items()}
-    chosen = _check_labels(labels, adapted, picked, len(next(iter(everything.values()))))
+    chosen = _check_labels(labels, adapted, picked, total)
     selectors = select(targets, adapted.heads, adapted.predict(inputs), chosen)
     wanted = _expand(targets, adapted)
-    names = list(dict.fromkeys([*(h.name for h in adapted.heads), *(s.name for s in selectors)]))
-    known = None if truth is None else check_truth(truth, names, adapted.streams)
-    where = choose_space(
-        adapted,
-        {name: values[:1] for name, values in inputs.items()},
-        intercepts=any(is_interception(m) for m in named.values()),
-        at=at,
-        space=space,
-    )
+    known = _check_truth(truth, adapted, selectors)
+    first = {name: values[:1] for name, values in inputs.items()}
+    intercepts = any(is_interception(m) for m in named.values())
+    where = choose_space(adapted, first, intercepts=intercepts, at=at, space=space)
     given = None if background is None else check_inputs(background, adapted.streams)
     backgrounds = [given or choose_background(everything, _BACKGROUND_ROWS, draw) for draw in draws[1:3]]
-    task = Task(adapted, where, inputs, wanted, chosen, explain)
+    task = Task(adapted, where, inputs, wanted, chosen, selectors, explain, head_rows)
     with _progress(progress, len(named) * (1 + settings.ceilings) + 1) as tick:
         run = task.run(named, backgrounds[0], seed, tick)
-        again = task.run(named, backgrounds[1], seed + 1, tick) if settings.ceilings else None
-        shown = join(run.shown).assign_coords(sample=picked)
-        panel = make_panel(
-            run.shown, {} if again is None else again.shown, resample_counts(len(picked), settings.resamples, draws[3])
-        )
+        repeats = task.run(named, backgrounds[1], seed + 1, tick).shown if settings.ceilings else {}
+        joined = join(run.shown).assign_coords(sample=picked)
+        counts = resample_counts(len(picked), settings.resamples, draws[3])
         subject = make_subject(where, adapted, inputs, backgrounds[0], selectors)
-        features = (
-            {}
-            if known is None
-            else true_features(known, {s.name: s.head for s in selectors}, where, subject.model.streams, subject.inputs)
-        )
+        heads = {s.name: s.head for s in selectors}
+        features = true_features(known or {}, heads, where, subject.model.streams, subject.inputs)
+        panel = make_panel(run.shown, repeats, counts)
         tables = score_everything(panel, run, subject, where, features, settings, draws[4])
         tick("scores")
-    examples = example_rows(run.shown, subject.inputs, chosen, {s.name: s.head for s in selectors}, picked)
     record = {
         "schema": SCHEMA,
         "title": title or f"Comparison of {', '.join(named)}",
@@ -174,22 +165,27 @@ def compare(
         "command": command,
         "settings": settings.plain(),
         "model": model_row(adapted, str(getattr(model, "name", "") or type(model).__name__)),
-        "data": {
-            "rows": len(next(iter(everything.values()))),
-            "explained_rows": len(picked),
-            "sha256": digest(everything),
-        },
+        "data": {"rows": total, "explained_rows": len(picked), "sha256": digest(everything)},
         "space": {"name": where.name, "text": where.text},
         "targets": target_rows(adapted, wanted, selectors),
         "methods": method_rows(named, run, where),
         **tables,
-        "examples": examples,
+        "examples": example_rows(run.shown, subject.inputs, chosen, heads, picked),
         "task": [],
         "truth": None if known is None else {h: {s: list(f) for s, f in t.items()} for h, t in known.items()},
         "versions": versions(),
         "references": cited(m.reference for m in named.values()),
     }
-    return Comparison(shown, record)
+    return Comparison(joined, record)
+
+
+def _check_truth(
+    truth: Truth | None, model: Model, selectors: Sequence[Selector]
+) -> dict[str, dict[str, tuple[str, ...]]] | None:
+    if truth is None:
+        return None
+    names = dict.fromkeys([*(h.name for h in model.heads), *(s.name for s in selectors)])
+    return check_truth(truth, list(names), model.streams)
 
 
 def _pick_rows(total: int, rows: int | None, rng: np.random.Generator) -> Array:
@@ -200,11 +196,12 @@ def _pick_rows(total: int, rows: int | None, rng: np.random.Generator) -> Array:
     return np.sort(rng.choice(total, size=rows, replace=False))
 
 
-def _check_labels(labels: Mapping[str, Any] | None, model: Model, picked: Array, total: int) -> dict[str, Array]:
+def _check_labels(labels: Any, model: Model, picked: Array, total: int) -> dict[str, Array]:
     """Labels of the explained rows, by head."""
     names = [h.name for h in model.heads]
     checked = {}
-    for head, values in (labels or {}).items():
+    given = {} if labels is None else labels if isinstance(labels, Mapping) else name_values(labels, names, "head")
+    for head, values in given.items():
         if head not in names:
             raise unknown(head, names, "head")
         array = np.asarray(values)

@@ -25,7 +25,8 @@ def effective_features(a: Any) -> Array:
         (the entropy), as an effective number (Hill, 1973).
     """
     p = shares(a)
-    return np.exp(-(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1))
+    found: Array = np.exp(-(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1))
+    return found
 
 
 def gini(a: Any) -> Array:
@@ -40,4 +41,5 @@ def gini(a: Any) -> Array:
     p = np.sort(shares(a), axis=1)
     features = p.shape[1]
     weights = 2 * np.arange(1, features + 1) - features - 1
-    return (p * weights).sum(axis=1) / features
+    found: Array = (p * weights).sum(axis=1) / features
+    return found

@@ -80,7 +80,8 @@ def comprehensiveness(curves: Curves) -> Array:
     Source: DeYoung et al. (2020), "ERASER", Section 4.2, equation 1 and AOPC; the absolute value is our reading, for
         heads that are not probabilities.
     """
-    return np.abs(curves.deletion[..., _eraser_points(curves)]).mean(axis=-1)
+    found: Array = np.abs(curves.deletion[..., _eraser_points(curves)]).mean(axis=-1)
+    return found
 
 
 def sufficiency(curves: Curves) -> Array:
@@ -90,7 +91,8 @@ def sufficiency(curves: Curves) -> Array:
         ``(target, sample)``, in the head's unit; smaller is better.
     Source: DeYoung et al. (2020), "ERASER", Section 4.2, equation 2 and AOPC; the absolute value is our reading.
     """
-    return np.abs(curves.insertion[..., _eraser_points(curves)]).mean(axis=-1)
+    found: Array = np.abs(curves.insertion[..., _eraser_points(curves)]).mean(axis=-1)
+    return found
 
 
 def violation(curves: Curves) -> Array:
@@ -162,10 +164,11 @@ def removal_curves(
         top = ranks[i].argmin(axis=-1)[..., None]
         sign = np.sign(np.take_along_axis(np.asarray(values, dtype=np.float64), top, axis=-1))[..., 0]
         found[label] = Curves(counts, size, own[:, 0], own[:, 1], sign)
-    random = [
-        Curves(counts, size, *np.moveaxis(change[:, j], -1, 1), np.zeros((len(selectors), rows)))
-        for j in range(len(maps) * len(selectors), change.shape[1])
-    ]
+    no_sign = np.zeros((len(selectors), rows))
+    random = []
+    for j in range(len(maps) * len(selectors), change.shape[1]):
+        deletion, insertion = np.moveaxis(change[:, j], -1, 1)  # each (target, sample, point)
+        random.append(Curves(counts, size, deletion, insertion, no_sign))
     return found, random
 
 
@@ -182,7 +185,7 @@ def _counts(players: int, steps: int) -> Array:
 
 def _ranks(magnitude: Array, rng: np.random.Generator) -> Array:
     """0 for the most important player; ties in random order."""
-    order = np.lexsort((rng.random(magnitude.shape), -magnitude), axis=-1)
+    order = np.lexsort(np.stack([rng.random(magnitude.shape), -magnitude]), axis=-1)
     return np.argsort(order, axis=-1)
 
 
@@ -208,7 +211,8 @@ def _answers(
         replaced = np.where(kind[:, None] == 0, in_top, ~in_top)
         mixed = _mix(inputs, replacement, replaced, row, draw)
         answers[items] = take(predict(mixed), rows_of(selectors, row)).T
-    return answers.reshape(*shape, len(selectors)).mean(axis=4)
+    found: Array = answers.reshape(*shape, len(selectors)).mean(axis=4)
+    return found
 
 
 def _mix(inputs: Arrays, replacement: Arrays, replaced: Array, row: Array, draw: Array) -> Arrays:

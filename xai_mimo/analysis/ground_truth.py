@@ -43,7 +43,8 @@ def auroc(a: Any, truth: Any) -> Array:
     a, truth = _checked(a, truth)
     n, m = int(truth.sum()), int((~truth).sum())
     ranks = stats.rankdata(np.abs(a), axis=1)
-    return (ranks[:, truth].sum(axis=1) - n * (n + 1) / 2) / (n * m)
+    found: Array = (ranks[:, truth].sum(axis=1) - n * (n + 1) / 2) / (n * m)
+    return found
 
 
 def _checked(a: Any, truth: Any) -> tuple[Array, Array]:

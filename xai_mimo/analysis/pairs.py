@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,13 @@ from xai_mimo.analysis.statistics import Interval
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.streams import Array
 
+# Maps without a sign never reach the sign family here: their rows say so instead.
+_AT_K: tuple[tuple[str, bool, Callable[..., Array]], ...] = (
+    ("feature_agreement", False, agreement.feature_agreement),
+    ("rank_agreement", False, agreement.rank_agreement),
+    ("sign_agreement", True, partial(agreement.sign_agreement, signed=(True, True))),
+    ("signed_rank_agreement", True, partial(agreement.signed_rank_agreement, signed=(True, True))),
+)
 DEFAULT_KS = (1, 3, 5)
 _FLOOR_DRAWS = 3
 
@@ -46,7 +54,14 @@ def agreement_scores(panel: Panel, rng: np.random.Generator, ks: Sequence[int] =
         a, b = panel.maps[one][h], panel.maps[other][h]
         floors = _floor_maps(a, rng)
         for m in measures:
-            labels = {"head": head, "family": "agreement", "metric": m.name, "method": one, "other": other, "k": m.k}
+            labels: dict[str, Any] = {
+                "head": head,
+                "family": "agreement",
+                "metric": m.name,
+                "method": one,
+                "other": other,
+                "k": m.k,
+            }
             unsigned = [label for label in (one, other) if not panel.signed[label]]
             if m.needs_sign and unsigned:
                 note = f"not defined: {' and '.join(unsigned)} has no sign"
@@ -75,20 +90,11 @@ def _measures(players: int, ks: Sequence[int]) -> list[_Measure]:
     for k in ks:
         if k < 1:
             raise BadSetting(f"agreement at k needs k of at least 1; got {k}.")
-    found = []
-    both = (True, True)
-    for k in sorted({k for k in ks if k < players}) or [1]:
-        found += [
-            _Measure("feature_agreement", k, False, lambda a, b, k=k: agreement.feature_agreement(a, b, k)),
-            _Measure("rank_agreement", k, False, lambda a, b, k=k: agreement.rank_agreement(a, b, k)),
-            _Measure("sign_agreement", k, True, lambda a, b, k=k: agreement.sign_agreement(a, b, k, signed=both)),
-            _Measure(
-                "signed_rank_agreement",
-                k,
-                True,
-                lambda a, b, k=k: agreement.signed_rank_agreement(a, b, k, signed=both),
-            ),
-        ]
+    found = [
+        _Measure(name, k, needs_sign, partial(function, k=k))
+        for k in sorted({k for k in ks if k < players}) or [1]
+        for name, needs_sign, function in _AT_K
+    ]
     if players > 1:
         found += [
             _Measure("spearman", None, False, agreement.spearman),
@@ -98,9 +104,9 @@ def _measures(players: int, ks: Sequence[int]) -> list[_Measure]:
     return found
 
 
-def _floor_maps(a: Array, rng: np.random.Generator) -> dict[str, list[Array]]:
+def _floor_maps(a: Array, rng: np.random.Generator) -> dict[str, Sequence[Array]]:
     return {
-        "floor_random": [rng.standard_normal(a.shape) for _ in range(_FLOOR_DRAWS)],
+        "floor_random": list(rng.standard_normal((_FLOOR_DRAWS, *a.shape))),
         "floor_permuted": [rng.permuted(a, axis=1) for _ in range(_FLOOR_DRAWS)],
     }
 

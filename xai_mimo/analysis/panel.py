@@ -90,9 +90,8 @@ def as_streams(explanation: xr.Dataset, streams: Sequence[Stream]) -> xr.Dataset
                 "layer that reads each stream apart with at=...."
             )
     shares = stream_shares(explanation).transpose("head", "sample", "stream").values
-    position = [names.index(owners[n][0]) for n in stream_names(explanation)]
-    summed = np.zeros((*shares.shape[:2], len(names)))
-    np.add.at(summed, (..., position), shares)
+    belongs = np.array([[owners[n] == (name,) for name in names] for n in stream_names(explanation)], dtype=np.float64)
+    summed = shares @ belongs
     described = json.dumps([{"name": n, "shape": [], "axes": [], "features": []} for n in names])
     return xr.Dataset(
         {

@@ -147,7 +147,8 @@ def differences(
 def curve_rows(panel: Panel, curves: Mapping[str, Curves], controls: list[Curves]) -> list[dict[str, Any]]:
     """Mean deletion and insertion curves, |f(x) - v|, with an interval at each point."""
     fractions = [float(f) for f in controls[0].fractions]
-    rows, points = [], []
+    rows: list[dict[str, Any]] = []
+    points: list[Quantity] = []
     for kind in ("deletion", "insertion"):
         values = {label: np.abs(getattr(c, kind)) for label, c in curves.items()}
         values[RANDOM] = np.mean([np.abs(getattr(c, kind)) for c in controls], axis=0)
@@ -157,8 +158,9 @@ def curve_rows(panel: Panel, curves: Mapping[str, Curves], controls: list[Curves
     found = intervals(points, panel.counts)
     for i, row in enumerate(rows):
         mine = found[i * len(fractions) : (i + 1) * len(fractions)]
-        row["mean"], row["low"], row["high"] = zip(*((p.estimate, p.low, p.high) for p in mine), strict=True)
-        row |= {side: list(row[side]) for side in ("mean", "low", "high")} | {"note": mine[-1].note}
+        row["mean"] = [p.estimate for p in mine]
+        row["low"], row["high"] = [p.low for p in mine], [p.high for p in mine]
+        row["note"] = mine[-1].note
     return rows
 
 
@@ -300,12 +302,20 @@ def example_rows(
                     "row": int(samples[i]),
                     "head": head,
                     "prediction": float(prediction[i]),
-                    "label": None if label is None else np.asarray(label[i]).tolist(),
+                    "label": None if label is None else _plain_label(label[i]),
                     "inputs": {s: np.asarray(inputs[s][i], dtype=np.float64).tolist() for s in streams},
                     "values": {name: {s: _at(e[s], h, i) for s in streams} for name, e in explanations.items()},
                 }
             )
     return rows
+
+
+def _plain_label(label: Any) -> Any:
+    """A label as JSON holds it; None where it is missing."""
+    array = np.asarray(label)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return None
+    return array.tolist()
 
 
 def _at(variable: xr.DataArray, head: int, sample: int) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import xarray as xr
 
+from xai_mimo.analysis.layer_shares import HeadRows, layer_shares
 from xai_mimo.analysis.panel import as_streams
 from xai_mimo.analysis.spaces import Space
 from xai_mimo.core.errors import EmptyData
@@ -15,7 +16,7 @@ from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.streams import Array, check_unique
-from xai_mimo.core.targets import Target
+from xai_mimo.core.targets import Selector, Target
 
 Explain = Callable[..., xr.Dataset]
 
@@ -76,7 +77,9 @@ class Task:
         inputs: the explained rows, ``{stream: (sample, *shape)}``, of the whole model.
         targets: as the user gave them.
         labels: ``{head: (sample, ...)}`` for targets with unit "label".
+        selectors: the same targets, resolved for the rows.
         explain: the function that runs one method.
+        head_rows: the function that reads the rows of a layer's map that belong to the targets.
     """
 
     model: Model
@@ -84,7 +87,9 @@ class Task:
     inputs: Arrays
     targets: Sequence[Target]
     labels: Mapping[str, Array]
+    selectors: Sequence[Selector]
     explain: Explain
+    head_rows: HeadRows
 
     def run(self, methods: Mapping[str, Method], background: Arrays, seed: int, tick: Callable[[str], None]) -> Run:
         """Run every method once with this background and seed; ``tick`` is called with each label when it is done."""
@@ -98,6 +103,8 @@ class Task:
 
     def _explain(self, method: Method, background: Arrays, seed: int) -> xr.Dataset:
         cut = self.space.cut
+        if self.space.is_streams and cut is None and is_interception(method):
+            return layer_shares(self.model, self.inputs, self.selectors, method, self.head_rows)
         behind = cut is not None and (self.space.is_at_layer or is_interception(method))
         return self.explain(
             self.model,

@@ -4,6 +4,7 @@ A map over a layer's inputs and an attribution over the model's inputs are diffe
 raw inputs. Maps are therefore put into one space before anything is compared, and nothing is ranked across spaces.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -151,11 +152,20 @@ def _cut(model: Model, layer: str) -> Cut:
 def _without_cut(
     model: Model, first_row: Arrays, layer: str, space: str | None, at: str | None, err: NotSupported
 ) -> Space:
-    """Stream shares, for a model that cannot be cut, if the layer's streams carry the model's names."""
-    if at is None and space != "inputs":
-        names = {s.name for s in model.streams}
-        maps = [m for m in _maps(model, first_row).values() if m.layer == layer]
-        if any(set(m.coords.get("feature.stream", ())) == names for m in maps):
+    """For a model that cannot be cut: its inputs where the layer seems to read them, else shares of streams.
+
+    That the layer reads the raw inputs is only supposed here, from names and widths; the interception method makes sure
+    of it on the numbers.
+    """
+    widths = {s.name: s.shape[-1] if s.shape else 1 for s in model.streams}
+    read: Counter[str] = Counter()
+    for found in _maps(model, first_row).values():
+        if found.layer == layer and found.name == "attention":
+            read.update(found.coords.get("feature.stream", ()))
+    if at is None and set(read) == set(widths):
+        if space != "streams" and dict(read) == widths:
+            return _inputs(None)
+        if space != "inputs":
             return _streams(None)
     raise NotSupported(
         f"the maps of layer '{layer}' lie on that layer's inputs, and the model cannot be cut there ({err}) Build it "

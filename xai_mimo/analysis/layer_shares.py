@@ -1,0 +1,80 @@
+"""Stream shares straight from a layer's attention, for models that cannot be cut at that layer.
+
+Behind encoders of a subclassed model nothing can be explained at the layer's inputs; but where the layer's streams
+carry the names of the model's, how its attention divides between them can still be read.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.explanation import describe, settings_of, to_dataset, versions
+from xai_mimo.core.method import Attribution, Method
+from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Model
+from xai_mimo.core.streams import Array
+from xai_mimo.core.targets import Selector, take
+
+HeadRows = Callable[[InterceptionMap, Model, Sequence[Selector]], Array]
+
+
+def layer_shares(
+    model: Model, inputs: Arrays, selectors: Sequence[Selector], method: Method, head_rows: HeadRows
+) -> xr.Dataset:
+    """An interception method's explanation with whole streams as players.
+
+    A[h, n, s] = sum over the layer's features of stream s (and over steps) of attention of head h
+
+    Args:
+        model: that can be intercepted.
+        inputs: the explained rows.
+        selectors: the explained targets.
+        method: the interception method; only its kind "attention" can be read this way.
+        head_rows: gives the rows of a map that belong to the targets' heads, ``(target, sample, ..., feature)``.
+    Raises:
+        NotSupported: another kind, or no one attention map with a stream for each feature.
+    """
+    if getattr(method, "kind", "attention") != "attention":
+        raise NotSupported(
+            f"{method.name} of kind '{getattr(method, 'kind', '')}' needs a model that can be cut at the layer; build "
+            "it as a functional model, or use the kind 'attention'."
+        )
+    found = _attention(model, inputs, getattr(method, "layer", None))
+    rows = np.abs(head_rows(found, model, selectors))
+    owners = np.asarray(found.coords["feature.stream"])
+    summed = rows.reshape(*rows.shape[:2], -1, rows.shape[-1]).sum(axis=2)
+    values = {s.name: summed[..., owners == s.name].sum(axis=-1) for s in model.streams}
+    attrs: dict[str, Any] = {
+        "method": method.name,
+        "settings": json.dumps(settings_of(method), sort_keys=True),
+        "reference": method.reference,
+        "seed": 0,
+        "versions": json.dumps(versions()),
+        "fingerprint": model.fingerprint,
+        "space": "streams",
+        "reads": json.dumps({s.name: [s.name] for s in model.streams}),
+        **describe(model.streams, model.heads),
+    }
+    attribution = Attribution(values, take(model.predict(inputs), selectors), signed=False)
+    samples = np.arange(len(selectors[0].units))
+    return to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=attrs)
+
+
+def _attention(model: Model, inputs: Arrays, layer: str | None) -> InterceptionMap:
+    maps = model.intercept(inputs) if isinstance(model, Interceptable) else {}
+    found = [
+        m
+        for m in maps.values()
+        if m.name == "attention"
+        and "feature.stream" in m.coords
+        and layer in (None, m.layer, m.layer.rsplit("/", 1)[-1])
+    ]
+    if len(found) != 1:
+        raise NotSupported(
+            f"stream shares need one attention map that tells the stream of each feature; found {len(found)} among "
+            f"{', '.join(maps) or 'no maps'}."
+        )
+    return found[0]
