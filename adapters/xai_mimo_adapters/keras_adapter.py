@@ -1,6 +1,6 @@
 """Any Keras 3 model, on TensorFlow, JAX or PyTorch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,9 +10,10 @@ from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions
 from xai_mimo.core.streams import Head, Stream, check_inputs
 from xai_mimo.core.targets import Selector
-from xai_mimo_adapters.keras_cut import Cut, cut_at, where_floats_begin, width
+from xai_mimo_adapters.keras_cut import Cut, cut_at, where_floats_begin
 from xai_mimo_adapters.keras_graph import Graph, Key, Step, find_step, needed, read_graph, run_steps
 from xai_mimo_adapters.keras_labels import Renaming, relabelled, renaming_of
+from xai_mimo_adapters.keras_memory import values_of_model, values_of_steps
 from xai_mimo_adapters.keras_part import KerasPart
 from xai_mimo_adapters.keras_reading import Tensors, fingerprint, read_functional, read_other
 from xai_mimo_adapters.keras_runner import DEFAULT_MAX_MEMORY, Runner, engine_for
@@ -56,7 +57,7 @@ class KerasAdapter:
             self._read.heads,
             self._read.tensors,
             self._read.outputs,
-            self._runner(self._read.call, tuple(self._graph.tensors) if self._graph else ()),
+            self._runner(self._read.call, self._graph.steps if self._graph else ()),
             fingerprint=lambda: fingerprint(model),
             advice=self._advice,
             relabel=self._relabel,
@@ -160,7 +161,7 @@ class KerasAdapter:
             self.heads,
             names,
             self._read.outputs,
-            self._runner(call, [*cut.keys, *(key for step in steps for key in step.outputs)]),
+            self._runner(call, steps),
             fingerprint=lambda: fingerprint(self.model, part=path),
             advice=self._advice,
             relabel=self._relabel,
@@ -175,13 +176,15 @@ class KerasAdapter:
             values = run_steps(steps, given)
             return {stream.name: values[key] for stream, key in zip(cut.streams, cut.keys, strict=True)}
 
-        return self._runner(call, [*graph.inputs, *(key for step in steps for key in step.outputs)])
+        return self._runner(call, steps)
 
-    def _runner(self, call: Any, keys: Sequence[Key]) -> Runner:
+    def _runner(self, call: Callable[[Tensors], Tensors], steps: Sequence[Step]) -> Runner:
         graph = self._graph
 
         def one_row(arrays: Arrays) -> int:
-            return width(graph, keys, arrays) if graph is not None else 0
+            if graph is None:
+                return values_of_model(self.model, self.streams, arrays)
+            return values_of_steps(graph, steps, arrays)
 
         return Runner(engine_for(call, self.model), one_row, self._max_memory)
 

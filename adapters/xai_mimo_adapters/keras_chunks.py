@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 
@@ -56,3 +57,12 @@ def border_dtype(values: Array) -> np.dtype:
 def rows_that_fit(bytes_per_row: int, max_memory: int) -> int:
     """How many rows go at once: at least one, at most ``MAX_ROWS``."""
     return int(max(1, min(MAX_ROWS, max_memory // max(1, bytes_per_row))))
+
+
+def check_float(head: str, dtype: str) -> None:
+    """Raise ``NotSupported`` for a head of whole numbers or truth values, which has no gradient."""
+    if "float" not in dtype:
+        raise NotSupported(
+            f"head '{head}' gives {dtype}, which has no gradient. Explain the scores it was made from: put them "
+            "out as a head of their own."
+        )

@@ -1,8 +1,7 @@
 """Where a functional model is cut: the streams that a layer reads, and what they are called."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
@@ -101,15 +100,3 @@ def where_floats_begin(graph: Graph, inputs: Mapping[Key, Stream]) -> str | None
         if not any(stream.is_integer for stream in cut.streams):
             return step.path
     return None
-
-
-def width(graph: Graph, keys: Sequence[Key], arrays: Mapping[str, Any]) -> int:
-    """Values of one row in these tensors; axes of unknown length count as the longest axis of the rows given."""
-    longest = max((n for x in arrays.values() for n in x.shape[1:]), default=1)
-    total = 0
-    for key in keys:
-        values = 1
-        for n in graph.tensors[key].shape[1:]:
-            values *= longest if n is None else int(n)
-        total += values
-    return total

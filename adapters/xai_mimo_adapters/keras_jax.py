@@ -11,6 +11,7 @@ import numpy as np
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.layers.interception import MapLabels, collect
+from xai_mimo_adapters.keras_chunks import check_float
 
 
 class JaxEngine:
@@ -67,13 +68,16 @@ class JaxEngine:
     def _outputs_and_gradients(
         self, weights: list[jax.Array], inputs: dict[str, jax.Array], heads: tuple[str, ...], units: jax.Array
     ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-        outputs, pull = jax.vjp(lambda x: self._outputs(weights, x), inputs)
-        zeros = {name: jnp.zeros_like(y) for name, y in outputs.items()}
+        outputs, tangents = jax.linearize(lambda x: self._outputs(weights, x), inputs)
+        for head in heads:
+            check_float(head, str(outputs[head].dtype))
+        # Transposed head by head: a backward pass then runs through the branch of its own head only.
+        pull = {h: jax.linear_transpose(lambda t, h=h: tangents(t)[h], inputs) for h in dict.fromkeys(heads)}
         rows = []
         for head, unit in zip(heads, units, strict=True):
             y = outputs[head]
             chosen = jax.nn.one_hot(unit, int(np.prod(y.shape[1:])), dtype=y.dtype).reshape(y.shape)
-            rows.append(pull({**zeros, head: chosen})[0])
+            rows.append(pull[head](chosen)[0])
         return outputs, {name: jnp.stack([row[name] for row in rows]) for name in inputs}
 
 

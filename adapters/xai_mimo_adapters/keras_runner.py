@@ -49,7 +49,7 @@ class Runner:
 
     Args:
         engine: of the backend.
-        width: values that one row takes in a forward pass, given the rows: used to choose how many go at once.
+        width: values that one row takes in a forward pass, given the rows; decides how many go at once.
         max_memory: bytes that one pass may take.
     """
 

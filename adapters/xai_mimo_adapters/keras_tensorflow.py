@@ -10,6 +10,7 @@ import tensorflow as tf
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.layers.interception import MapLabels, collect
+from xai_mimo_adapters.keras_chunks import check_float
 
 
 class TensorFlowEngine:
@@ -66,6 +67,8 @@ class TensorFlowEngine:
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(inputs)
             outputs = self._outputs(inputs)
+            for head in heads:
+                check_float(head, outputs[head].dtype.name)
             targets = [_chosen(outputs[head], units[i]) for i, head in enumerate(heads)]
         rows = [tape.gradient(y, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO) for y in targets]
         return outputs, {name: tf.stack([tf.convert_to_tensor(row[name]) for row in rows]) for name in inputs}

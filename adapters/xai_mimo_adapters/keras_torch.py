@@ -11,6 +11,7 @@ import torch
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.layers.interception import MapLabels, collect
+from xai_mimo_adapters.keras_chunks import check_float
 
 
 class TorchEngine:
@@ -55,6 +56,7 @@ class TorchEngine:
             outputs = self._call(tensors)
             chosen = torch.as_tensor(np.ascontiguousarray(units), device=leaves[0].device)
             for i, head in enumerate(heads):
+                check_float(head, str(outputs[head].dtype))
                 y = outputs[head].flatten(1) if outputs[head].ndim > 1 else outputs[head][:, None]
                 target = y.gather(1, chosen[i][:, None]).sum()
                 if not target.requires_grad:

@@ -1,5 +1,7 @@
 """The Keras adapter on the backend that Keras was started with: values, gradients, chunks, and what it leaves alone."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -322,17 +324,27 @@ def test_narrow_models_give_float32_at_the_border(policy, tolerance, rng):
     np.testing.assert_allclose(gradients["x"], np.repeat(kernel.T[:, None], 5, axis=1), atol=tolerance)
 
 
-@pytest.mark.skipif(keras.config.backend() == "jax", reason="JAX computes in float32 unless told otherwise")
+def double_precision():
+    """JAX computes in float64 only where it is told to."""
+    if keras.config.backend() != "jax":
+        return contextlib.nullcontext()
+    import jax
+
+    return jax.enable_x64(True)
+
+
 def test_float64_models_stay_float64(rng):
-    x = keras.Input((4,), name="x", dtype="float64")
-    model = keras.Model(x, keras.layers.Dense(2, dtype="float64", name="y")(x))
-    data = rng.normal(size=(5, 4))
-    adapter = adapt(model)
-    predicted, gradients = adapter.gradients(data, select(None, adapter.heads, adapter.predict(data)))
+    with double_precision():
+        x = keras.Input((4,), name="x", dtype="float64")
+        model = keras.Model(x, keras.layers.Dense(2, dtype="float64", name="y")(x))
+        data = rng.normal(size=(5, 4))
+        adapter = adapt(model)
+        predicted, gradients = adapter.gradients(data, select(None, adapter.heads, adapter.predict(data)))
+        expected = keras.ops.convert_to_numpy(model(keras.ops.convert_to_tensor(data)))
+        kernel = model.get_weights()[0]
     assert predicted["y"].dtype == gradients["x"].dtype == np.float64
-    expected = keras.ops.convert_to_numpy(model(keras.ops.convert_to_tensor(data)))
     np.testing.assert_allclose(predicted["y"], expected, rtol=1e-13)
-    assert (expected != expected.astype(np.float32)).any() or keras.config.backend() == "torch"
+    np.testing.assert_allclose(gradients["x"], np.repeat(kernel.T[:, None], 5, axis=1), rtol=1e-6)
 
 
 def test_integer_streams_are_refused_with_the_layer_to_explain_at():
@@ -347,6 +359,17 @@ def test_integer_streams_are_refused_with_the_layer_to_explain_at():
     inner = adapter.activations(data, "pool")
     _, gradients = adapter.tail("pool").gradients(inner, chosen)
     assert gradients["tokens_encoded"].shape == (1, 2, 7, 4)
+
+
+def test_heads_of_whole_numbers_are_predicted_but_have_no_gradient():
+    x = keras.Input((3,), name="x")
+    choice = keras.layers.Lambda(lambda t: keras.ops.argmax(t, axis=-1), output_shape=(), name="choice")(x)
+    adapter = adapt(keras.Model(x, choice))
+    data = np.eye(3, dtype="float32")
+    predicted = adapter.predict(data)
+    np.testing.assert_array_equal(predicted["choice"], [0, 1, 2])
+    with pytest.raises(NotSupported, match=r"head 'choice' gives \S*int\d+, which has no gradient"):
+        adapter.gradients(data, select(None, adapter.heads, predicted))
 
 
 def test_bad_inputs_are_refused_at_the_door(model, rows):

@@ -196,14 +196,13 @@ def pair(rng):
     return {"u": rng.normal(size=(5, 4)).astype("float32"), "v": rng.normal(size=(5, 3)).astype("float32")}
 
 
-@pytest.mark.parametrize("wants", ["mapping", "list", "tuple"])
 @pytest.mark.parametrize(
-    ("gives", "names"),
+    ("wants", "gives", "names"),
     [
-        ("mapping", ["first", "second"]),
-        ("list", ["output_0", "output_1"]),
-        ("tuple", ["output_0", "output_1"]),
-        ("one", ["output"]),
+        ("mapping", "mapping", ["first", "second"]),
+        ("list", "list", ["output_0", "output_1"]),
+        ("tuple", "tuple", ["output_0", "output_1"]),
+        ("list", "one", ["output"]),
     ],
 )
 def test_subclassed_models_are_called_as_they_were_built(wants, gives, names, pair):
