@@ -33,7 +33,9 @@ def scores(scoring, x, w, j, widths):
     if scoring == "dense":
         return dense_scores(x, w, j)
     if scoring == "stream":
-        parts = [dense_scores(x[e - n : e], w, j, f"stream_{i}_") for i, (n, e) in enumerate(zip(widths, ends))]
+        parts = [
+            dense_scores(x[e - n : e], w, j, f"stream_{i}_") for i, (n, e) in enumerate(zip(widths, ends, strict=True))
+        ]
         g = None if parts[0][1] is None else np.concatenate([p[1] for p in parts])
         return np.concatenate([p[0] for p in parts]), g
     if scoring == "additive":
@@ -50,7 +52,7 @@ def scores(scoring, x, w, j, widths):
             votes[i] += w["stream_kernel"][j, a, i] * h if "stream_kernel" in w else 0
     g = None
     if "stream_kernel" in w:
-        g = np.array([votes[end - n : end].mean() for n, end in zip(widths, ends)]) + w["stream_bias"][j]
+        g = np.array([votes[end - n : end].mean() for n, end in zip(widths, ends, strict=True)]) + w["stream_bias"][j]
     return e + w["score_bias"][j], g
 
 
@@ -66,7 +68,10 @@ def mail(x, w, widths, head_widths, scoring, normalizer="softmax", temperature=1
             if hierarchical:
                 b = softmax(g / temperature)
                 a = np.concatenate(
-                    [b[i] * normalize(e[end - n : end] / temperature) for i, (n, end) in enumerate(zip(widths, ends))]
+                    [
+                        b[i] * normalize(e[end - n : end] / temperature)
+                        for i, (n, end) in enumerate(zip(widths, ends, strict=True))
+                    ]
                 )
                 gain = np.concatenate(
                     [np.full(n, len(widths) * (2 if normalizer == "sigmoid" else n), "float64") for n in widths]

@@ -9,7 +9,7 @@ from keras import ops
 
 from xai_mimo.layers.heads import check_count, head_blocks, initialize_each, join, read_heads, take
 from xai_mimo.layers.interception import is_collecting, sow
-from xai_mimo.layers.normalizers import NORMALIZERS
+from xai_mimo.layers.normalizers import NORMALIZERS, softmax
 from xai_mimo.layers.scoring import SCORINGS, Scores, Weight
 from xai_mimo.layers.stream_layout import StreamLayout, check_names, read_layout
 
@@ -27,7 +27,8 @@ class MAIL(keras.layers.Layer):
         Y_j = C_j W_j + b_j                       linear, ``(..., width of head j)``
 
     ``scoring`` says what the score of feature i may depend on. As published, "dense" lets a head carry its answer
-    through the weights themselves, on features that do not matter: compare the map with attributions before believing it.
+    through the weights themselves, on features that do not matter: compare the map with attributions before you
+    believe it.
 
     ========  ================================================  =======================
     scoring   e_j                                               score of i depends on
@@ -279,7 +280,7 @@ class MAIL(keras.layers.Layer):
         features = self._prepare(scores.features)
         if scores.streams is None:
             return weigh(features), None
-        streams = ops.softmax(self._prepare(scores.streams), axis=-1)
+        streams = softmax(self._prepare(scores.streams))
         parts = [
             weigh(features[:, :, start : start + width]) * streams[:, :, i : i + 1]
             for i, (start, width) in enumerate(zip(self._layout.starts, self._layout.widths, strict=True))

@@ -24,8 +24,9 @@ class Normalizer:
     neutral: Callable[[int], float]
 
 
-def _softmax(scores: Any) -> Any:
-    return ops.softmax(scores, axis=-1)
+def softmax(scores: Any) -> Any:
+    """Softmax over the last axis, also of length 1, where Keras would warn."""
+    return ops.softmax(scores, axis=-1) if scores.shape[-1] > 1 else ops.exp(scores - scores)
 
 
 def _sparsemax(scores: Any) -> Any:
@@ -50,7 +51,7 @@ def _sparsemax(scores: Any) -> Any:
 
 
 NORMALIZERS = {
-    "softmax": Normalizer(_softmax, lambda n: 1.0 / n),
+    "softmax": Normalizer(softmax, lambda n: 1.0 / n),
     "sparsemax": Normalizer(_sparsemax, lambda n: 1.0 / n),
     "sigmoid": Normalizer(ops.sigmoid, lambda n: 0.5),
 }
