@@ -21,7 +21,7 @@ _METHODS = (
     ("expected_gradients", "expected_gradients", True, "erion2021"),
 )
 _HEADS = ("heat dissipation failure", "power failure", "overstrain", "tool wear failure", "remaining life")
-_BIBTEX = "@misc{%s,\n  title = {A Title with {B}races & 50%% More},\n  author = {Doe, J. and M{\\\"u}ller, K.},\n  year = {2025}\n}"
+_BIBTEX = '@misc{%s,\n  title = {A Title with {B}races & 50%% More},\n  author = {Doe, J. and M{\\"u}ller, K.},\n  year = {2025}\n}'
 FRACTIONS = [i / 10 for i in range(11)]
 
 
@@ -56,7 +56,8 @@ def make_record(
     silent = names[-1] if silent_head else None
     labels = [m[0] for m in used]
     players = [(s, f) for s, fs in streams.items() for f in fs]
-    true = {h: {list(streams)[0]: [next(iter(streams.values()))[0]]} for h in names} if truth else None
+    first = next(iter(streams))
+    true = {h: {first: [streams[first][0]]} for h in names} if truth else None
     record = {
         "schema": "xai_mimo.comparison/1",
         "title": "Predictive maintenance: which sensors drive which failure?",
@@ -69,8 +70,15 @@ def make_record(
             "streams": [{"name": s, "axes": ["feature"], "features": list(f), "unit": ""} for s, f in streams.items()],
             "heads": [{"name": h, "kind": "binary", "units": [h], "unit": "probability"} for h in names],
         },
-        "data": {"rows": 10 * rows, "explained_rows": rows, "sha256": "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02"},
-        "space": {"name": "at:mail", "text": "Maps are compared at the inputs of the layer 'mail', which reads the raw inputs."},
+        "data": {
+            "rows": 10 * rows,
+            "explained_rows": rows,
+            "sha256": "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02",
+        },
+        "space": {
+            "name": "at:mail",
+            "text": "Maps are compared at the inputs of the layer 'mail', which reads the raw inputs.",
+        },
         "targets": [{"name": h, "head": h, "unit": "predicted" if i % 2 else h} for i, h in enumerate(names)],
         "methods": [
             {
@@ -125,7 +133,15 @@ class _Draw:
 
 
 def _score(draw: _Draw, head: str, family: str, metric: str, method: str, centre: float, **more: Any) -> dict[str, Any]:
-    found = {"head": head, "family": family, "metric": metric, "method": method, "other": None, "role": "value", "k": None}
+    found = {
+        "head": head,
+        "family": family,
+        "metric": metric,
+        "method": method,
+        "other": None,
+        "role": "value",
+        "k": None,
+    }
     return {**found, **draw.interval(centre, 0.02), "rows": draw.rows, **more}
 
 
@@ -145,7 +161,8 @@ def _scores(draw: _Draw, head: str, used: list, silent: bool, truth: bool) -> li
                     rows.append(_null(row, f"not defined: {one} has no sign"))
                     continue
                 rows += [
-                    _score(draw, head, "agreement", metric, one, centre, other=other, k=k, role=role) for role, centre in roles
+                    _score(draw, head, "agreement", metric, one, centre, other=other, k=k, role=role)
+                    for role, centre in roles
                 ]
     for metric in ("deletion_area", "insertion_area", "comprehensiveness", "sufficiency"):
         rows += [_score(draw, head, "faithfulness", metric, m[0], 0.4) for m in used]
@@ -170,7 +187,9 @@ def _shares(draw: _Draw, head: str, labels: list[str], streams: list[str]) -> li
     for method in labels:
         for stream, mean in zip(streams, draw.rng.dirichlet(np.full(len(streams), 2.0)), strict=True):
             row = {"method": method, "head": head, "stream": stream, **draw.interval(float(mean), 0.0, key="mean")}
-            rows.append(row if row["low"] is None else {**row, "low": 0.9 * row["mean"], "high": min(1.0, 1.1 * row["mean"])})
+            rows.append(
+                row if row["low"] is None else {**row, "low": 0.9 * row["mean"], "high": min(1.0, 1.1 * row["mean"])}
+            )
     return rows
 
 
@@ -260,4 +279,10 @@ def _verdict(draw: _Draw, head: str, method: str, silent: bool) -> dict[str, Any
         "Faithfulness: replacing its top features first is better than a random order (area gained 0.12 (0.1 to 0.14)).",
         "Ground truth: its mean map ranks the true features first with AUROC 0.91 (0.88 to 0.94); 0.5 is chance.",
     ]
-    return {"head": head, "method": method, "verdict": kind, "text": texts[kind], "evidence": [] if silent else evidence}
+    return {
+        "head": head,
+        "method": method,
+        "verdict": kind,
+        "text": texts[kind],
+        "evidence": [] if silent else evidence,
+    }

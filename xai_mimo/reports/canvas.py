@@ -12,6 +12,7 @@ from typing import Any, Literal, ParamSpec
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -19,9 +20,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from xai_mimo.reports.numbers import MINUS, shorten
 from xai_mimo.reports.palette import INK, LINE, MUTED, RANDOM, Style
 
-WIDTH = 4.6
+WIDTH = 4.2
 Format = Literal["svg", "pdf", "png"]
 P = ParamSpec("P")
+
+_UNDATED: Mapping[Format, dict[str, Any]] = {
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
 
 _INK = {
     "font.family": ["DejaVu Sans"],
@@ -64,8 +70,8 @@ def inked(draw: Callable[P, Figure | None]) -> Callable[P, Figure | None]:
 
 def blank(height: float, *, width: float = WIDTH) -> tuple[Figure, Axes]:
     """A figure of so many inches with one pair of axes."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
+    axes = figure.add_subplot(facecolor="none")
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
@@ -80,11 +86,15 @@ def as_rows(axes: Axes, labels: Sequence[str], positions: Iterable[float]) -> No
     axes.invert_yaxis()
 
 
-def dot(axes: Axes, row: Mapping[str, Any], y: float, style: Style, *, key: str = "estimate", scale: float = 1.0) -> None:
+def dot(
+    axes: Axes, row: Mapping[str, Any], y: float, style: Style, *, key: str = "estimate", scale: float = 1.0
+) -> None:
     """A value with its interval where it has one."""
     if row["low"] is not None and row["high"] is not None:
         axes.plot([row["low"] * scale, row["high"] * scale], [y, y], color=style.colour, linewidth=1.5, zorder=2)
-    axes.plot([row[key] * scale], [y], style.marker or "o", color=style.colour, markersize=5, markeredgewidth=0, zorder=3)
+    axes.plot(
+        [row[key] * scale], [y], style.marker or "o", color=style.colour, markersize=5, markeredgewidth=0, zorder=3
+    )
 
 
 def offsets(count: int, spread: float = 0.56) -> list[float]:
@@ -114,7 +124,8 @@ def legend(figure: Figure, methods: Mapping[str, Style], *, columns: int = 2) ->
         for label, s in methods.items()
     ]
     # A zero-width space keeps names that begin with "_" in the legend; matplotlib would leave them out.
-    names = [f"\u200b{shorten(label)}" if label.startswith("_") else shorten(label) for label in methods]
+    shown = ["random order" if label == RANDOM else shorten(label) for label in methods]
+    names = [f"\u200b{name}" if name.startswith("_") else name for name in shown]
     figure.legend(handles, names, loc="outside upper left", ncols=columns, frameon=False, handlelength=1.6)
 
 
@@ -127,14 +138,13 @@ def saved(figure: Figure, kind: Format, *, salt: str = "xai_mimo", dpi: int = 20
         salt: makes the ids inside an SVG its own.
         dpi: of a PNG.
     """
-    undated: dict[str, dict[str, Any]] = {
-        "svg": {"Date": None, "Creator": None},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-        "png": {"Software": None},
-    }
     buffer = io.BytesIO()
     with _ink(**{"svg.hashsalt": salt}), warnings.catch_warnings():
         # Only the width of such a letter is guessed: in an SVG the reader's own fonts draw it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-        figure.savefig(buffer, format=kind, metadata=undated[kind], dpi=dpi, transparent=kind == "svg")
+        if kind == "svg":
+            # Figure.savefig would lay the figure out and draw it twice.
+            FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        else:
+            figure.savefig(buffer, format=kind, metadata=_UNDATED[kind], dpi=dpi, facecolor="white")
     return buffer.getvalue()

@@ -52,6 +52,6 @@ def make_folder(folder: str | Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise FileProblem(
-            f"cannot make the folder {folder}: {err.strerror or err}. Choose another place, or move the file in its way."
+            f"cannot make the folder {folder}: {err.strerror or err}. Choose another place, or move what is in its way."
         ) from err
     return folder

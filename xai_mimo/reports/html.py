@@ -49,15 +49,19 @@ def render(record: Mapping[str, Any]) -> str:
         return inline_svg(figure, key=f"h{head_number}-{name.replace('_', '-')}", description=description)
 
     heads = [view.head_view(record, i, draw) for i in range(1, len(record["targets"]) + 1)]
-    return _environment().get_template("report.html").render(
-        record=record,
-        heads=heads,
-        summary=view.summary(record),
-        matrix=view.matrix(record),
-        tasks=view.tasks(record),
-        task_models=view.labels(record.get("task") or [], "model"),
-        verdict_words=view.VERDICTS,
-        key=view.key_of(styles(record)),
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            record=record,
+            heads=heads,
+            summary=view.summary(record),
+            matrix=view.matrix(record),
+            tasks=view.tasks(record),
+            task_models=view.labels(record.get("task") or [], "model"),
+            verdict_words=view.VERDICTS,
+            key=view.key_of(styles(record)),
+        )
     )
 
 

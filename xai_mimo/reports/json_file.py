@@ -64,5 +64,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise SchemaError(f"the record names {', '.join(map(repr, twice))} twice in one object; each key may stand once.")
+        raise SchemaError(
+            f"the record names {', '.join(map(repr, twice))} twice in one object; each key may stand once."
+        )
     return found

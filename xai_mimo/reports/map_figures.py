@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xai_mimo.reports.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
-from xai_mimo.reports.numbers import shorten, shorten_all
+from xai_mimo.reports.numbers import shorten_all
 from xai_mimo.reports.palette import INK, MUTED, styles
 from xai_mimo.reports.select import feature_ranking, labels, of_head, signed_labels
 
@@ -28,7 +28,9 @@ def stream_shares(record: Record, head: str, *, with_legend: bool = True) -> Fig
     look, shift = styles(record), dict(zip(methods, offsets(len(methods)), strict=True))
     for r in rows:
         y = streams.index(r["stream"]) + shift[r["method"]]
-        axes.barh(y, 100 * r["mean"], height=0.56 / len(methods), color=look[r["method"]].colour, alpha=0.3, linewidth=0)
+        axes.barh(
+            y, 100 * r["mean"], height=0.56 / len(methods), color=look[r["method"]].colour, alpha=0.3, linewidth=0
+        )
         dot(axes, r, y, look[r["method"]], key="mean", scale=100)
     as_rows(axes, shorten_all(streams), range(len(streams)))
     axes.set_xlim(0, 102)
@@ -98,9 +100,7 @@ class _Grouped(NamedTuple):
     place: dict[Feature, float]
 
 
-def _grouped(
-    record: Record, head: str, features: Sequence[Feature], methods: int, *, with_legend: bool
-) -> _Grouped:
+def _grouped(record: Record, head: str, features: Sequence[Feature], methods: int, *, with_legend: bool) -> _Grouped:
     """Axes with one row per feature under the name of its stream, and where each feature stands."""
     truth = (record["truth"] or {}).get(head, {})
     names: list[str] = []

@@ -144,15 +144,19 @@ def _axis_floor(rows: list[Mapping[str, Any]]) -> float:
 
 def _percent_of_power(power: float, floor: float) -> str:
     exact = 10.0**power
-    return "0" if exact <= floor * 1.001 else number(100 * exact).rstrip("0").rstrip(".") if exact < 1 else f"{100 * exact:.0f}"
+    return (
+        "0"
+        if exact <= floor * 1.001
+        else number(100 * exact).rstrip("0").rstrip(".")
+        if exact < 1
+        else f"{100 * exact:.0f}"
+    )
 
 
 @inked
 def ground_truth(record: Record, head: str, *, with_legend: bool = True) -> Figure | None:
     """Scores against the features known to matter, method by method, with chance beside them."""
-    rows = [
-        r for r in of_head(record, "scores", head) if r["family"] == "ground_truth" and r["estimate"] is not None
-    ]
+    rows = [r for r in of_head(record, "scores", head) if r["family"] == "ground_truth" and r["estimate"] is not None]
     metrics, methods = labels(rows, "metric"), labels([r for r in rows if r["role"] == "value"], "method")
     if not methods:
         return None
@@ -174,4 +178,8 @@ def ground_truth(record: Record, head: str, *, with_legend: bool = True) -> Figu
     return figure
 
 
-_TWO_LINES = {"share": "share of mass\non true features", "auroc": "AUROC, row by row", "auroc_mean_map": "AUROC\nof the mean map"}
+_TWO_LINES = {
+    "share": "share of mass\non true features",
+    "auroc": "AUROC, row by row",
+    "auroc_mean_map": "AUROC\nof the mean map",
+}

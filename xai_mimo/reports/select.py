@@ -31,7 +31,7 @@ def head_unit(record: Record, target: str) -> str:
 
 
 def feature_ranking(record: Record, head: str) -> list[tuple[str, str]]:
-    """``(stream, feature)`` by the largest share that any method gives it, largest first; equal ones in record order."""
+    """``(stream, feature)`` by the largest share that any method gives it, largest first."""
     rows = [r for r in of_head(record, "features", head) if r["mean_abs"] is not None]
     totals = {m: sum(r["mean_abs"] for r in rows if r["method"] == m) or 1.0 for m in labels(rows, "method")}
     best: dict[tuple[str, str], float] = {}
@@ -48,9 +48,7 @@ def main_agreement(record: Record, head: str) -> tuple[str, int | None] | None:
     return next((c for metric in _MAIN for c in known if c[0] == metric), known[0] if known else None)
 
 
-def agreement_pairs(
-    record: Record, head: str, metric: str, k: int | None
-) -> dict[tuple[str, str], dict[str, Row]]:
+def agreement_pairs(record: Record, head: str, metric: str, k: int | None) -> dict[tuple[str, str], dict[str, Row]]:
     """``(method, other) -> {role: row}`` of one agreement metric, for the pairs whose value is known."""
     found = beside([r for r in of_head(record, "scores", head) if (r["metric"], r["k"]) == (metric, k)])
     return {

@@ -19,8 +19,8 @@ _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 def inline_svg(figure: Figure, *, key: str, description: str) -> str:
     """SVG to put into HTML.
 
-    Ids are prefixed with ``key`` (and dropped where nothing refers to them), colours of text and lines follow the page's
-    theme, text stays text in the page's font, and neither dates nor addresses are left in.
+    Ids are prefixed with ``key`` (and dropped where nothing refers to them), colours of text and lines follow the
+    page's theme, text stays text in the page's font, and neither dates nor addresses are left in.
 
     Args:
         figure: what to draw.

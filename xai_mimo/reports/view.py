@@ -118,7 +118,8 @@ def example(record: Record, row: Row) -> dict[str, Any]:
             for feature, value in zip(_feature_names(names.get(stream, []), len(summed)), summed, strict=True):
                 cells.setdefault((stream, feature), {})[method] = value
     largest = {
-        m: max((abs(v[m]) for v in cells.values() if m in v), default=0.0) or 1.0 for m in labels(_methods(record), "label")
+        m: max((abs(v[m]) for v in cells.values() if m in v), default=0.0) or 1.0
+        for m in labels(_methods(record), "label")
     }
     ranked = sorted(cells, key=lambda key: -max(abs(v) / largest[m] for m, v in cells[key].items()))
     return {

@@ -1,0 +1,96 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.reports.records import AWKWARD, HOSTILE, make_record
+from xai_mimo.core.errors import SchemaError
+from xai_mimo.reports import latex
+
+pytestmark = pytest.mark.all_frameworks
+
+
+def _typeset(text: str) -> str:
+    """What TeX prints of an escaped name: the escapes undone, one by one."""
+    table = {
+        "\\textbackslash{}": "\\",
+        "\\textasciicircum{}": "^",
+        "\\textasciitilde{}": "~",
+        "\\textless{}": "<",
+        "\\textgreater{}": ">",
+        "\\textbar{}": "|",
+        "{\\char34}": '"',
+        "{[}": "[",
+        "{*}": "*",
+        "-{}": "-",
+        "'{}": "'",
+        "`{}": "`",
+    }
+    pattern = "|".join(map(re.escape, table)) + r"|\\[{}$&#%_]"
+    return re.sub(pattern, lambda m: table.get(m.group(), m.group()[1:]), text)
+
+
+@given(st.text(alphabet=st.characters(categories=["L", "N", "P", "S"])))
+def test_a_name_is_printed_letter_by_letter(name):
+    escaped = latex.escape(name)
+    assert _typeset(escaped) == name
+    assert not re.search(r"(?<!\\)[$&#%_^~]", escaped)
+    assert _depth(escaped) == 0
+
+
+def _depth(text: str) -> int:
+    """Braces left open; fails where one closes too early."""
+    depth = 0
+    for brace in re.findall(r"(?<!\\)[{}]", re.sub(r"\\\\", "", text)):
+        depth += 1 if brace == "{" else -1
+        assert depth >= 0, "a brace closes before it opens"
+    return depth
+
+
+def test_unprintable_characters_become_spaces():
+    assert latex.escape("a\nb\x00c") == "a b c"
+
+
+@pytest.mark.parametrize("heads", [1, 12])
+def test_tables_are_whole(heads):
+    text = latex.render(make_record(heads, silent_head=True))
+    assert _depth(text) == 0
+    for environment in ("table", "tabular"):
+        assert text.count(f"\\begin{{{environment}}}") == text.count(f"\\end{{{environment}}}") == 3
+    for table in re.findall(r"\\begin\{tabular\}.*?\\end\{tabular\}", text, flags=re.S):
+        columns = len(re.match(r"\\begin\{tabular\}\{(\w+)\}", table).group(1))
+        rows = [line for line in table.splitlines() if line.endswith(r"\\")]
+        assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {columns - 1}
+
+
+def test_hostile_names_are_escaped_everywhere():
+    names = (HOSTILE, AWKWARD, "[x]*", "100%\n\\input{y}")
+    record = make_record(
+        2, head_names=names[:2], method_names=names, features={AWKWARD: ("a",), HOSTILE: ("b",), "[s]": ("c",)}
+    )
+    record["title"] = record["command"] = "a\nb \\input{x}"
+    text = "\n".join(line for line in latex.render(record).splitlines() if not line.startswith("%"))
+    assert "\\input" not in text
+    assert "<script>" not in text
+    assert r"a\_b \& 50\% \$x\$ \textbackslash{}input\{x\}" in text
+    assert not re.search(r"\\\\\s*[\[*]", text)
+    assert _depth(text) == 0
+
+
+def test_values_intervals_and_dashes():
+    record = make_record(1)
+    row = next(r for r in record["scores"] if r["metric"] == "deletion_area")
+    row |= {"estimate": -0.12345, "low": -0.2, "high": 12345.0}
+    text = latex.render(record)
+    assert r"$-$0.123 {\scriptsize [$-$0.200, 12300]}" in text
+    assert "random order" in text
+    silent = latex.render(make_record(1, silent_head=True))
+    assert "heat dissipation failure & attention & -- & --" in silent
+
+
+def test_writing_checks_the_record(tmp_path):
+    path = latex.write(make_record(1), tmp_path / "tables.tex")
+    assert path.read_text().startswith("% Tables of a comparison by xai_mimo")
+    with pytest.raises(SchemaError, match="got None"):
+        latex.write({}, path)

@@ -1,0 +1,86 @@
+import pytest
+
+from tests.reports.records import make_record
+from xai_mimo.core.errors import SchemaError
+from xai_mimo.reports.schema import check
+
+pytestmark = pytest.mark.all_frameworks
+
+
+def _set(path, value):
+    def change(record):
+        *way, last = path
+        for step in way:
+            record = record[step]
+        record[last] = value
+
+    return change
+
+
+def _drop(key):
+    def change(record):
+        del record[key]
+
+    return change
+
+
+CASES = {
+    "another version": (
+        _set(["schema"], "xai_mimo.comparison/2"),
+        r"reads .*comparison/1.*got 'xai_mimo.comparison/2'",
+    ),
+    "no version": (_drop("schema"), "got None"),
+    "missing table": (_drop("scores"), "scores: Field required"),
+    "missing key": (lambda r: r["model"].pop("fingerprint"), r"model\.fingerprint: Field required"),
+    "number in quotes": (
+        _set(["scores", 0, "estimate"], "0.5"),
+        r"scores\.0\.estimate: Input should be a valid number",
+    ),
+    "null without note": (_set(["scores", 0, "low"], None), r"scores\.0: .*low is null without a note"),
+    "a role unheard of": (_set(["scores", 0, "role"], "best"), r"scores\.0\.role: Input should be 'value'"),
+    "infinite": (_set(["gaps", 0, "tolerance"], float("inf")), r"gaps\.0\.tolerance: Input should be a finite number"),
+    "a head unheard of": (_set(["verdicts", 1, "head"], "x"), r"verdicts\[1\] is about head 'x'.*known: heat"),
+    "a method unheard of": (_set(["shares", 2, "method"], "lime"), r"shares\[2\] is about method 'lime'"),
+    "one label twice": (_set(["methods", 1, "label"], "attention"), "methods must have different names.*attention"),
+    "curve lengths": (_set(["curves", 0, "mean"], [0.0]), r"curves\.0: .*equally long"),
+    "curve null": (_set(["curves", 0, "low"], [None] * 11), r"curves\.0: .*a point is null without a note"),
+    "example text": (
+        _set(["examples", 0, "inputs"], {"thermal": ["a"]}),
+        r"examples\.0\.inputs\.thermal: .*finite numbers",
+    ),
+    "no methods": (_set(["methods"], []), "methods: List should have at least 1 item"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_wrong_record_is_refused_with_the_place_and_the_reason(case):
+    record = make_record(2)
+    change, message = CASES[case]
+    change(record)
+    with pytest.raises(SchemaError, match=message):
+        check(record)
+
+
+def test_what_is_not_a_mapping_is_refused():
+    with pytest.raises(SchemaError, match=r"got list\. Pass Comparison.to_dict\(\)"):
+        check([1, 2])
+
+
+def test_many_errors_are_counted_and_five_shown():
+    record = make_record(1)
+    for row in record["shares"][:8]:
+        row["mean"] = "x"
+    with pytest.raises(SchemaError, match=r"shares\.4\.mean: .* \(and 3 more\)"):
+        check(record)
+
+
+@pytest.mark.parametrize("options", [{}, {"rows": 1}, {"silent_head": True}, {"truth": False, "examples": False}])
+def test_a_right_record_comes_back_unchanged(options):
+    record = make_record(2, **options)
+    assert check(record) == record
+
+
+def test_keys_beyond_the_layout_are_kept():
+    record = make_record(1)
+    record["more"] = {"a": 1}
+    assert check(record)["more"] == {"a": 1}

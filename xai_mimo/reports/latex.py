@@ -1,0 +1,190 @@
+"""The main tables of a comparison as LaTeX: scores per head, and stream shares, with booktabs.
+
+The file is meant for \\input; it needs \\usepackage{booktabs} and nothing else. Every name is escaped.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xai_mimo.reports.files import write_text
+from xai_mimo.reports.numbers import DASH, MINUS, number, words
+from xai_mimo.reports.palette import RANDOM
+from xai_mimo.reports.schema import check
+from xai_mimo.reports.select import labels, main_agreement, of_head
+
+Record = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"{\char34}",
+    # After the end of a row these would be read as its options.
+    "[": "{[}",
+    "*": "{*}",
+    # Where two of these meet, TeX would make a dash or a quotation mark of them.
+    "-": "-{}",
+    "'": "'{}",
+    "`": "`{}",
+}
+_LITTLE = re.compile("[" + re.escape("".join(_ESCAPES)) + "]")
+_METRICS = (
+    ("faithfulness", "deletion_area"),
+    ("faithfulness", "insertion_area"),
+    ("ground_truth", "auroc_mean_map"),
+    ("ground_truth", "share"),
+    ("complexity", "effective_features"),
+)
+
+
+def escape(name: str) -> str:
+    """A name as LaTeX prints it, letter by letter; unprintable characters become spaces.
+
+    Example: ``a_b & 50%`` -> ``a\\_b \\& 50\\%``.
+    """
+    clean = "".join(c if c.isprintable() else " " for c in name)
+    return _LITTLE.sub(lambda match: _ESCAPES[match.group()], clean)
+
+
+def render(record: Record) -> str:
+    """Two tables as LaTeX text.
+
+    Raises:
+        SchemaError: see ``schema.check``.
+    """
+    record = check(record)
+    return "\n".join([_preamble(record), _scores(record), "", _agreement(record), "", _shares(record), ""])
+
+
+def write(record: Record, path: str | Path) -> Path:
+    """Write the tables to a file, whole or not at all.
+
+    Returns:
+        The path.
+    Raises:
+        SchemaError: see ``schema.check``. FileProblem: the file cannot be written.
+    """
+    return write_text(render(record), path)
+
+
+def _preamble(record: Record) -> str:
+    versions = record["versions"].get("xai-mimo", "")
+    lines = (
+        "Tables of a comparison by xai_mimo; use with \\usepackage{booktabs}.",
+        f"title: {record['title']}",
+        f"created: {record['created']}, xai_mimo {versions}, seed {record['seed']}",
+        f"data: sha256 {record['data']['sha256']}",
+        f"again: {record['command']}",
+    )
+    # A line break inside a name would end the comment and let what follows be typeset.
+    return "\n".join(f"% {' '.join(''.join(c if c.isprintable() else ' ' for c in line).split())}" for line in lines)
+
+
+def _scores(record: Record) -> str:
+    rows = [r for r in record["scores"] if r["role"] in ("value", "control_random") and r["other"] is None]
+    found = {(r["head"], r["method"], r["family"], r["metric"]): r for r in rows}
+    metrics = [m for m in _METRICS if any((f, n) == m for _, _, f, n in found)]
+    names = [*(m["label"] for m in record["methods"]), RANDOM]
+    body = []
+    for target in record["targets"]:
+        mine = [n for n in names if any((target["name"], n, *m) in found for m in metrics)]
+        for i, method in enumerate(mine):
+            cells = [_cell(found.get((target["name"], method, *m))) for m in metrics]
+            shown = "random order" if method == RANDOM else escape(method)
+            body.append([escape(target["name"]) if i == 0 else "", shown, *cells])
+        body.append([])
+    headings = ["Head", "Method", *(_heading(metric) for _, metric in metrics)]
+    caption = (
+        f"Scores per head over {record['data']['explained_rows']} rows, mean with 95\\,\\% bootstrap interval. "
+        "Deletion area: larger is better; insertion area: smaller is better. "
+        f"Space: {escape(record['space']['name'])}. A dash is a value that is not defined."
+    )
+    return _table(headings, body, caption, "tab:xai-scores", names=2)
+
+
+def _agreement(record: Record) -> str:
+    body: list[list[str]] = []
+    metric = None
+    for target in record["targets"]:
+        chosen = main_agreement(record, target["name"])
+        metric = metric or chosen
+        rows = [r for r in of_head(record, "scores", target["name"]) if (r["metric"], r["k"]) == chosen]
+        for i, (one, other) in enumerate(dict.fromkeys((r["method"], r["other"]) for r in rows)):
+            by_role = {r["role"]: r for r in rows if (r["method"], r["other"]) == (one, other)}
+            cells = [_cell(by_role.get(role)) for role in ("value", "floor_random", "floor_permuted", "ceiling")]
+            body.append([escape(target["name"]) if i == 0 else "", f"{escape(one)} / {escape(other or '')}", *cells])
+        body.append([])
+    name = _heading(metric[0]) + (f" at {metric[1]}" if metric[1] else "") if metric else "Agreement"
+    caption = f"{name} between methods, with its floors and its ceiling (mean, 95\\,\\% bootstrap interval over rows)."
+    headings = ["Head", "Methods", "Agreement", "Floor, random", "Floor, permuted", "Ceiling"]
+    return _table(headings, body, caption, "tab:xai-agreement", names=2)
+
+
+def _shares(record: Record) -> str:
+    streams = labels(record["shares"], "stream")
+    found = {(r["head"], r["method"], r["stream"]): r for r in record["shares"]}
+    body: list[list[str]] = []
+    for target in record["targets"]:
+        for i, method in enumerate(m["label"] for m in record["methods"]):
+            cells = [_cell(found.get((target["name"], method, s)), key="mean", scale=100) for s in streams]
+            body.append([escape(target["name"]) if i == 0 else "", escape(method), *cells])
+        body.append([])
+    caption = (
+        f"Share of each stream in the magnitude of each map, in \\%, over {record['data']['explained_rows']} rows "
+        "(mean, 95\\,\\% bootstrap interval)."
+    )
+    return _table(["Head", "Method", *(escape(s) for s in streams)], body, caption, "tab:xai-shares", names=2)
+
+
+def _heading(metric: str) -> str:
+    text = words(metric)
+    return escape(text[:1].upper() + text[1:])
+
+
+def _cell(row: Row | None, *, key: str = "estimate", scale: float = 1.0) -> str:
+    if row is None or row[key] is None:
+        return "--"
+    value = _plain(row[key] * scale)
+    if row["low"] is None or row["high"] is None:
+        return value
+    return f"{value} {{\\scriptsize [{_plain(row['low'] * scale)}, {_plain(row['high'] * scale)}]}}"
+
+
+def _plain(value: float) -> str:
+    return number(value).replace(MINUS, "$-$").replace(DASH, "--")
+
+
+def _table(headings: Sequence[str], body: Sequence[Sequence[str]], caption: str, label: str, *, names: int) -> str:
+    """A booktabs table; an empty row becomes space between heads."""
+    lines = [" & ".join(row) + r" \\" if row else r"\addlinespace" for row in body]
+    if lines and lines[-1] == r"\addlinespace":
+        lines.pop()
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"  \centering\small",
+            f"  \\caption{{{caption}}}",
+            f"  \\label{{{label}}}",
+            f"  \\begin{{tabular}}{{{'l' * names}{'r' * (len(headings) - names)}}}",
+            r"    \toprule",
+            f"    {' & '.join(headings)} \\\\",
+            r"    \midrule",
+            *(f"    {line}" for line in lines),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+        ]
+    )
