@@ -1,7 +1,7 @@
 """Runs a Keras network on any number of rows in bounded memory, on whichever backend Keras uses."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -71,13 +71,7 @@ class Runner:
         for chunk, rows, total in self._chunks(arrays, factor=3):
             part = self.engine.maps(chunk)
             for key, values in part.items():
-                if values.ndim != 1 + len(self.engine.labels[key].axes) or len(values) != len(
-                    next(iter(chunk.values()))
-                ):
-                    raise ShapeMismatch(
-                        f"map '{key}' was sown with shape {values.shape}; expected the batch axis and then one axis "
-                        f"for each of {self.engine.labels[key].axes}."
-                    )
+                _check_map(key, values, self.engine.labels[key], len(next(iter(chunk.values()))))
             put(made, part, rows, total)
         return made, self.engine.labels
 
@@ -93,9 +87,17 @@ class Runner:
             put(gradients, g, rows, total, axis=1)
         return outputs, gradients
 
-    def _chunks(self, arrays: Arrays, factor: int, targets: int = 0) -> Any:
+    def _chunks(self, arrays: Arrays, factor: int, targets: int = 0) -> Iterator[tuple[Arrays, slice, int]]:
         total = len(next(iter(arrays.values())))
         one_row = sum(x[:1].nbytes for x in arrays.values())
         fit = rows_that_fit(4 * factor * self._width(arrays) + (targets + 1) * one_row, self._max_memory)
         for rows, size in row_slices(total, fit):
             yield cut(arrays, rows, size if self.engine.fixed_shapes else rows.stop - rows.start), rows, total
+
+
+def _check_map(key: str, values: Array, labels: MapLabels, rows: int) -> None:
+    if values.ndim != 1 + len(labels.axes) or len(values) != rows:
+        raise ShapeMismatch(
+            f"map '{key}' was sown with shape {values.shape}; expected the batch axis and then one axis for each of "
+            f"{labels.axes}."
+        )

@@ -49,6 +49,8 @@ class TensorFlowEngine:
             units: ``(target, row)`` flat unit of each row.
         """
         outputs, gradients = self._gradients(_to_tensors(inputs), tuple(heads), tf.constant(units))
+        for head in heads:  # not while tracing, where TensorFlow would replace our error by one of its own
+            check_float(head, outputs[head].dtype.name)
         return _to_numpy(outputs), _to_numpy(gradients)
 
     def _outputs(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -67,8 +69,6 @@ class TensorFlowEngine:
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(inputs)
             outputs = self._outputs(inputs)
-            for head in heads:
-                check_float(head, outputs[head].dtype.name)
             targets = [_chosen(outputs[head], units[i]) for i, head in enumerate(heads)]
         rows = [tape.gradient(y, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO) for y in targets]
         return outputs, {name: tf.stack([tf.convert_to_tensor(row[name]) for row in rows]) for name in inputs}

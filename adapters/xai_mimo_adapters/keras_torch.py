@@ -92,4 +92,5 @@ def _to_numpy(tensors: dict[str, torch.Tensor]) -> Arrays:
 
 def _array(tensor: torch.Tensor) -> Array:
     tensor = tensor.detach()
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy()
+    values: Array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy()
+    return values
