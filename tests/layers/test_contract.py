@@ -63,6 +63,8 @@ class Gate(keras.layers.Layer):
         if self.flaw == "hoards":
             object.__setattr__(self, "last", gate)
         y = x * ops.sigmoid(x * self.kernel)
+        if self.flaw == "idle":
+            y = y + 0.0 * self.idle
         return ops.cast(y, "float32") if self.flaw == "dtype" else y
 
     def compute_output_shape(self, shape):

@@ -28,7 +28,7 @@ class Subclassed(keras.Model):
 
 
 def nested():
-    inputs = {"u": keras.Input((3,), name="u2"), "v": keras.Input((2,), name="v2")}
+    inputs = {"u": keras.Input((3,), name="u"), "v": keras.Input((2,), name="v")}
     return keras.Model(inputs, functional()(inputs))
 
 

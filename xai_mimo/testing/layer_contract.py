@@ -117,12 +117,15 @@ def _check_dtype(layer: Any, inputs: Any, dtype: str) -> None:
 
 
 def _model(layer: Any, inputs: Any) -> Any:
-    flat = [
-        keras.Input(v.shape[1:], dtype=str(v.dtype), name=f"input_{i}")
-        for i, v in enumerate(keras.tree.flatten(inputs))
-    ]
-    symbolic = keras.tree.pack_sequence_as(inputs, flat)
-    return keras.Model(symbolic, layer(symbolic))
+    def symbol(values: Any, name: str) -> Any:
+        return keras.Input(values.shape[1:], dtype=str(values.dtype), name=name)
+
+    if isinstance(inputs, Mapping):  # Keras wants the keys of a mapping to be the names of its inputs
+        symbols: Any = {name: symbol(values, name) for name, values in inputs.items()}
+    else:
+        flat = [symbol(values, f"input_{i}") for i, values in enumerate(keras.tree.flatten(inputs))]
+        symbols = keras.tree.pack_sequence_as(inputs, flat)
+    return keras.Model(symbols, layer(symbols))
 
 
 def _check_saving(layer: Any, inputs: Any) -> None:
