@@ -63,7 +63,7 @@ def test_bisection_agrees_with_many_fixed_nodes(model, x):
     found = xm.explain(model, x, IntegratedGradients(tolerance=1e-4), at="mail")
     fixed = xm.explain(model, x, IntegratedGradients(steps=512), at="mail")
     for stream in json.loads(found.attrs["reads"]):
-        np.testing.assert_allclose(found[stream], fixed[stream], atol=2e-3)
+        np.testing.assert_allclose(found[stream], fixed[stream], atol=4e-3)
 
 
 def test_maps_are_read_with_their_names(model, x):
