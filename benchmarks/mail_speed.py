@@ -25,6 +25,7 @@ class PublishedLoop(keras.layers.Layer):
         self.widths, self.hidden_units = tuple(widths), hidden_units
 
     def build(self, input_shape):
+        """Three Dense layers per head."""
         features = sum(shape[-1] for shape in input_shape)
         self.hidden = [keras.layers.Dense(self.hidden_units, activation="tanh") for _ in self.widths]
         self.scores = [keras.layers.Dense(features, activation="softmax") for _ in self.widths]
@@ -35,6 +36,7 @@ class PublishedLoop(keras.layers.Layer):
             output.build((None, features))
 
     def call(self, inputs):
+        """List of outputs, one per head."""
         x = ops.concatenate(inputs, axis=-1)
         return [
             output(score(hidden(x)) * x)
@@ -42,6 +44,7 @@ class PublishedLoop(keras.layers.Layer):
         ]
 
     def compute_output_shape(self, input_shape):
+        """One shape per head."""
         return [(*input_shape[0][:-1], width) for width in self.widths]
 
 
@@ -58,6 +61,7 @@ def copy_weights(mail, loop):
 
 
 def build(layer, streams):
+    """A compiled model around the layer."""
     inputs = [keras.Input((x.shape[-1],)) for x in streams]
     model = keras.Model(inputs, ops.concatenate(layer(inputs), axis=-1))
     model.compile(keras.optimizers.SGD(1e-3), loss="mse")
@@ -99,6 +103,7 @@ def measure(heads, features, *, rows, hidden_units, width, seconds):
 
 
 def main():
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--heads", type=int, nargs="+", default=[1, 3, 16, 64, 256])
     parser.add_argument("--features", type=int, nargs="+", default=[32, 256, 1024])
@@ -112,7 +117,8 @@ def main():
         options.heads, options.features, options.seconds = [3, 64], [32, 256], 0.5
     print(f"backend {keras.backend.backend()}, {options.rows} rows, A = {options.hidden_units}; ms, and loop / MAIL")
     print(
-        f"{'M':>4} {'D':>5} | {'forward':>9} {'loop':>9} {'ratio':>6} | {'step':>9} {'loop':>9} {'ratio':>6} | first step s"
+    pair = f"{'loop':>9} {'ratio':>6}"
+    print(f"{'M':>4} {'D':>5} | {'forward':>9} {pair} | {'step':>9} {pair} | first step s")
     )
     for features in options.features:
         for heads in options.heads:

@@ -117,8 +117,11 @@ def read_maps(model: Any, inputs: Any) -> tuple[Any, dict[str, Any], dict[str, M
 
     labels: dict[str, MapLabels] = {}
     tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
-    with _without_gradients(), collect(labels) as maps:
-        outputs = model(tensors, training=False)
+    with _without_gradients():
+        if not model.built:  # Keras builds by calling on symbols, and those must not be collected
+            model(tensors, training=False)
+        with collect(labels) as maps:
+            outputs = model(tensors, training=False)
     arrays = {key: keras.ops.convert_to_numpy(value) for key, value in maps.items()}
     return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs), arrays, labels
 
