@@ -46,7 +46,9 @@ def use_backend(name: str | None) -> str:
             f"Keras runs on {sys.modules['keras'].backend.backend()} already; start again to use {wanted}."
         )
     os.environ["KERAS_BACKEND"] = wanted
+    # Keras loads TensorFlow where it is installed, whatever the backend; it greets unless both are set.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ.setdefault("MPLBACKEND", "agg")
     for noisy in ("absl", "jax", "tensorflow", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.ERROR)

@@ -113,7 +113,7 @@ def report(
         from xai_mimo.reports import html, json_file
 
         record = json_file.from_json(source)
-        written = html.render(record, writable_folder(out) / "report.html")
+        written = html.write(record, writable_folder(out) / "report.html")
     else:
         use_backend(backend)
         from xai_mimo.studies.saved import compare_saved
@@ -125,7 +125,7 @@ def report(
     from xai_mimo.cli import show
 
     show.verdicts(record)
-    show.written(Path(written))
+    show.written(written)
 
 
 @app.command()
@@ -135,12 +135,13 @@ def doctor(backend: Backend = None, debug: Debug = False) -> None:
     from xai_mimo.cli import doctor as examination
     from xai_mimo.cli import show
 
-    show.table("Packages", ["package", "version"], examination.versions())
     try:
         used = use_backend(backend)
     except MissingDependency as err:
+        show.table("Packages", ["package", "version"], examination.versions())
         typer.echo(f"backend: {err}")
         raise typer.Exit(1) from err
+    show.table("Packages", ["package", "version"], examination.versions())
     states = examination.plugin_states()
     show.table("Plugins", ["group", "name", "where", "state"], states)
     typer.echo(f"backend: {used} (installed: {', '.join(installed())})")

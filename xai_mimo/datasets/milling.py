@@ -101,7 +101,7 @@ def _machines(n: int, independent: bool, rng: np.random.Generator) -> Arrays:
 
 
 def _tie(one: Array, other: Array, correlation: float) -> Array:
-    return correlation * one + np.sqrt(1.0 - correlation**2) * other
+    return np.asarray(correlation * one + np.sqrt(1.0 - correlation**2) * other)
 
 
 def _failures(inputs: Arrays, window_rate: float, random_rate: float, rng: np.random.Generator) -> Arrays:

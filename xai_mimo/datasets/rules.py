@@ -46,7 +46,7 @@ WINDOW_RATE = 43 / 790
 
 def power(mechanical: Array) -> Array:
     """Mechanical power in W: torque (Nm) times speed (rpm) times 2 pi / 60."""
-    return mechanical[:, 1] * mechanical[:, 0] * (2.0 * np.pi / 60.0)
+    return np.asarray(mechanical[:, 1] * mechanical[:, 0] * (2.0 * np.pi / 60.0))
 
 
 def exact_rules(inputs: Arrays) -> Arrays:
@@ -82,7 +82,8 @@ def is_tie(inputs: Arrays) -> Array:
         ``(sample,)`` bool; 27 rows of the published file.
     """
     thermal, mechanical = np.asarray(inputs["thermal"]), np.asarray(inputs["mechanical"])
-    return (np.abs(thermal[:, 1] - thermal[:, 0] - _DIFFERENCE) < 1e-6) & (mechanical[:, 0] < _SPEED)
+    difference, speed = thermal[:, 1] - thermal[:, 0], mechanical[:, 0]
+    return np.logical_and(np.abs(difference - _DIFFERENCE) < 1e-6, speed < _SPEED)
 
 
 def smooth_rules(product: Array, thermal: Array, mechanical: Array, wear: Array) -> Arrays:

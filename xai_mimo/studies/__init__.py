@@ -1,8 +1,8 @@
 """Studies: a table in, a network without MAIL and networks with it, their scores and their maps side by side.
 
 House rule: this room trains and writes; it computes no attribution and no metric of its own (those live in
-`explainers` and `analysis`) and draws nothing (`reports`). May import `core`, `layers`, `datasets`, `reports`,
-`explainers` and `analysis`. Everything a study makes lies in its output folder, and a run that was cut short goes on
+`explainers` and `analysis`) and draws nothing (`reports`). May import `core`, `layers`, `datasets`, `reports` and
+`analysis.comparison`. Everything a study makes lies in its output folder, and a run that was cut short goes on
 where it stopped.
 """
 

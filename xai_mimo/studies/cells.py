@@ -17,7 +17,7 @@ from xai_mimo.datasets import Data
 from xai_mimo.reports.files import make_folder, write_text
 from xai_mimo.studies import networks, training
 from xai_mimo.studies.saved import load_model
-from xai_mimo.studies.settings import StudySettings
+from xai_mimo.studies.settings import Scoring, StudySettings
 from xai_mimo.studies.training import Prepared
 
 BASELINE = "baseline"
@@ -91,6 +91,11 @@ def run_cell(
     return cell
 
 
+def mail_name(scoring: Scoring) -> str:
+    """What the network with this scoring is called in files and tables."""
+    return f"mail_{scoring}"
+
+
 def load_cell(folder: Path, network: str, seed: int, data: Data) -> Model:
     """The network of a cell, adapted, with the names of the data."""
     return adapt(load_model(_path(folder, network, seed, "keras")), streams=data.streams, heads=data.heads)
@@ -124,7 +129,7 @@ def _build(settings: StudySettings, prepared: Prepared, network: str) -> Any:
     data, hidden = prepared.train, settings.training.hidden
     if network == BASELINE:
         return networks.baseline_network(data.streams, data.heads, hidden=hidden, scales=prepared.scales)
-    scoring = network.removeprefix("mail_")
+    scoring = next(s for s in settings.training.scorings if mail_name(s) == network)
     return networks.mail_network(data.streams, data.heads, scoring=scoring, hidden=hidden, scales=prepared.scales)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xai_mimo.core.streams import Head, Stream
+from xai_mimo.studies.settings import Scoring
 
 if TYPE_CHECKING:
     import keras
@@ -43,7 +44,7 @@ def baseline_network(
 
 
 def mail_network(
-    streams: Sequence[Stream], heads: Sequence[Head], *, scoring: str, hidden: int, scales: Mapping[str, Scale]
+    streams: Sequence[Stream], heads: Sequence[Head], *, scoring: Scoring, hidden: int, scales: Mapping[str, Scale]
 ) -> "keras.Model":
     """MAIL on the streams themselves (rescaled, the layer's own default width of scores), then Dense (hidden, ReLU).
 

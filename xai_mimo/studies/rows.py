@@ -28,12 +28,12 @@ class Rows:
     inputs: Arrays
     labels: Arrays
     features: dict[str, tuple[str, ...]]
-    kinds: dict[str, str]
+    kinds: dict[str, Any]
 
 
 def save_rows(path: Path, data: Data) -> None:
     """Write rows as ``.npz``: an array per stream, and ``label:<head>, kind:<head>, features:<stream>``."""
-    named = {
+    named: dict[str, Any] = {
         **data.inputs,
         **{f"label:{name}": values for name, values in data.labels.items()},
         **{f"kind:{h.name}": np.array(h.kind) for h in data.heads},

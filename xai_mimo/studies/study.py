@@ -71,7 +71,7 @@ def run_study(
     folder = writable_folder(out or settings.out or f"{data.name}_study")
     digest = _digest(settings, data)
     splits = {seed: prepare(data, settings.training.test_share, seed) for seed in settings.training.seeds}
-    networks = [cells.BASELINE, *(f"mail_{scoring}" for scoring in settings.training.scorings)]
+    networks = [cells.BASELINE, *map(cells.mail_name, settings.training.scorings)]
     jobs = [(network, seed) for seed in settings.training.seeds for network in networks]
     found = []
     for i, (network, seed) in enumerate(jobs):
@@ -132,7 +132,7 @@ def _report(
     settings: StudySettings, prepared: Prepared, folder: Path, rows: Sequence[summary.Row]
 ) -> tuple[Comparison, Path]:
     """The full comparison, with ceilings and curves, of one network: first seed, scoring of the report."""
-    network, seed = f"mail_{settings.report_scoring}", settings.training.seeds[0]
+    network, seed = cells.mail_name(settings.report_scoring), settings.training.seeds[0]
     model = cells.load_cell(folder / "networks", network, seed, prepared.test)
     shown = prepared.test.take(
         report_rows(model, prepared.test, settings.explaining.rows, settings.explaining.negatives)

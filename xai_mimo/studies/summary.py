@@ -15,6 +15,8 @@ _NOTES = (
     "one. A head that the network has not learnt says nothing about its maps.",
 )
 
+_Key = tuple[str, str, str, str, str]  # network, head, family, metric, method
+
 ALL_HEADS = "mean"
 """Stands for a head where a row averages over all heads that have the figure."""
 
@@ -62,7 +64,7 @@ def summarise(cells: Sequence[Mapping[str, Any]]) -> list[Row]:
     Args:
         cells: results of single networks, as ``study`` writes them: keys ``network, seed, task, truth``.
     """
-    found: dict[tuple[str, str, str, str, str], dict[int, float]] = {}
+    found: dict[_Key, dict[int, float]] = {}
     for cell in cells:
         for head, scores in cell["task"].items():
             for metric, value in scores.items():
@@ -74,9 +76,9 @@ def summarise(cells: Sequence[Mapping[str, Any]]) -> list[Row]:
     return [_row(key, values) for key, values in {**found, **_over_heads(found)}.items()]
 
 
-def _over_heads(found: Mapping[tuple[str, ...], Mapping[int, float]]) -> dict[Any, dict[int, float]]:
+def _over_heads(found: Mapping[_Key, Mapping[int, float]]) -> dict[_Key, dict[int, float]]:
     """Per seed the mean over heads, of figures that every head of a study with several heads can have."""
-    together: dict[Any, dict[int, list[float]]] = {}
+    together: dict[_Key, dict[int, list[float]]] = {}
     for (network, _, family, metric, method), values in found.items():
         seeds = together.setdefault((network, ALL_HEADS, family, metric, method), {})
         for seed, value in values.items():
@@ -88,7 +90,7 @@ def _over_heads(found: Mapping[tuple[str, ...], Mapping[int, float]]) -> dict[An
     }
 
 
-def _row(key: tuple[str, str, str, str, str], by_seed: Mapping[int, float]) -> Row:
+def _row(key: _Key, by_seed: Mapping[int, float]) -> Row:
     values = tuple(by_seed[seed] for seed in sorted(by_seed))
     return Row(*key, *interval(values), len(values), values)
 

@@ -95,7 +95,7 @@ def class_weights(labels: Array, balance: float) -> Array:
     """Weight of each row: (rows / (classes * rows of its class)) ** balance, divided by the mean over rows."""
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     weights = (len(labels) / (len(counts) * counts[codes])) ** balance
-    return (weights / weights.mean()).astype(np.float32)
+    return np.asarray(weights / weights.mean(), dtype=np.float32)
 
 
 @contextlib.contextmanager

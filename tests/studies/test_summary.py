@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from xai_mimo.studies.summary import interval, summarise, tables, task_entries, to_csv, to_markdown
+
+pytestmark = pytest.mark.all_frameworks
+
+CELLS = [
+    {
+        "network": network,
+        "seed": seed,
+        "task": {"HDF": {"average_precision": 0.8 + 0.1 * seed}, "OSF": {"average_precision": 0.6}},
+        "truth": [{"head": "HDF", "method": "shapley", "share": 0.5 + 0.2 * seed, "auroc": 1.0}],
+    }
+    for network in ("baseline", "mail_local")
+    for seed in (0, 1)
+]
+
+
+def row(rows, network, head, metric, method=""):
+    return next(r for r in rows if (r.network, r.head, r.metric, r.method) == (network, head, metric, method))
+
+
+def test_an_interval_is_students_t_over_seeds():
+    values = [0.9, 0.8, 0.95, 0.7]
+    mean, low, high = interval(values)
+    expected = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    np.testing.assert_allclose((mean, low, high), (np.mean(values), *expected))
+
+
+def test_one_seed_has_no_interval():
+    assert interval([0.3]) == (0.3, None, None)
+
+
+def test_figures_are_means_over_seeds_with_the_mean_over_heads_behind():
+    rows = summarise(CELLS)
+    assert row(rows, "baseline", "HDF", "average_precision").estimate == pytest.approx(0.85)
+    assert row(rows, "mail_local", "HDF", "share", "shapley").values == pytest.approx((0.5, 0.7))
+    over = row(rows, "baseline", "mean", "average_precision")
+    assert over.values == pytest.approx((0.7, 0.75))
+    assert over.seeds == 2
+    assert not [r for r in rows if r.head == "mean" and r.metric == "share"]  # a single head needs no mean
+
+
+def test_the_record_gets_task_scores_of_heads_alone():
+    entries = task_entries(summarise(CELLS))
+    assert {e["head"] for e in entries} == {"HDF", "OSF"}
+    assert {e["metric"] for e in entries} == {"average_precision"}
+    alone = task_entries(summarise(CELLS[:1]))
+    assert alone[0]["low"] is None
+    assert alone[0]["note"] == "one seed: no interval"
+
+
+def test_tables_have_a_line_per_network_and_a_column_per_head():
+    found = tables(summarise(CELLS))
+    title, header, lines = found[0]
+    assert title == "average_precision on held-out rows"
+    assert header == ["network", "HDF", "OSF", "mean"]
+    assert [line[0] for line in lines] == ["baseline", "mail_local"]
+    assert lines[0][2] == "0.600 [0.600, 0.600]"
+
+
+def test_markdown_and_csv_hold_every_figure():
+    rows = summarise(CELLS)
+    text = to_markdown(rows, "T")
+    assert text.startswith("# T\n")
+    assert "## share of shapley on the true features" in text
+    lines = to_csv(rows).splitlines()
+    assert len(lines) == len(rows) + 1
+    assert lines[0] == "network,head,family,metric,method,estimate,low,high,seeds,values"
