@@ -9,15 +9,45 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _HOME = {
+    "IMVLSTM": "xai_mimo.layers.imv_lstm",
+    "IMVTensorCell": "xai_mimo.layers.imv_cells",
+    "IMVFullCell": "xai_mimo.layers.imv_cells",
+    "MixtureNLL": "xai_mimo.layers.imv_losses",
+    "MixtureEM": "xai_mimo.layers.imv_losses",
+    "MixtureMean": "xai_mimo.layers.imv_losses",
+    "em_bound": "xai_mimo.layers.imv_losses",
+    "mixture_posterior": "xai_mimo.layers.imv_losses",
+    "variable_importance": "xai_mimo.layers.imv_reading",
+    "temporal_importance": "xai_mimo.layers.imv_reading",
+    "predictive_variance": "xai_mimo.layers.imv_reading",
     "MAIL": "xai_mimo.layers.mail",
     "MIMOAttentionLayer": "xai_mimo.layers.mimo_attention",
     "InterceptionHistory": "xai_mimo.layers.history",
 }
 
-__all__ = ["InterceptionHistory", "MAIL", "MIMOAttentionLayer"]
+__all__ = [
+    "em_bound",
+    "IMVFullCell",
+    "IMVLSTM",
+    "IMVTensorCell",
+    "InterceptionHistory",
+    "MAIL",
+    "MIMOAttentionLayer",
+    "mixture_posterior",
+    "MixtureEM",
+    "MixtureMean",
+    "MixtureNLL",
+    "predictive_variance",
+    "temporal_importance",
+    "variable_importance",
+]
 
 if TYPE_CHECKING:
     from xai_mimo.layers.history import InterceptionHistory
+    from xai_mimo.layers.imv_cells import IMVFullCell, IMVTensorCell
+    from xai_mimo.layers.imv_losses import MixtureEM, MixtureMean, MixtureNLL, em_bound, mixture_posterior
+    from xai_mimo.layers.imv_lstm import IMVLSTM
+    from xai_mimo.layers.imv_reading import predictive_variance, temporal_importance, variable_importance
     from xai_mimo.layers.mail import MAIL
     from xai_mimo.layers.mimo_attention import MIMOAttentionLayer
 

@@ -1,0 +1,230 @@
+"""What a trained IMV-LSTM says of all rows together: importances of variables and steps, and how sure it is.
+
+NumPy in, NumPy out, in float64. Everything is computed from the maps that the layer sows, so that it works on models of
+any kind which hold one, and on the predictor as on the mixture it was made of.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from xai_mimo.layers.interception import MapLabels, read_maps
+
+
+@dataclass(frozen=True)
+class VariableImportance:
+    """How much each variable weighs, per head.
+
+    Attributes:
+        kind: "posterior", the mean of q (needs labels); "prior", the mean of pi.
+        features: names of the N variables.
+        values: ``{head: (N,)}``, not negative, sums to one.
+    """
+
+    kind: Literal["posterior", "prior"]
+    features: tuple[str, ...]
+    values: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class TemporalImportance:
+    """How much each step of each variable weighs, per head.
+
+    Attributes:
+        times: names of the T steps, such as "lag 8".
+        features: names of the N variables.
+        values: ``{head: (T, N)}``, not negative, sums to one over the steps.
+    """
+
+    times: tuple[str, ...]
+    features: tuple[str, ...]
+    values: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """The maps of one layer for some rows, in float64, and their labels."""
+
+    maps: Mapping[str, np.ndarray]
+    labels: Mapping[str, MapLabels]
+    rows: slice
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        return self.labels["variable_attention"].coords["head"]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return self.labels["variable_attention"].coords["feature"]
+
+    def prior(self, head: str) -> np.ndarray:
+        """pi, ``(B, N)``."""
+        return self.maps["variable_attention"][:, self.heads.index(head)]
+
+    def of_units(self, name: str, head: str) -> np.ndarray:
+        """A map of targets, the units of this head only: ``(B, w, N)``."""
+        owners = np.asarray(self.labels[name].coords["target.head"])
+        return self.maps[name][:, owners == head]
+
+
+def variable_importance(
+    model: keras.Model, inputs: Any, labels: Any = None, *, layer: str | None = None, batch_size: int = 1024
+) -> VariableImportance:
+    """The importance of each variable in closed form.
+
+        with labels:     I_n = mean over rows of q_n,  q_n = Pr(z = n | X, y)         (Eqs. 10 and 11)
+        without labels:  mean over rows of pi_n
+
+    The posterior is that of the trained density (the authors' code leaves sigma out). It speaks only of a mixture
+    trained with ``MixtureNLL`` or ``MixtureEM``: after the squared error sigma, and so the posterior, is arbitrary.
+
+    Args:
+        model: holds one ``IMVLSTM``, or several of which ``layer`` names one.
+        inputs: rows, as the model takes them; the paper uses those of training.
+        labels: y per head, ``{head: (rows, w)}``, or one array for a layer of one head; ``(rows,)`` where w = 1. In the
+            unit that the model was trained on.
+        layer: path or name of the layer.
+        batch_size: rows that are read at once.
+    Raises:
+        ValueError: no such layer; labels do not fit the heads or the rows; or the layer has no variances
+            (``output="prediction"``), so that there is no posterior.
+    """
+    sums: dict[str, np.ndarray] = {}
+    targets = None
+    for batch in _batches(model, inputs, layer, batch_size):
+        if labels is not None and targets is None:
+            targets = _check_labels(labels, batch, _count(inputs))
+        for head in batch.heads:
+            weights = batch.prior(head) if targets is None else _posterior(batch, head, targets[head][batch.rows])
+            sums[head] = sums.get(head, 0.0) + weights.sum(axis=0)
+    values = {head: total / _count(inputs) for head, total in sums.items()}
+    return VariableImportance("prior" if labels is None else "posterior", batch.features, values)
+
+
+def temporal_importance(
+    model: keras.Model, inputs: Any, *, layer: str | None = None, batch_size: int = 1024
+) -> TemporalImportance:
+    """T^n = mean over rows of alpha^n: the temporal importance of each variable (Eq. 12).
+
+    The plain mean of the maps: it says where the layer looked, which need not be where the effect is. Arguments and
+    errors as ``variable_importance``. With padded inputs the mean is taken by position.
+    """
+    sums: dict[str, np.ndarray] = {}
+    for batch in _batches(model, inputs, layer, batch_size):
+        for i, head in enumerate(batch.heads):
+            sums[head] = sums.get(head, 0.0) + batch.maps["temporal_attention"][:, i].sum(axis=0)
+    values = {head: total / _count(inputs) for head, total in sums.items()}
+    times = batch.labels["temporal_attention"].coords.get("time") or tuple(
+        map(str, range(len(next(iter(values.values())))))
+    )
+    return TemporalImportance(times, batch.features, values)
+
+
+def predictive_variance(
+    model: keras.Model, inputs: Any, *, layer: str | None = None, batch_size: int = 1024
+) -> dict[str, np.ndarray]:
+    """Variance of the mixture of each row: sum_n pi_n (sigma_n^2 + mu_n^2) - (sum_n pi_n mu_n)^2.
+
+    Written as sum_n pi_n (sigma_n^2 + (mu_n - y)^2), which does not cancel. Ours; the paper has none.
+
+    Arguments and errors as ``variable_importance``.
+
+    Returns:
+        ``{head: (rows, w)}``, in the square of the target's unit.
+    """
+    parts: dict[str, list[np.ndarray]] = {}
+    for batch in _batches(model, inputs, layer, batch_size):
+        _require_variance(batch)
+        for head in batch.heads:
+            prior = batch.prior(head)[:, None]
+            mean = batch.of_units("mean", head)
+            centre = (prior * mean).sum(axis=-1, keepdims=True)
+            spread = batch.of_units("variance", head) + np.square(mean - centre)
+            parts.setdefault(head, []).append((prior * spread).sum(axis=-1))
+    return {head: np.concatenate(found) for head, found in parts.items()}
+
+
+def _posterior(batch: _Batch, head: str, targets: np.ndarray) -> np.ndarray:
+    """q, ``(B, N)``, in log space."""
+    mean, variance = batch.of_units("mean", head), batch.of_units("variance", head)
+    density = -0.5 * (np.square(targets[:, :, None] - mean) / variance + np.log(2.0 * np.pi * variance))
+    with np.errstate(divide="ignore"):  # a prior that underflowed is a posterior of zero
+        joint = np.log(batch.prior(head)) + density.sum(axis=1)
+    weights = np.exp(joint - joint.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _batches(model: keras.Model, inputs: Any, layer: str | None, batch_size: int) -> Iterator[_Batch]:
+    count = _count(inputs)
+    for start in range(0, count, batch_size):
+        rows = slice(start, min(start + batch_size, count))
+        part = keras.tree.map_structure(lambda values, rows=rows: np.asarray(values)[rows], inputs)
+        _, maps, labels = read_maps(model, part)
+        path = _layer_path(labels, layer, model)
+        own = {label.name: key for key, label in labels.items() if label.layer == path}
+        yield _Batch(
+            {name: np.asarray(maps[key], "float64") for name, key in own.items()},
+            {name: labels[key] for name, key in own.items()},
+            rows,
+        )
+
+
+def _layer_path(labels: Mapping[str, MapLabels], layer: str | None, model: keras.Model) -> str:
+    found = [label.layer for label in labels.values() if label.name == "variable_attention"]
+    fits = [path for path in found if layer in (None, path, path.rsplit("/", 1)[-1])]
+    if len(fits) != 1:
+        wanted = "one IMVLSTM" if layer is None else f"one IMVLSTM called '{layer}'"
+        mend = " Name one with `layer`." if len(fits) > 1 else ""
+        raise ValueError(f"Expected model '{model.name}' to hold {wanted}. Received: a model that holds {found}.{mend}")
+    return fits[0]
+
+
+def _count(inputs: Any) -> int:
+    """Number of rows.
+
+    Raises:
+        ValueError: there is none.
+    """
+    arrays = keras.tree.flatten(inputs)
+    count = len(arrays[0]) if arrays else 0
+    if not count:
+        raise ValueError(f"Expected at least one row. Received: inputs with {count} rows")
+    return count
+
+
+def _require_variance(batch: _Batch) -> None:
+    if "variance" not in batch.maps:
+        raise ValueError(
+            "Expected a layer with trained variances, IMVLSTM(output='mixture') with MixtureNLL. Received: one with "
+            "output='prediction', which has none: its posterior and predictive variance do not exist. Leave the labels "
+            "out for the prior importance."
+        )
+
+
+def _check_labels(labels: Any, batch: _Batch, count: int) -> dict[str, np.ndarray]:
+    """Labels as ``{head: (rows, w)}`` in float64."""
+    _require_variance(batch)
+    named = labels if isinstance(labels, Mapping) else {batch.heads[0]: labels} if len(batch.heads) == 1 else None
+    if named is None or set(named) != set(batch.heads):
+        got = list(labels) if isinstance(labels, Mapping) else type(labels).__name__
+        raise ValueError(f"Expected labels per head, a mapping with the keys {list(batch.heads)}. Received: {got}")
+    checked = {}
+    for head in batch.heads:
+        units = batch.of_units("mean", head).shape[1]
+        values = np.asarray(named[head], "float64")
+        values = values[:, None] if values.ndim == 1 else values
+        if values.shape != (count, units):
+            raise ValueError(
+                f"Expected labels of shape ({count}, {units}) for head '{head}'. "
+                f"Received: shape={np.shape(named[head])}"
+            )
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"Expected finite labels for head '{head}'. "
+                f"Received: {int((~np.isfinite(values)).sum())} that are not. Leave those rows out."
+            )
+        checked[head] = values
+    return checked
