@@ -47,5 +47,9 @@ def test_percent_interval_and_counts():
 def test_short_names_keep_both_ends_and_stay_apart():
     assert shorten("abc") == "abc"
     assert shorten("a" * 20 + "b" * 20, 10) == "aaaaaa…bbb"
-    names = ["a" * 30 + "xxx" + "b" * 30, "a" * 30 + "yyy" + "b" * 30]
-    assert len(set(shorten_all(names, 10))) == 2
+    names = [f"sensor_{i}_of_the_left_wheel_bearing" for i in (11, 12)] + ["other"]
+    assert shorten_all(names, 12) == ["…or_11_of_t…", "…or_12_of_t…", "other"]
+
+
+def test_names_that_cannot_be_told_apart_are_numbered():
+    assert shorten_all(["a\nb", "a b"]) == ["…a b (1)", "…a b (2)"]

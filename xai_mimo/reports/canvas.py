@@ -53,7 +53,8 @@ _INK = {
 
 @contextmanager
 def _ink(**more: Any) -> Iterator[None]:
-    with matplotlib.rc_context({**_INK, **more}):
+    settings: Any = {**_INK, **more}
+    with matplotlib.rc_context(settings):
         yield
 
 
@@ -144,7 +145,8 @@ def saved(figure: Figure, kind: Format, *, salt: str = "xai_mimo", dpi: int = 20
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         if kind == "svg":
             # Figure.savefig would lay the figure out and draw it twice.
-            FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+            canvas: Any = FigureCanvasSVG(figure)
+            canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
         else:
             figure.savefig(buffer, format=kind, metadata=_UNDATED[kind], dpi=dpi, facecolor="white")
     return buffer.getvalue()

@@ -15,6 +15,7 @@ from xai_mimo.reports.figures import FIGURES
 from xai_mimo.reports.files import write_text
 from xai_mimo.reports.palette import styles
 from xai_mimo.reports.schema import check
+from xai_mimo.reports.select import labels
 from xai_mimo.reports.svg import inline_svg
 
 _FIGURE_TITLES = {
@@ -58,7 +59,7 @@ def render(record: Mapping[str, Any]) -> str:
             summary=view.summary(record),
             matrix=view.matrix(record),
             tasks=view.tasks(record),
-            task_models=view.labels(record.get("task") or [], "model"),
+            task_models=labels(record.get("task") or [], "model"),
             verdict_words=view.VERDICTS,
             key=view.key_of(styles(record)),
         )

@@ -118,7 +118,7 @@ def _grouped(record: Record, head: str, features: Sequence[Feature], methods: in
     figure, axes = blank(0.7 + y * (0.11 + 0.08 * max(methods, 1)) + 0.2 * with_legend)
     as_rows(axes, [*names, *shorten_all(list(headings))], [*place.values(), *headings.values()])
     for tick in axes.get_yticklabels()[len(names) :]:
-        tick.set_weight("bold")
+        tick.set_fontweight("bold")
         tick.set_color(INK)
     axes.set_ylim(y - 0.4, -0.6)
     return _Grouped(figure, axes, place)

@@ -71,9 +71,28 @@ def shorten(name: str, longest: int = 26) -> str:
 
 
 def shorten_all(names: list[str], longest: int = 26) -> list[str]:
-    """Short forms of several names, kept apart: where two would look the same, a number is added."""
+    """Short forms of several names, kept apart.
+
+    Names that would look the same show the part in which they differ; names that still do are numbered.
+    """
     short = [shorten(name, longest) for name in names]
-    return [
-        f"{text} ({short[: i + 1].count(text)})" if short.count(text) > 1 and len(set(names)) > 1 else text
-        for i, text in enumerate(short)
+    apart = [
+        text if short.count(text) == 1 else _differing(name, _twins(names, short, text), longest)
+        for name, text in zip(names, short, strict=True)
     ]
+    return [
+        text if apart.count(text) == 1 else f"{text} ({apart[: i + 1].count(text)})" for i, text in enumerate(apart)
+    ]
+
+
+def _twins(names: list[str], short: list[str], text: str) -> list[str]:
+    return [name for name, own in zip(names, short, strict=True) if own == text]
+
+
+def _differing(name: str, twins: list[str], longest: int) -> str:
+    """The name from shortly before the first letter in which it differs from its twins."""
+    letters = zip(*twins, strict=False)
+    common = next((i for i, column in enumerate(letters) if len(set(column)) > 1), min(map(len, twins)))
+    start = max(0, common - longest // 3)
+    rest = shorten(name, len(name) + 1)[start:]
+    return f"…{rest}" if len(rest) < longest else f"…{rest[: longest - 2]}…"

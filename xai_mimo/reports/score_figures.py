@@ -9,12 +9,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from xai_mimo.reports.canvas import as_rows, blank, dot, inked, legend, plain_numbers
-from xai_mimo.reports.numbers import number, shorten, shorten_all, words
+from xai_mimo.reports.numbers import MINUS, shorten, shorten_all, words
 from xai_mimo.reports.palette import INK, LINE, MUTED, RANDOM, Style, styles
 from xai_mimo.reports.select import agreement_pairs, head_unit, labels, main_agreement, of_head
 
 Record = Mapping[str, Any]
 
+_SMALLEST_GAP = 1e-8
 _INKED = Style(INK, "o", "●")
 
 
@@ -60,12 +61,11 @@ def agreement(
 
 def _agreement_legend(figure: Figure) -> None:
     marks = {
-        "agreement, interval": {"color": INK, "marker": "o", "markersize": 5, "linewidth": 1.5},
-        "floors (chance)": {"color": MUTED, "marker": "|", "markersize": 10, "linestyle": ""},
-        "ceiling (against itself)": {"color": INK, "marker": "|", "markersize": 10, "linestyle": ""},
+        "agreement, interval": Line2D([], [], color=INK, marker="o", markersize=5, linewidth=1.5),
+        "floors (chance)": Line2D([], [], color=MUTED, marker="|", markersize=10, linestyle=""),
+        "ceiling (against itself)": Line2D([], [], color=INK, marker="|", markersize=10, linestyle=""),
     }
-    handles = [Line2D([], [], **look) for look in marks.values()]
-    figure.legend(handles, list(marks), loc="outside upper left", ncols=2, frameon=False, handlelength=1.6)
+    figure.legend(list(marks.values()), list(marks), loc="outside upper left", ncols=2, frameon=False, handlelength=1.6)
 
 
 @inked
@@ -125,10 +125,9 @@ def completeness_gaps(record: Record, head: str, *, with_legend: bool = True) ->
         axes.plot([at, at], [y - 0.4, y + 0.4], ":", color=INK, linewidth=1.2, zorder=1)
     as_rows(axes, shorten_all([r["method"] for r in rows]), range(len(rows)))
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    low, high = axes.get_xlim()
-    step = max(1, math.ceil((high - low) / 6))
-    axes.set_xticks(range(math.floor(low), math.ceil(high) + 1, step))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda power, _: _percent_of_power(power, floor)))
+    powers = range(math.floor(axes.get_xlim()[0]), math.ceil(axes.get_xlim()[1]) + 1)
+    axes.set_xticks(powers[:: math.ceil(len(powers) / 5)])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda power, _: _percent_of_power(round(power), floor)))
     axes.set_xlabel("gap / change of prediction (%, logarithmic)")
     if with_legend:
         handle = Line2D([], [], color=INK, linestyle=":", linewidth=1.2)
@@ -137,20 +136,16 @@ def completeness_gaps(record: Record, head: str, *, with_legend: bool = True) ->
 
 
 def _axis_floor(rows: list[Mapping[str, Any]]) -> float:
-    """Where zero is drawn: a decade below the smallest gap that is not zero, 1e-12 at the least."""
+    """Where smaller gaps, zero among them, are drawn: a decade below the smallest gap, and never below 1e-8."""
     positive = [v for r in rows for v in (*r["relative_quantiles"].values(), r["tolerance"]) if v > 0]
-    return max(1e-12, 10.0 ** math.floor(math.log10(min(positive)) - 1)) if positive else 1e-12
+    return max(_SMALLEST_GAP, 10.0 ** math.floor(math.log10(min(positive)) - 1)) if positive else _SMALLEST_GAP
 
 
-def _percent_of_power(power: float, floor: float) -> str:
-    exact = 10.0**power
-    return (
-        "0"
-        if exact <= floor * 1.001
-        else number(100 * exact).rstrip("0").rstrip(".")
-        if exact < 1
-        else f"{100 * exact:.0f}"
-    )
+def _percent_of_power(power: int, floor: float) -> str:
+    """A tick at 10^power as percent: "10", "0.01", "1e−5"; "≤ " before the one where small gaps are gathered."""
+    percent = power + 2
+    text = f"{10.0**percent:g}" if percent >= -3 else f"1e{MINUS}{-percent}"
+    return f"≤ {text}" if 10.0**power <= floor * 1.001 else text
 
 
 @inked
