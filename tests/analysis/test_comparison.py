@@ -260,3 +260,18 @@ def test_a_file_that_cannot_be_written_says_so(result, tmp_path):
     assert json.loads(path.read_text()) == result.to_dict()
     with pytest.raises(FileProblem, match="cannot write"):
         result.to_json(tmp_path)
+
+
+def test_reports_are_written_from_the_record(result, tmp_path):
+    page = result.report(tmp_path / "r.html").read_text()
+    assert "risk" in page
+    assert "supported" in page
+    assert result.to_latex(tmp_path / "tables").exists()
+
+
+def test_missing_labels_are_null_and_a_list_of_labels_follows_the_heads(model, data):
+    labels = [np.full(40, np.nan), np.arange(40), np.zeros(40)]
+    result = compare(model, data, ["gradient"], labels=labels, settings=Settings(resamples=200, ceilings=False))
+    check(result.to_dict())
+    assert {e["label"] for e in result.record["examples"] if e["head"] == "risk"} == {None}
+    assert all(e["label"] == e["row"] for e in result.record["examples"] if e["head"] == "life")

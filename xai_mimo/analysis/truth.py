@@ -72,7 +72,8 @@ def true_features(
 ) -> dict[str, TrueFeatures]:
     """One mask per target that the truth speaks of.
 
-    In the space of a layer that reads encoded streams, features of raw inputs cannot be found again: all values of a
+    In the space of a layer that reads encoded streams, features of raw inputs cannot be found again, unless the layer's
+    stream comes from one raw stream and still has its feature names (it was only standardised, say): all values of a
     stream that depends on a true stream count as true, and the note says so.
 
     Args:
@@ -103,6 +104,11 @@ def true_features(
     return found
 
 
+def _keeps_features(stream: Stream) -> bool:
+    """Whether an encoded stream has its source's feature names; made-up ones are numbers."""
+    return bool(stream.features) and any(name != str(i) for i, name in enumerate(stream.features))
+
+
 def _feature_mask(
     known: Mapping[str, Sequence[str]], space: Space, streams: Sequence[Stream], inputs: Arrays
 ) -> tuple[Array, str]:
@@ -115,6 +121,8 @@ def _feature_mask(
             features = known.get(stream.name)
             if features is not None:  # a stream without feature names is true as a whole
                 mask[..., [stream.features.index(f) for f in features] or slice(None)] = True
+        elif len(sources) == 1 and _keeps_features(stream):
+            mask[..., [stream.features.index(f) for f in known.get(sources[0], ())]] = True
         elif any(source in known for source in sources):
             mask[...] = True
             widened.append(stream.name)
