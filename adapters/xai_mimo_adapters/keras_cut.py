@@ -1,13 +1,25 @@
 """Where a functional model is cut: the streams that a layer reads, and what they are called."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
 from xai_mimo.core.streams import Stream
 from xai_mimo_adapters.keras_graph import Graph, Key, Step, ancestors, needed
 from xai_mimo_adapters.keras_reading import stream_of, unique
+
+# Value i of what these give depends on value i of what they read, and on nothing else.
+_PER_VALUE = (
+    keras.layers.Normalization,
+    keras.layers.Rescaling,
+    keras.layers.BatchNormalization,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.AlphaDropout,
+    keras.layers.Identity,
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,8 @@ def cut_at(graph: Graph, step: Step, inputs: Mapping[Key, Stream]) -> Cut:
     these that applies: the key it has in the mapping that the layer was called with, or the layer's ``stream_names``;
     the one model input it depends on, if no other stream of the tail depends on that input; the layer that makes it.
     Where that is the name of a model input, ``_encoded`` is put behind it, so that an equal name always means the raw
-    input. Names that meet are numbered.
+    input. Names that meet are numbered. Features keep their names where only layers that treat each value by itself
+    (standardisation, dropout) stand between the model input and the cut.
 
     Args:
         graph: of the model.
@@ -56,10 +69,7 @@ def cut_at(graph: Graph, step: Step, inputs: Mapping[Key, Stream]) -> Cut:
             alone = len(sources[i]) == 1 and sources[i][0] not in others
             name = sources[i][0] if alone else _maker(graph, key)
         names.append(f"{name}_encoded" if key not in inputs and name in raw else name)
-    streams = tuple(
-        inputs[key] if key in inputs else stream_of(name, graph.tensors[key])
-        for key, name in zip(keys, unique(names), strict=True)
-    )
+    streams = tuple(_described(graph, key, name, inputs) for key, name in zip(keys, unique(names), strict=True))
     by_name = {stream.name: found for stream, found in zip(streams, sources, strict=True)}
     return Cut(streams, keys, by_name, len(read))
 
@@ -83,6 +93,24 @@ def call_names(step: Step) -> dict[Key, str]:
     if len(names) != len(tensors):
         return {}
     return {step.names[id(t)]: str(name) for t, name in zip(tensors, names, strict=True)}
+
+
+def _described(graph: Graph, key: Key, name: str, inputs: Mapping[Key, Stream]) -> Stream:
+    """The stream of a tensor: the model input itself, its features under another name, or what Keras knows of it."""
+    if key in inputs:
+        return inputs[key]
+    plain, origin = stream_of(name, graph.tensors[key]), _origin(graph, key)
+    if origin not in inputs or inputs[origin].shape != plain.shape:
+        return plain
+    return replace(plain, axes=inputs[origin].axes, features=inputs[origin].features)
+
+
+def _origin(graph: Graph, key: Key) -> Key:
+    """Where a tensor comes from, going back through layers that treat each value by itself."""
+    makers = {made: step for step in graph.steps for made in step.outputs}
+    while key in makers and isinstance(makers[key].operation, _PER_VALUE) and len(makers[key].inputs) == 1:
+        key = makers[key].inputs[0]
+    return key
 
 
 def _maker(graph: Graph, key: Key) -> str:

@@ -209,3 +209,15 @@ def test_a_cut_has_its_own_fingerprint():
     adapter = adapt(encoded_model())
     digests = {adapter.fingerprint, adapter.tail("mixer").fingerprint, adapter.tail("kind").fingerprint}
     assert len(digests) == 3
+
+
+def test_features_keep_their_names_through_layers_that_treat_each_value_by_itself(rows):
+    u = keras.Input((4,), name="u")
+    scaled = keras.layers.Dropout(0.5)(keras.layers.Normalization(mean=[1.0] * 4, variance=[4.0] * 4)(u))
+    mixed = Mixer(name="mixer", heads=("risk",))({"scaled": scaled, "dense": keras.layers.Dense(4)(scaled)})
+    model = adapt(keras.Model({"u": u}, {"risk": mixed[0]}), streams={"u": ["air", "process", "speed", "torque"]})
+    scaled_stream, dense_stream = model.tail("mixer").streams
+    assert scaled_stream.features == ("air", "process", "speed", "torque")
+    assert dense_stream.features == ("0", "1", "2", "3")
+    activations = model.activations({"u": rows["u"]}, "mixer")
+    np.testing.assert_allclose(activations["scaled"], (rows["u"] - 1) / 2, rtol=1e-5, atol=1e-6)

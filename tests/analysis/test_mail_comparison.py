@@ -122,3 +122,19 @@ def test_one_row_and_several_units(data):
     check(result.to_dict())
     assert {t["name"] for t in result.record["targets"]} == {"risk:0", "risk:1", "life:0", "life:1"}
     assert {v["verdict"] for v in result.record["verdicts"]} == {"undecided"}
+
+
+def test_behind_a_standardisation_features_are_still_themselves(data):
+    inputs = {name: keras.Input((width,), name=name) for name, width in WIDTHS.items()}
+    scaled = {name: keras.layers.Rescaling(2.0)(x) for name, x in inputs.items()}
+    model = keras.Model(inputs, MAIL({"risk": 1}, name="mail")(scaled))
+    named = xm.adapt(model, streams={"thermal": ["air", "process", "room"], "wear": ["age", "load"]})
+    result = xm.compare(named, data, METHODS, truth={"risk": {"wear": ["load"]}}, settings=FAST)
+    (auroc,) = (
+        r for r in result.record["scores"] if (r["metric"], r["method"], r["role"]) == ("auroc_mean_map", "ig", "value")
+    )
+    assert result.record["space"]["name"] == "at:mail"
+    mean = abs(result.explanations.sel(explainer="ig", head="risk")).mean("sample")
+    flat = np.concatenate([mean["thermal_encoded"], mean["wear_encoded"]])
+    assert list(mean["wear_encoded_feature"].values) == ["age", "load"]
+    assert auroc["estimate"] == np.mean(flat[4] > flat[:4])
