@@ -116,10 +116,8 @@ def main():
     if options.quick:
         options.heads, options.features, options.seconds = [3, 64], [32, 256], 0.5
     print(f"backend {keras.backend.backend()}, {options.rows} rows, A = {options.hidden_units}; ms, and loop / MAIL")
-    print(
     pair = f"{'loop':>9} {'ratio':>6}"
     print(f"{'M':>4} {'D':>5} | {'forward':>9} {pair} | {'step':>9} {pair} | first step s")
-    )
     for features in options.features:
         for heads in options.heads:
             forward, step, first = measure(
