@@ -40,6 +40,28 @@ def test_a_plain_function_is_adapted_by_the_callable_adapter():
     assert plugins.adapt(model) is model
 
 
+def test_adapting_a_model_twice_does_not_hash_its_weights():
+    class Adapted:
+        streams = heads = ()
+
+        @property
+        def fingerprint(self):
+            raise AssertionError("the fingerprint was asked for")
+
+        def predict(self, inputs):
+            return {}
+
+    model = Adapted()
+    assert plugins.adapt(model) is model
+
+
+def test_a_list_of_names_is_no_declaration():
+    with pytest.raises(BadSetting, match="streams is a list of Stream objects"):
+        plugins.declared_streams(["a", "b"])
+    with pytest.raises(BadSetting, match="heads is a list of Head objects"):
+        plugins.declared_heads(["a"])
+
+
 def test_a_model_of_no_known_kind_is_refused_in_words():
     with pytest.raises(NotSupported, match=r"no adapter for .*object.*Wrap the model in a function"):
         plugins.adapt(object())

@@ -8,14 +8,17 @@ duplicate warns and names the winner.
 import importlib.metadata
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from xai_mimo.core.errors import BadSetting, NotSupported, PluginWarning, XaiMimoError
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.streams import Head, Stream, unknown
 
+Declared = TypeVar("Declared", Stream, Head)
 Group = Literal["xai_mimo.adapters", "xai_mimo.methods", "xai_mimo.metrics", "xai_mimo.reports"]
+
+_MODEL = frozenset({"streams", "heads", "fingerprint", "predict"})
 
 
 def plugins(group: Group) -> dict[str, importlib.metadata.EntryPoint]:
@@ -76,8 +79,10 @@ def adapt(
     Raises:
         NotSupported: no adapter for this type; the message lists those that exist.
     """
-    if isinstance(model, Model) and streams is None and heads is None:
-        return model
+    # Not isinstance: before Python 3.12 that reads the properties, and a fingerprint hashes all weights.
+    if _MODEL.issubset(dir(model)) and streams is None and heads is None:
+        adapted: Model = model
+        return adapted
     known = plugins("xai_mimo.adapters")
     for kind in type(model).__mro__:
         entry = known.get(kind.__module__.split(".")[0])
@@ -85,7 +90,7 @@ def adapt(
             continue
         adapter = load_plugin(entry)
         if adapter is not None:
-            adapted: Model = adapter(model, streams=streams, heads=heads, max_memory=max_memory)
+            adapted = adapter(model, streams=streams, heads=heads, max_memory=max_memory)
             return adapted
     raise NotSupported(
         f"no adapter for {type(model).__module__}.{type(model).__name__}; there are adapters for "
@@ -112,7 +117,7 @@ def method(spec: str | Method) -> Method:
 def declared_streams(streams: Mapping[str, Any] | Sequence[Stream]) -> tuple[Stream, ...]:
     """``Stream`` objects from the short forms that ``adapt`` takes."""
     if not isinstance(streams, Mapping):
-        return tuple(streams)
+        return _only(streams, Stream, "streams")
     made = []
     for name, given in streams.items():
         if isinstance(given, Stream):
@@ -129,7 +134,7 @@ def declared_streams(streams: Mapping[str, Any] | Sequence[Stream]) -> tuple[Str
 def declared_heads(heads: Mapping[str, Any] | Sequence[Head]) -> tuple[Head, ...]:
     """``Head`` objects from the short forms that ``adapt`` takes."""
     if not isinstance(heads, Mapping):
-        return tuple(heads)
+        return _only(heads, Head, "heads")
     made = []
     for name, given in heads.items():
         if isinstance(given, Head):
@@ -141,3 +146,13 @@ def declared_heads(heads: Mapping[str, Any] | Sequence[Head]) -> tuple[Head, ...
         else:
             made.append(Head(name, tuple(given)))
     return tuple(made)
+
+
+def _only(given: Sequence[Any], kind: type[Declared], what: str) -> tuple[Declared, ...]:
+    for one in given:
+        if not isinstance(one, kind):
+            raise BadSetting(
+                f"{what} is a list of {kind.__name__} objects, or a mapping from names to shapes, feature names, numbers "
+                f"of units or kinds; got {one!r} in the list."
+            )
+    return tuple(given)
