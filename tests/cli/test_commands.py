@@ -96,13 +96,12 @@ truth = { mechanical = ["speed", "torque"] }
 [heads.left]
 column = "left"
 kind = "regression"
-truth = { tool = ["wear"] }
 [training]
 scorings = ["local"]
-seeds = [0, 1]
+seeds = [1]
 epochs = 2
 [explaining]
-methods = ["interception", "integrated_gradients"]
+methods = ["interception", "input_x_gradient"]
 rows = 8
 negatives = 2
 """,
@@ -118,18 +117,18 @@ def test_a_study_of_a_table_trains_scores_and_reports_and_goes_on_where_it_stopp
     assert first.stdout.splitlines()[-1] == f"report: {out / 'report.html'}"
     found = json.loads((out / "study.json").read_text(encoding="utf-8"))
     figures = {(r["network"], r["head"], r["metric"], r["method"]): r for r in found["rows"]}
-    assert figures["baseline", "PWF", "average_precision", ""]["seeds"] == 2
-    assert {"low", "high"} <= figures["mail_local", "left", "rmse", ""].keys()
+    assert figures["baseline", "PWF", "average_precision", ""]["seeds"] == 1
+    assert figures["mail_local", "left", "rmse", ""]["estimate"] > 0
     assert 0 <= figures["mail_local", "PWF", "auroc", "interception"]["estimate"] <= 1
     assert ("baseline", "PWF", "auroc", "interception") not in figures
-    assert ("baseline", "PWF", "auroc", "integrated_gradients") in figures
+    assert ("baseline", "PWF", "auroc", "input_x_gradient") in figures
     for name in ("report.html", "study.md", "study.csv", "explained.npz", "comparison.json"):
         assert (out / name).is_file(), name
     record = json_file.from_json(out / "comparison.json")
     assert {t["model"] for t in record["task"]} == {"baseline", "mail_local"}
 
     networks = {p: p.stat().st_mtime_ns for p in (out / "networks").iterdir()}
-    assert len(networks) == 8
+    assert len(networks) == 4
     (out / "networks" / "mail_local-seed1.json").unlink()
     again = run("study", path, "--out", out)
     assert again.exit_code == 0, again.output
