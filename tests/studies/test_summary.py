@@ -29,6 +29,12 @@ def test_an_interval_is_students_t_over_seeds():
     np.testing.assert_allclose((mean, low, high), (np.mean(values), *expected))
 
 
+def test_an_interval_stays_within_the_bounds_of_its_metric():
+    found = row(summarise(CELLS), "baseline", "HDF", "share", "shapley")
+    assert interval(found.values)[1:] != (found.low, found.high)
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
 def test_one_seed_has_no_interval():
     assert interval([0.3]) == (0.3, None, None)
 

@@ -17,6 +17,8 @@ _NOTES = (
 
 _Key = tuple[str, str, str, str, str]  # network, head, family, metric, method
 
+_UNBOUNDED = ("rmse", "r2")  # all other metrics lie between 0 and 1, and so do their intervals
+
 ALL_HEADS = "mean"
 """Stands for a head where a row averages over all heads that have the figure."""
 
@@ -32,7 +34,8 @@ class Row:
         metric: the score's name.
         method: whose map; "" for task scores.
         estimate: mean over seeds.
-        low, high: 95 % interval of that mean, Student's t over seeds; None with a single seed.
+        low, high: 95 % interval of that mean, Student's t over seeds, cut at the metric's bounds; None with a single
+            seed.
         seeds: how many.
         values: one per seed, in the order of the seeds.
     """
@@ -92,7 +95,10 @@ def _over_heads(found: Mapping[_Key, Mapping[int, float]]) -> dict[_Key, dict[in
 
 def _row(key: _Key, by_seed: Mapping[int, float]) -> Row:
     values = tuple(by_seed[seed] for seed in sorted(by_seed))
-    return Row(*key, *interval(values), len(values), values)
+    mean, low, high = interval(values)
+    if key[3] not in _UNBOUNDED and low is not None and high is not None:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return Row(*key, mean, low, high, len(values), values)
 
 
 def task_entries(rows: Sequence[Row]) -> list[dict[str, Any]]:
