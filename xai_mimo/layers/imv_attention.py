@@ -42,7 +42,7 @@ def weigh_steps(hidden: Any, kernel: Any, bias: Any, steps: Any, activation: str
     """
     scores = ops.einsum("btnk,hnk->bhtn", hidden, kernel) + ops.expand_dims(bias, 1)
     logits = LOGIT_ACTIVATIONS[activation](_precise(scores))
-    return ops.softmax(ops.where(steps[:, None, :, None], logits, _NEVER), axis=2)
+    return _softmax(ops.where(steps[:, None, :, None], logits, _NEVER), axis=2)
 
 
 def enrich(hidden: Any, alpha: Any) -> Any:
@@ -62,7 +62,8 @@ def weigh_variables(enriched: Any, kernel: Any, bias: Any, activation: str) -> A
         enriched: ``(B, H, N, 2 d)``. kernel: v, ``(H, 2 d)``. bias: c, ``(H,)``.
     """
     scores = ops.einsum("bhnk,hk->bhn", enriched, kernel) + ops.expand_dims(bias, -1)
-    return ops.log_softmax(LOGIT_ACTIVATIONS[activation](_precise(scores)), axis=-1)
+    logits = LOGIT_ACTIVATIONS[activation](_precise(scores))
+    return logits - ops.logsumexp(logits, axis=-1, keepdims=True)
 
 
 def read_out(enriched: Any, kernel: Any, bias: Any) -> Any:
@@ -74,6 +75,12 @@ def read_out(enriched: Any, kernel: Any, bias: Any) -> Any:
     equation = "bnk,nkw->bnw" if kernel.shape[0] > 1 else "bnk,kw->bnw"
     shared = kernel if kernel.shape[0] > 1 else kernel[0]
     return _precise(ops.einsum(equation, enriched, shared) + bias)
+
+
+def _softmax(logits: Any, axis: int) -> Any:
+    """Softmax along an axis that may have length 1, which ``ops.softmax`` takes for a mistake."""
+    weights = ops.exp(logits - ops.stop_gradient(ops.max(logits, axis=axis, keepdims=True)))
+    return weights / ops.sum(weights, axis=axis, keepdims=True)
 
 
 def _precise(values: Any) -> Any:

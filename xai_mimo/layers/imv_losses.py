@@ -60,8 +60,9 @@ def log_joint(targets: Any, parameters: Any) -> Any:
     Raises:
         ValueError: the targets have another number of units than the mixture.
     """
-    mixture = split_mixture(parameters)
+    mixture = split_mixture(ops.convert_to_tensor(parameters))
     units = mixture.mean.shape[-1]
+    targets = ops.cast(ops.convert_to_tensor(targets), mixture.mean.dtype)
     if len(targets.shape) == 1:
         targets = ops.expand_dims(targets, -1)
     if len(targets.shape) != 2 or targets.shape[-1] not in (None, units):
@@ -80,7 +81,7 @@ def mixture_posterior(targets: Any, parameters: Any) -> Any:
     Proportional to prior times density. Whether the paper multiplies the global importance in as well could not be
     verified; here it is not (our reading). Arguments and errors as ``log_joint``.
     """
-    return ops.softmax(log_joint(targets, parameters), axis=-1)
+    return _normalized(log_joint(targets, parameters))
 
 
 def em_bound(targets: Any, parameters: Any, posterior: Any = None, importance: Any = None) -> Any:
@@ -99,8 +100,8 @@ def em_bound(targets: Any, parameters: Any, posterior: Any = None, importance: A
         ``(B,)``.
     """
     joint = log_joint(targets, parameters)
-    q = ops.stop_gradient(ops.softmax(joint, axis=-1) if posterior is None else ops.cast(posterior, joint.dtype))
-    shares = ops.mean(q, axis=0) if importance is None else ops.cast(importance, joint.dtype)
+    q = ops.stop_gradient(_normalized(joint) if posterior is None else ops.convert_to_tensor(posterior, joint.dtype))
+    shares = ops.mean(q, axis=0) if importance is None else ops.convert_to_tensor(importance, joint.dtype)
     # Where I_n = 0 with q_n = 0 the term is 0; where q_n > 0 it is infinite.
     log_shares = ops.where(q > 0, ops.log(shares), 0.0)
     return -ops.sum(q * (joint + log_shares), axis=-1)
@@ -157,7 +158,7 @@ class MixtureEM(keras.losses.Loss):
         """Loss of each row, ``(B,)``."""
         if self.e_step == "batch":
             joint = log_joint(y_true, y_pred)
-            q = ops.stop_gradient(ops.softmax(joint, axis=-1))
+            q = ops.stop_gradient(_normalized(joint))
         else:
             targets, q = _targets_and_posterior(y_true, y_pred)
             joint = log_joint(targets, y_pred)
@@ -183,6 +184,11 @@ class MixtureMean(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """``(B, w)``."""
         return (input_shape[0], input_shape[-1] // 2)
+
+
+def _normalized(joint: Any) -> Any:
+    """Probabilities of the variables from their log joint density; one variable alone has probability one."""
+    return ops.exp(joint - ops.logsumexp(joint, axis=-1, keepdims=True))
 
 
 def _targets_and_posterior(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
