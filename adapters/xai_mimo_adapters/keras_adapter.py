@@ -67,6 +67,11 @@ class KerasAdapter:
         self._renamings: dict[str, Renaming] = {}
 
     @property
+    def name(self) -> str:
+        """What the model is called, for reports."""
+        return str(self.model.name)
+
+    @property
     def streams(self) -> tuple[Stream, ...]:
         """The named inputs, in the order the model declares them."""
         return self._read.streams

@@ -49,7 +49,7 @@ def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> Readi
     Outputs are called by their keys, else by the layers that make them; where one layer makes several they are called
     ``layer_0``, ``layer_1``, ....
     """
-    core = functional_core(model)
+    core: Any = functional_core(model)  # there is one, as there is a graph
     inputs = _struct_names(core.input, [t.name for t in core.inputs])
     outputs = _struct_names(core.output, list(core.output_names))
     flat_inputs = [name for name, _ in sorted(inputs, key=lambda pair: pair[1])]

@@ -12,8 +12,8 @@ Layout (version 1):
 
 Several methods joined have a leading ``explainer`` dimension, selected by ``.sel(explainer="shapley")``. It is not
 called ``method`` because ``.sel(method=...)`` means something else in xarray and would silently return every method. A
-variable that some of them lack is NaN there, and its attribute ``methods`` lists those that have it: NaN never stands in
-silently for a value.
+variable that some of them lack is NaN there, and its attribute ``methods`` lists those that have it: NaN never stands
+in silently for a value.
 """
 
 import contextlib

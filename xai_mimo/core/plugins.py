@@ -8,7 +8,7 @@ duplicate warns and names the winner.
 import importlib.metadata
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from xai_mimo.core.errors import BadSetting, NotSupported, PluginWarning, XaiMimoError
 from xai_mimo.core.method import Method
@@ -81,8 +81,7 @@ def adapt(
     """
     # Not isinstance: before Python 3.12 that reads the properties, and a fingerprint hashes all weights.
     if _MODEL.issubset(dir(model)) and streams is None and heads is None:
-        adapted: Model = model
-        return adapted
+        return cast(Model, model)
     known = plugins("xai_mimo.adapters")
     for kind in type(model).__mro__:
         entry = known.get(kind.__module__.split(".")[0])
@@ -90,8 +89,7 @@ def adapt(
             continue
         adapter = load_plugin(entry)
         if adapter is not None:
-            adapted = adapter(model, streams=streams, heads=heads, max_memory=max_memory)
-            return adapted
+            return cast(Model, adapter(model, streams=streams, heads=heads, max_memory=max_memory))
     raise NotSupported(
         f"no adapter for {type(model).__module__}.{type(model).__name__}; there are adapters for "
         f"{', '.join(sorted(known)) or 'nothing (is xai-mimo installed?)'}. Wrap the model in a function that takes "
@@ -152,7 +150,7 @@ def _only(given: Sequence[Any], kind: type[Declared], what: str) -> tuple[Declar
     for one in given:
         if not isinstance(one, kind):
             raise BadSetting(
-                f"{what} is a list of {kind.__name__} objects, or a mapping from names to shapes, feature names, numbers "
-                f"of units or kinds; got {one!r} in the list."
+                f"{what} is a list of {kind.__name__} objects, or a mapping from names to shapes, feature names, "
+                f"numbers of units or kinds; got {one!r} in the list."
             )
     return tuple(given)
