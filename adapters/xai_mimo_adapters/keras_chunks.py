@@ -1,5 +1,6 @@
 """Rows in chunks of few fixed sizes, so that memory stays bounded and nothing is compiled twice."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,18 +13,27 @@ MAX_ROWS = 8192
 """More rows at once are not faster on any backend and only cost memory."""
 
 
-def row_slices(rows: int, at_most: int) -> Iterator[tuple[slice, int]]:
-    """Cut rows into slices, each with the padded size it is computed at: a power of two up to ``at_most``.
+_SIZES = (16, 128, 1024, 8192)
+"""Every size is a compilation, which costs more than the rows that padding adds: few sizes, a factor 8 apart."""
+_PIECES = 6
+"""A remainder of more pieces than this of the next smaller size is padded to the larger one."""
 
-    A remainder that would waste more than a quarter of its padded size is cut in two, so few sizes serve all.
+
+def row_slices(rows: int, at_most: int) -> Iterator[tuple[slice, int]]:
+    """Cut rows into slices, each with the padded size it is computed at.
+
+    Sizes are 16, 128, 1024 and 8192, as far as they fit, and the largest power of two up to ``at_most``. Beyond 16 rows
+    padding adds less than half.
     """
     largest = 1 << (max(1, at_most).bit_length() - 1)
+    sizes = [*(s for s in _SIZES if s < largest), largest]
     start = 0
     while start < rows:
         left = rows - start
-        size = min(largest, 1 << (left - 1).bit_length())
-        if size > 64 and left <= size * 3 // 4:
-            size //= 2
+        size = sizes[0]
+        for smaller, larger in itertools.pairwise(sizes):
+            if left > min(_PIECES * smaller, larger - smaller // 2):
+                size = larger
         taken = min(left, size)
         yield slice(start, start + taken), size
         start += taken

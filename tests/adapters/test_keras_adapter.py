@@ -168,7 +168,7 @@ def test_nothing_is_traced_twice(model, rng):
     first = adapter.traces
     for count in (1000, 999, 960):
         adapter.predict({name: x[:count] for name, x in data.items()})
-    assert adapter.traces - first <= 4  # sizes 1 to 8 of the smallest remainders at most
+    assert adapter.traces - first <= 1  # the size of the smallest remainders, which 1000 rows may not have had
     chosen = targets(adapter, data)
     adapter.gradients(data, chosen)
     known = adapter.traces
