@@ -275,3 +275,10 @@ def test_missing_labels_are_null_and_a_list_of_labels_follows_the_heads(model, d
     check(result.to_dict())
     assert {e["label"] for e in result.record["examples"] if e["head"] == "risk"} == {None}
     assert all(e["label"] == e["row"] for e in result.record["examples"] if e["head"] == "life")
+
+
+def test_a_head_known_to_depend_on_nothing_is_undecided_even_if_the_model_reacts(model, data):
+    result = compare(model, data, METHODS, truth={"risk": []}, settings=FAST)
+    row = next(v for v in result.record["verdicts"] if v["head"] == "risk")
+    assert row["verdict"] == "undecided"
+    assert "noise that the model has learned" in row["text"]

@@ -140,5 +140,5 @@ def test_a_single_row_is_undecided():
 
 
 def test_a_head_that_does_not_move_is_undecided():
-    row = judge([], GOOD, still={"risk": "it does not react"})
+    row = judge([], GOOD, undecidable={"risk": "it does not react"})
     assert (row["verdict"], row["text"], row["evidence"]) == ("undecided", "it does not react", [])

@@ -128,7 +128,11 @@ def score_everything(
         "curves": records.curve_rows(panel, curves, controls),
         "gaps": gaps,
         "verdicts": verdicts(
-            panel.heads, panel.signed, scores, differences, still=still_heads(panel, run, curves, controls)
+            panel.heads,
+            panel.signed,
+            scores,
+            differences,
+            undecidable={**null_heads(truth), **still_heads(panel, run, curves, controls)},
         ),
     }
 
@@ -141,6 +145,15 @@ def replacement(streams: Sequence[Stream], background: Arrays, settings: Setting
             for name, rows in background.items()
         }
     return {name: rows[: settings.replacement_rows] for name, rows in background.items()}
+
+
+def null_heads(truth: Mapping[str, TrueFeatures]) -> dict[str, str]:
+    """Heads that are known to depend on no input, with the sentence that says so."""
+    return {
+        head: f"Head '{head}' is known to depend on no input: whatever its maps show is noise that the model has learned."
+        for head, known in truth.items()
+        if known.is_null
+    }
 
 
 def still_heads(panel: Panel, run: Run, curves: Mapping[str, Curves], controls: Sequence[Curves]) -> dict[str, str]:

@@ -21,10 +21,12 @@ class TrueFeatures:
     Attributes:
         mask: ``(player,)`` booleans; None where the head cannot be scored.
         note: why it cannot be scored, or how the truth had to be read; "" when there is nothing to say.
+        is_null: whether the head is known to depend on no input at all.
     """
 
     mask: Array | None
     note: str = ""
+    is_null: bool = False
 
 
 def check_truth(truth: Truth, heads: Sequence[str], streams: Sequence[Stream]) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -89,7 +91,7 @@ def true_features(
         if known is None:
             continue
         if not known:
-            found[target] = TrueFeatures(None, "nothing is true for this head: there is no feature to find")
+            found[target] = TrueFeatures(None, "nothing is true for this head: there is no feature to find", True)
             continue
         if space.is_streams:
             mask, note = np.array([s.name in known for s in streams]), ""

@@ -2,7 +2,8 @@
 
 The rule, in the order in which it is applied:
 
-1. *undecided* - the head does not react to its inputs, or there are too few rows for intervals.
+1. *undecided* - the head does not react to its inputs, it is known to depend on none of them, or there are too few rows
+   for intervals.
 2. *misleading* - its order is worse than a random one (the whole interval of the paired difference, for deletion or for
    insertion), or the truth is known and its mean map ranks the true features with an AUROC below 0.7.
 3. *supported* - its order beats a random one for deletion and for insertion, it reaches at least half of what the best
@@ -41,7 +42,7 @@ def verdicts(
     scores: Sequence[Row],
     differences: Sequence[Row],
     *,
-    still: Mapping[str, str] | None = None,
+    undecidable: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """Verdict rows of the comparison record.
 
@@ -50,7 +51,7 @@ def verdicts(
         methods: label -> whether its map has a sign.
         scores: the record's ``scores``.
         differences: the record's ``differences`` (paired, positive where the first is better).
-        still: heads that do not react to their inputs, with the reason.
+        undecidable: heads of which nothing can be concluded, with the reason.
     Returns:
         ``{head, method, verdict, text, evidence}`` for each head and method.
     """
@@ -59,8 +60,8 @@ def verdicts(
         mine = [r for r in scores if r["head"] == head]
         gains = [r for r in differences if r["head"] == head]
         for method, signed in methods.items():
-            if still and head in still:
-                rows.append(_row(head, method, "undecided", still[head], []))
+            if undecidable and head in undecidable:
+                rows.append(_row(head, method, "undecided", undecidable[head], []))
                 continue
             found = {
                 "faithfulness": _faithfulness(method, gains),
