@@ -150,7 +150,8 @@ def replacement(streams: Sequence[Stream], background: Arrays, settings: Setting
 def null_heads(truth: Mapping[str, TrueFeatures]) -> dict[str, str]:
     """Heads that are known to depend on no input, with the sentence that says so."""
     return {
-        head: f"Head '{head}' is known to depend on no input: whatever its maps show is noise that the model has learned."
+        head: f"Head '{head}' is known to depend on no input: whatever its maps show is noise that the model has "
+        "learned."
         for head, known in truth.items()
         if known.is_null
     }

@@ -73,7 +73,7 @@ def head_view(record: Record, number_of_head: int, draw: Callable[[int, str, str
         "target": target,
         "kind": model_head["kind"],
         "unit": head_unit(record, name),
-        "open": len(record["targets"]) <= _OPEN_AT_MOST,
+        "open": number_of_head == 1 or len(record["targets"]) <= _OPEN_AT_MOST,
         "verdicts": of_head(record, "verdicts", name),
         "figure": lambda figure: draw(number_of_head, name, figure),
         "agreement": agreement_table(scores),
