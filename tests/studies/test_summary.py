@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from xai_mimo.studies.summary import interval, summarise, tables, task_entries, to_csv, to_markdown
+from xai_mimo.studies.summary import ALL_HEADS, interval, summarise, tables, task_entries, to_csv, to_markdown
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -43,10 +43,10 @@ def test_figures_are_means_over_seeds_with_the_mean_over_heads_behind():
     rows = summarise(CELLS)
     assert row(rows, "baseline", "HDF", "average_precision").estimate == pytest.approx(0.85)
     assert row(rows, "mail_local", "HDF", "share", "shapley").values == pytest.approx((0.5, 0.7))
-    over = row(rows, "baseline", "mean", "average_precision")
+    over = row(rows, "baseline", ALL_HEADS, "average_precision")
     assert over.values == pytest.approx((0.7, 0.75))
     assert over.seeds == 2
-    assert not [r for r in rows if r.head == "mean" and r.metric == "share"]  # a single head needs no mean
+    assert not [r for r in rows if r.head == ALL_HEADS and r.metric == "share"]  # a single head needs no mean
 
 
 def test_the_record_gets_task_scores_of_heads_alone():
@@ -62,7 +62,7 @@ def test_tables_have_a_line_per_network_and_a_column_per_head():
     found = tables(summarise(CELLS))
     title, header, lines = found[0]
     assert title == "average_precision on held-out rows"
-    assert header == ["network", "HDF", "OSF", "mean"]
+    assert header == ["network", "HDF", "OSF", ALL_HEADS]
     assert [line[0] for line in lines] == ["baseline", "mail_local"]
     assert lines[0][2] == "0.600 [0.600, 0.600]"
 

@@ -19,7 +19,7 @@ _Key = tuple[str, str, str, str, str]  # network, head, family, metric, method
 
 _UNBOUNDED = ("rmse", "r2")  # all other metrics lie between 0 and 1, and so do their intervals
 
-ALL_HEADS = "mean"
+ALL_HEADS = "(mean of heads)"
 """Stands for a head where a row averages over all heads that have the figure."""
 
 
@@ -29,7 +29,7 @@ class Row:
 
     Attributes:
         network: "baseline", or "mail_<scoring>".
-        head: its name, or "mean" over the heads.
+        head: its name, or ``ALL_HEADS`` for the mean over them.
         family: "task" (a score on held-out rows) or "truth" (a map against the features known to matter).
         metric: the score's name.
         method: whose map; "" for task scores.
