@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from xai_mimo.layers.interception import collect, read_maps
+
 
 def randomize(layer, seed=0):
     """Give every weight, biases included, a random value, and return them by name, the cell's with ``cell.`` in front."""
@@ -12,6 +14,30 @@ def randomize(layer, seed=0):
     cell = {f"cell.{w.name}": np.asarray(keras.ops.convert_to_numpy(w), "float64") for w in layer.cell.weights}
     own = {w.name: np.asarray(keras.ops.convert_to_numpy(w), "float64") for w in layer.weights if "cell" not in w.path}
     return cell | own
+
+
+def compiled(function):
+    """The function, compiled on JAX, whose first run without compilation takes seconds for each new shape."""
+    if keras.backend.backend() != "jax":
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
+def read(model, inputs):
+    """``read_maps``, compiled on JAX."""
+    if keras.backend.backend() != "jax":
+        return read_maps(model, inputs)
+    labels = {}
+
+    def run(tensors):
+        with collect(labels) as maps:
+            outputs = model(tensors, training=False)
+        return outputs, dict(maps)
+
+    outputs, maps = keras.tree.map_structure(np.asarray, compiled(run)(inputs))
+    return outputs, maps, labels
 
 
 def sigmoid(values):

@@ -34,9 +34,9 @@ def slow(layer, weights, x):
 def test_importances_equal_the_means_of_the_slow_equations(setting):
     model, layer, weights, x, y = setting
     rows = slow(layer, weights, x)
-    posterior = variable_importance(model, x, y, batch_size=4)
-    prior = variable_importance(model, x, batch_size=4)
-    temporal = temporal_importance(model, x, batch_size=4)
+    posterior = variable_importance(model, x, y, batch_size=5)
+    prior = variable_importance(model, x, batch_size=5)
+    temporal = temporal_importance(model, x, batch_size=5)
     assert (posterior.kind, prior.kind) == ("posterior", "prior")
     assert posterior.features == prior.features == temporal.features == ("a", "b", "c")
     assert temporal.times == ("lag 4", "lag 3", "lag 2", "lag 1")
@@ -62,7 +62,7 @@ def test_importance_is_the_mean_of_the_posterior_of_the_loss(setting):
 
 def test_predictive_variance_is_that_of_samples_from_the_mixture(setting, rng):
     model, layer, weights, x, _ = setting
-    found = predictive_variance(model, x, batch_size=3)
+    found = predictive_variance(model, x, batch_size=5)
     assert {head: values.shape for head, values in found.items()} == {"load": (10, 1), "forces": (10, 2)}
     _, _, pi, mean, scale = slow(layer, weights, x)[0]
     for j, head in enumerate(HEADS):
