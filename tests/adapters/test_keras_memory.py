@@ -38,4 +38,5 @@ def test_less_memory_means_smaller_chunks():
         engine.forward = lambda chunk, forward=forward, seen=seen: seen.append(len(chunk["x"])) or forward(chunk)
         adapter.predict(np.zeros((8, 4)))
         sizes.append(seen)
-    assert sizes == [[1] * 8, [2] * 4, [8]]
+    whole = 16 if engine.fixed_shapes else 8  # padded to the smallest size where shapes are compiled
+    assert sizes == [[1] * 8, [2] * 4, [whole]]
