@@ -2,8 +2,13 @@
 
 import keras
 import numpy as np
+from keras import ops
 
+from xai_mimo.layers import IMVLSTM
 from xai_mimo.layers.interception import collect, read_maps
+
+VARIANTS = ("tensor", "full")
+HEADS = {"load": 1, "forces": 2}
 
 
 def randomize(layer, seed=0):
@@ -123,3 +128,31 @@ def _phi(w, name, enriched, n, units):
 
 def log_normal(y, mean, scale):
     return -0.5 * np.log(2 * np.pi) - np.log(scale) - 0.5 * ((y - mean) / scale) ** 2
+
+
+def maps_of(layer, x, mask=None):
+    """Outputs and maps by their short name."""
+    inputs = keras.Input(x.shape[1:])
+    masks = keras.Input(x.shape[1:2], dtype="bool")
+    if mask is None:
+        outputs, maps, labels = read(keras.Model(inputs, layer(inputs)), x)
+    else:
+        outputs, maps, labels = read(keras.Model([inputs, masks], layer(inputs, mask=masks)), [x, mask])
+    return (
+        outputs,
+        {k.rsplit("/", 1)[1]: v for k, v in maps.items()},
+        {k.rsplit("/", 1)[1]: v for k, v in labels.items()},
+    )
+
+
+def hidden_of(layer, x):
+    """The hidden matrices ``(B, T, N, d)``."""
+    sequence = ops.convert_to_tensor(x[..., None] if x.ndim == 3 else x)
+    flat = ops.convert_to_numpy(ops.stop_gradient(compiled(lambda tensor: layer.rnn(tensor))(sequence)))
+    return flat.reshape(*flat.shape[:2], layer.cell.num_variables, layer.units)
+
+
+def built(x, seed=0, **settings):
+    layer = IMVLSTM(settings.pop("units", 3), **settings)
+    layer.build(x.shape)
+    return layer, randomize(layer, seed)

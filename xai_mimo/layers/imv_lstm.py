@@ -84,18 +84,14 @@ class IMVLSTM(keras.layers.Layer):
         min_scale: smallest sigma, in the target's unit (our choice; the authors' code squares and adds 1e-5).
         feature_names: names of the N variables in the maps; default ``<stream_name>.<i>``.
         stream_name: name of the input stream in the maps.
-        kernel_initializer: of input, attention and output kernels, with the fans of each part (our choice).
-        recurrent_initializer: of the recurrent kernels, likewise.
+        kernel_initializer, recurrent_initializer: of all kernels, with the fans of each part (our choice).
         bias_initializer: of all other biases than the forget gates'.
-        cell_regularizer: of all weights of the cell, biases included, as the authors regularise.
-        output_regularizer: of the output kernel. Attention is not regularised.
+        cell_regularizer, output_regularizer: of all weights of the cell, biases included, and of the output kernels, as
+            the authors regularise; attention is not regularised.
 
-    Call arguments:
+    Call arguments (each head gives ``(batch, width)``, or the mixture ``(batch, N, 1 + 2 width)``):
         inputs: ``(batch, T, N)``, or ``(batch, T, N, d_0)`` for variables of d_0 values each.
         mask: ``(batch, T)``, filled in by Keras.
-
-    Returns:
-        For each head ``(batch, width)``, or the mixture ``(batch, N, 1 + 2 width)``.
 
     Raises:
         ValueError: an argument or the shape of the input is outside what is said here.
