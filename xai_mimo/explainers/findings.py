@@ -21,11 +21,13 @@ class Findings:
         rows: rows seen.
         silent: pairs (target, stream) whose attributions were exactly zero so far; None before the first block.
         missed: target -> rows that did not converge.
+        rounded: rows among them, over all targets, that the rounding of the model's outputs kept from it.
     """
 
     rows: int = 0
     silent: _Pairs | None = None
     missed: Mapping[str, int] | None = None
+    rounded: int = 0
 
     def add(self, block: xr.Dataset) -> "Findings":
         """The account with the rows of this block."""
@@ -35,8 +37,12 @@ class Findings:
         if "converged" in block:
             for head, count in zip(heads, (~block["converged"].values.astype(bool)).sum(axis=1), strict=True):
                 missed[head] = missed.get(head, 0) + int(count)
+        rounded = int(block["rounding_limited"].sum()) if "rounding_limited" in block else 0
         return Findings(
-            self.rows + block.sizes["sample"], silent if self.silent is None else self.silent & silent, missed
+            self.rows + block.sizes["sample"],
+            silent if self.silent is None else self.silent & silent,
+            missed,
+            self.rounded + rounded,
         )
 
     def warnings(self, method: str) -> list[UserWarning]:
@@ -57,15 +63,26 @@ class Findings:
             found.append(
                 NotConvergedWarning(
                     f"{method} did not reach its tolerance for some rows ({counts}); they are marked in the variable "
-                    "'converged'. Allow more evaluations or a larger tolerance."
+                    f"'converged'. {self._remedy(sum(missed.values()))}"
                 )
             )
         return found
 
+    def _remedy(self, missed: int) -> str:
+        precision = (
+            "could not: their gap is of the size of the rounding of the model's own outputs, so only a model of higher "
+            "precision or a larger tolerance helps."
+        )
+        if self.rounded == missed:
+            return f"They {precision}"
+        if self.rounded:
+            return f"Allow more evaluations or a larger tolerance; {self.rounded} of them {precision}"
+        return "Allow more evaluations or a larger tolerance."
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a store that is written over several sessions."""
         silent = None if self.silent is None else sorted(self.silent)
-        return {"rows": self.rows, "silent": silent, "missed": dict(self.missed or {})}
+        return {"rows": self.rows, "silent": silent, "missed": dict(self.missed or {}), "rounded": self.rounded}
 
     @staticmethod
     def from_json(values: Mapping[str, Any] | None) -> "Findings":
@@ -74,7 +91,10 @@ class Findings:
             return Findings()
         silent = values["silent"]
         return Findings(
-            values["rows"], None if silent is None else frozenset((h, s) for h, s in silent), values["missed"]
+            values["rows"],
+            None if silent is None else frozenset((h, t) for h, t in silent),
+            values["missed"],
+            values["rounded"],
         )
 
 

@@ -12,9 +12,13 @@ from xai_mimo.core.method import Attribution, Context, positive, whole
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
-from xai_mimo.explainers.bisection import integrate
+from xai_mimo.explainers.bisection import CANCELLED, FEWEST_EVALUATIONS, integrate
 from xai_mimo.explainers.differentiable import slices, zeros
 from xai_mimo.explainers.paths import Paths, gauss_legendre
+
+# A gap of up to so many roundings of the outputs may come from them: a difference of two values, each the last of a
+# chain of rounded sums.
+_ROUNDINGS = 32
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,16 @@ class IntegratedGradients:
     Attributes:
         tolerance: the largest completeness gap that counts as reached, relative to ``max(|f(x) - f(b)|, 0.1 * S)``,
             where S is the sum of the absolute attributions of the row (which keeps the criterion meaningful where
-            positive and negative attributions cancel); a gap of the size of the outputs' own rounding passes too. It
-            holds for each target of each row; with several baselines, for the mean over them.
-        steps: None to add nodes until the tolerance is reached; a number for so many Gauss-Legendre nodes on the whole
-            path, whatever the gap.
+            positive and negative attributions cancel). It holds for each target of each row; with several baselines,
+            for the mean over them. The absolute errors of the attributions, which may cancel in the gap, are estimated
+            and kept below ``tolerance * S`` as well.
+        steps: None to halve pieces of the path until the tolerance is reached; a number for so many Gauss-Legendre
+            nodes on the whole path, whatever the gap.
         baseline: "zero", "mean", "background" (averaged over the background's rows), or values per stream: one row, or
             a set of rows to average over.
-        max_evaluations: gradient evaluations that one path may take; rows that need more are marked in the variable
-            ``converged``, and a warning tells their number.
+        max_evaluations: gradient evaluations that one path may take, at least 17. Rows that miss the tolerance are
+            marked in the variable ``converged``, and a warning tells their number; among them, those whose gap is no
+            larger than the rounding of the model's own outputs are marked in ``rounding_limited``.
 
     Source: Sundararajan et al. (2017), "Axiomatic Attribution for Deep Networks", Section 3; bisection by the gap of
     each piece is ours.
@@ -53,6 +59,11 @@ class IntegratedGradients:
     def __post_init__(self) -> None:
         positive(self.tolerance, "tolerance")
         whole(self.max_evaluations, "max_evaluations")
+        if self.max_evaluations < FEWEST_EVALUATIONS:
+            raise BadSetting(
+                f"max_evaluations must be at least {FEWEST_EVALUATIONS}, which every path takes; got "
+                f"{self.max_evaluations}."
+            )
         if self.steps is not None:
             whole(self.steps, "steps")
         if isinstance(self.baseline, str) and self.baseline not in ("zero", "mean", "background"):
@@ -64,44 +75,40 @@ class IntegratedGradients:
         paths = Paths.between(model, inputs, baselines, selectors, context, method=self.name)
         outputs, base_outputs = model.predict(inputs), model.predict(baselines)
         prediction, baseline = take(outputs, selectors), paths.baseline_values(base_outputs)
+        before = paths.mean_over_baselines(baseline)
         if self.steps is not None:
             values, diagnostics = self._fixed(paths, self.steps)
         else:
-            found = integrate(
-                paths,
-                prediction,
-                baseline,
-                tolerance=self.tolerance,
-                max_evaluations=self.max_evaluations,
-                rounding=_rounding(outputs, selectors, prediction, baseline, paths.per_row),
-            )
+            rounding = _rounding(outputs, selectors)
+            found = integrate(paths, tolerance=self.tolerance, max_evaluations=self.max_evaluations, rounding=rounding)
             values = found.values
-            gap = _total(values) - (prediction - paths.mean_over_baselines(baseline))
-            diagnostics = {
-                "evaluations": np.repeat(found.evaluations[None], len(selectors), axis=0),
-                "converged": np.abs(gap) <= found.allowed,
-            }
+            count = np.repeat(found.evaluations[None], len(selectors), axis=0)
+            diagnostics = {"evaluations": count, **self._verdict(values, prediction, before, rounding)}
         context.advance(paths.rows)
-        return Attribution(values, prediction, paths.mean_over_baselines(baseline), diagnostics=diagnostics)
+        return Attribution(values, prediction, before, diagnostics=diagnostics)
 
     def _fixed(self, paths: Paths, steps: int) -> tuple[Arrays, dict[str, Array]]:
         total, rule = zeros(paths.inputs, paths.selectors), gauss_legendre(steps)
         every = np.arange(paths.rows * paths.per_row)
         for part in slices(len(every), max(1, paths.at_once // steps)):
-            whole_path = np.ones(part.stop - part.start)
-            paths.add(total, every[part], paths.integrals(every[part], 0 * whole_path, whole_path, rule))
+            paths.add(total, every[part], paths.integrals(every[part], rule))
         count = np.full((len(paths.selectors), paths.rows), steps * paths.per_row)
         return total, {"evaluations": count}
 
+    def _verdict(self, values: Arrays, prediction: Array, before: Array, rounding: Array) -> dict[str, Array]:
+        """Which rows reached the tolerance, and which could not for the rounding of the outputs."""
+        total, mass = np.zeros((2, *prediction.shape))
+        for v in values.values():
+            flat = v.reshape(*v.shape[:2], -1)
+            total += flat.sum(axis=2)
+            mass += np.abs(flat).sum(axis=2)
+        gap, change = np.abs(total - (prediction - before)), np.abs(prediction - before)
+        by_rounding = gap <= _ROUNDINGS * rounding[:, None] * np.maximum(np.abs(prediction), np.abs(before))
+        # Where nothing is attributed, as in a row that equals its baseline, there is no scale but the rounding.
+        converged = (gap <= self.tolerance * np.maximum(change, CANCELLED * mass)) | (by_rounding & (mass == 0))
+        return {"converged": converged, "rounding_limited": ~converged & by_rounding}
 
-def _total(values: Arrays) -> Array:
-    total: Array = sum(v.reshape(*v.shape[:2], -1).sum(axis=2) for v in values.values())  # type: ignore[assignment]
-    return total
 
-
-def _rounding(
-    outputs: Arrays, selectors: Sequence[Selector], prediction: Array, baseline: Array, per_row: int
-) -> Array:
-    """Size of one rounding of the outputs: ``(target, path)``."""
-    precision = np.array([np.finfo(outputs[s.head].dtype).eps for s in selectors], dtype=np.float64)
-    return precision[:, None] * np.maximum(np.abs(np.repeat(prediction, per_row, axis=1)), np.abs(baseline))
+def _rounding(outputs: Arrays, selectors: Sequence[Selector]) -> Array:
+    """Relative rounding of each target's outputs: ``(target,)``."""
+    return np.array([np.finfo(outputs[s.head].dtype).eps for s in selectors], dtype=np.float64)

@@ -21,7 +21,7 @@ def head_rows(found: InterceptionMap, model: Model, selectors: Sequence[Selector
     """
     values = _axis_first(found, "head")
     names = found.coords.get("head", tuple(str(i) for i in range(len(values))))
-    order = _match_heads(names, [h.name for h in model.heads], found)
+    order = _match_heads(names, model, selectors, found)
     return np.stack([values[order[s.head]] for s in selectors]).astype(np.float64)
 
 
@@ -49,7 +49,7 @@ def contributions(
     """
     values, there = _axis_first(found, "target"), _axis_first(known, "target")
     owners, units = found.coords["target.head"], found.coords["target.unit"]
-    order = _match_heads(tuple(dict.fromkeys(owners)), [h.name for h in model.heads], found)
+    order = _match_heads(tuple(dict.fromkeys(owners)), model, selectors, found)
     names = {head: list(dict.fromkeys(owners))[at] for head, at in order.items()}
     rows, biases = [], []
     for selector, predicted in zip(selectors, prediction, strict=True):
@@ -98,15 +98,21 @@ def _axis_first(found: InterceptionMap, axis: str) -> Array:
     return np.moveaxis(found.values, 1 + found.axes.index(axis), 0)
 
 
-def _match_heads(names: Sequence[str], heads: Sequence[str], found: InterceptionMap) -> dict[str, int]:
-    """``{model head: position among the layer's heads}``."""
-    if set(heads) <= set(names):
-        return {head: list(names).index(head) for head in heads}
-    if len(names) == len(heads) and not set(heads) & set(names):
-        return {head: i for i, head in enumerate(heads)}
+def _match_heads(
+    names: Sequence[str], model: Model, selectors: Sequence[Selector], found: InterceptionMap
+) -> dict[str, int]:
+    """``{explained head: position among the layer's heads}``: by name, or by order where no name agrees."""
+    heads = [h.name for h in model.heads]
+    wanted = list(dict.fromkeys(s.head for s in selectors))
+    shared = [head for head in heads if head in names]
+    if set(wanted) <= set(shared):
+        return {head: list(names).index(head) for head in wanted}
+    if len(names) == len(heads) and not shared:
+        return {head: heads.index(head) for head in wanted}
+    advice = f", or explain those alone: targets={shared}" if shared else ""
     raise NotSupported(
-        f"layer '{found.layer}' has the heads {', '.join(names)}, the model has {', '.join(heads)}. Give the layer's "
-        "heads the names of the model's heads, or explain with heads of equal number and order."
+        f"layer '{found.layer}' has the heads {', '.join(names)}, so it says nothing of "
+        f"{', '.join(h for h in wanted if h not in shared)}. Give the layer's heads the names of the model's{advice}."
     )
 
 

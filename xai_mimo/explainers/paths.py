@@ -1,4 +1,4 @@
-"""Straight paths from baselines to rows, and integrals of gradients along pieces of them."""
+"""Straight paths from baselines to rows, values and gradients at points of them, integrals along them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +16,11 @@ def gauss_legendre(nodes: int) -> tuple[Array, Array]:
     """Nodes and weights on [0, 1]; weights sum to 1; exact for polynomials of degree ``2 nodes - 1``."""
     x, w = np.polynomial.legendre.leggauss(nodes)
     return (x + 1) / 2, w / 2
+
+
+def starts_of(ascending: Array) -> Array:
+    """Where each run of equal values begins."""
+    return np.flatnonzero(np.r_[True, ascending[1:] != ascending[:-1]])
 
 
 @dataclass(frozen=True)
@@ -59,20 +64,38 @@ class Paths:
         for name, x in self.inputs.items():
             wide = np.result_type(x.dtype, np.float32)
             end, start = x[path // self.per_row].astype(wide), self.baselines[name][path % self.per_row].astype(wide)
-            found[name] = (start + spread(t.astype(wide), end) * (end - start)).astype(x.dtype, copy=False)
+            t_wide = spread(t.astype(wide), end)
+            # Both ends are met exactly.
+            found[name] = ((1 - t_wide) * start + t_wide * end).astype(x.dtype, copy=False)
         return found
+
+    def spans(self, path: Array) -> Arrays:
+        """Row minus baseline of paths: ``{stream: (path, *shape)}`` in float64."""
+        return {
+            name: x[path // self.per_row].astype(np.float64) - self.baselines[name][path % self.per_row]
+            for name, x in self.inputs.items()
+        }
 
     def targets(self, path: Array) -> list[Selector]:
         """The targets of the paths' rows."""
         return rows_of(self.selectors, path // self.per_row)
 
-    def values(self, path: Array, t: Array) -> Array:
-        """The targets at points: ``(target, point)`` in float64."""
-        found = np.empty((len(self.selectors), len(path)))
+    def values_and_gradients(self, path: Array, t: Array) -> tuple[Array, Arrays]:
+        """The targets at points, ``(target, point)`` in float64, and their gradients.
+
+        Gradients are ``{stream: (target, point, *shape)}`` in the model's dtypes.
+        """
+        values = np.empty((len(self.selectors), len(path)))
+        gradients: Arrays = {}
         for part in slices(len(path), self.at_once):
-            outputs = self.model.predict(self.points(path[part], t[part]))
-            found[:, part] = take(outputs, self.targets(path[part]))
-        return found
+            targets = self.targets(path[part])
+            outputs, found = self.model.gradients(self.points(path[part], t[part]), targets)  # type: ignore[attr-defined]
+            values[:, part] = take(outputs, targets)
+            for name, g in found.items():
+                if name not in gradients:
+                    gradients[name] = np.empty((len(g), len(path), *g.shape[2:]), g.dtype)
+                gradients[name][:, part] = g
+        return values, gradients
 
     def baseline_values(self, outputs: Arrays) -> Array:
         """The targets at the baselines: ``(target, path)``, from the outputs of the baselines."""
@@ -83,37 +106,38 @@ class Paths:
             ]
         )
 
-    def integrals(self, path: Array, start: Array, stop: Array, rule: tuple[Array, Array]) -> Arrays:
-        """Attributions on pieces [start, stop] of paths.
-
-        A_i = (x_i - b_i) * integral of df/dx_i over the piece, by the nodes and weights of ``rule``.
+    def integrals(self, path: Array, rule: tuple[Array, Array]) -> Arrays:
+        """Attributions on whole paths: A_i = (x_i - b_i) * integral of df/dx_i, by the nodes and weights of ``rule``.
 
         Returns:
-            ``{stream: (target, piece, *shape)}`` in float64.
+            ``{stream: (target, path, *shape)}`` in float64.
         """
         nodes, weights = rule
         found = {n: np.zeros((len(self.selectors), len(path), *x.shape[1:])) for n, x in self.inputs.items()}
         for part in slices(len(path), max(1, self.at_once // len(nodes))):
             for some in slices(len(nodes), self.at_once):
-                gradients = self._gradients(path[part], start[part], stop[part], nodes[some])
+                count, shared = part.stop - part.start, weights[some]
+                _, gradients = self.values_and_gradients(
+                    np.repeat(path[part], len(shared)), np.tile(nodes[some], count)
+                )
                 for name, g in gradients.items():
-                    found[name][:, part] += np.einsum("tnk...,k->tn...", g, weights[some])
-        for name, values in found.items():
-            x, b = self.inputs[name][path // self.per_row], self.baselines[name][path % self.per_row]
-            values *= spread(stop - start, x) * (x.astype(np.float64) - b)
+                    by_node = g.reshape(len(g), count, len(shared), *g.shape[2:])
+                    found[name][:, part] += np.einsum("tnk...,k->tn...", by_node, shared)
+        for name, span in self.spans(path).items():
+            found[name] *= span
         return found
 
-    def _gradients(self, path: Array, start: Array, stop: Array, nodes: Array) -> Arrays:
-        """Gradients at the nodes of pieces: ``{stream: (target, piece, node, *shape)}``, in the model's dtypes."""
-        t = (start[:, None] + (stop - start)[:, None] * nodes).reshape(-1)
-        every = np.repeat(path, len(nodes))
-        _, found = self.model.gradients(self.points(every, t), self.targets(every))  # type: ignore[attr-defined]
-        return {name: g.reshape(len(g), len(path), len(nodes), *g.shape[2:]) for name, g in found.items()}
-
     def add(self, total: Arrays, path: Array, values: Arrays) -> None:
-        """Add the pieces' attributions to their rows, averaged over the baselines, in place."""
-        for name, value in values.items():
-            np.add.at(total[name], (slice(None), path // self.per_row), value / self.per_row)
+        """Add the paths' attributions to their rows, averaged over the baselines, in place.
+
+        Args:
+            path: ``(piece,)``, in ascending order.
+        """
+        row = path // self.per_row
+        if len(row):
+            starts = starts_of(row)
+            for name, value in values.items():
+                total[name][:, row[starts]] += np.add.reduceat(value, starts, axis=1) / self.per_row
 
     def mean_over_baselines(self, values: Array) -> Array:
         """``(target, path)`` -> ``(target, sample)``."""

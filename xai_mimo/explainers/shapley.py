@@ -92,7 +92,7 @@ class Shapley:
                 f"permutations, for a standard error); got budget={self.budget}. Raise it, or use players='streams'."
             )
         everybody = game.values(np.arange(game.rows), np.ones((game.rows, count), dtype=bool))
-        mean, squares = np.zeros((2, len(nobody), game.rows, count))
+        mean, squares = (np.zeros((len(nobody), game.rows, count)) for _ in range(2))
         walked, active = np.zeros(game.rows, dtype=np.int64), np.arange(game.rows)
         for done in range(pairs):
             # Orders are drawn for all rows, so that a row's numbers do not depend on when other rows stop.
@@ -106,7 +106,7 @@ class Shapley:
             walked[active] += 1
             context.advance(len(active) / pairs)
             if self.standard_error is not None and done + 1 >= _FEWEST_PAIRS:
-                settled = _is_settled(mean, _error(squares, walked), self.standard_error).all(axis=0)
+                settled = np.all(_is_settled(mean, _error(squares, walked), self.standard_error), axis=0)
                 context.advance((pairs - done - 1) / pairs * int(settled[active].sum()))
                 active = active[~settled[active]]
                 if not len(active):
