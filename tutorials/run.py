@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all in this folder")
     parser.add_argument("--quick", action="store_true", help="little data, outputs not kept")
     options = parser.parse_args()
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow, where installed, writes into the outputs
     if options.quick:
         os.environ["XAI_MIMO_QUICK"] = "1"
     for path in options.notebooks or sorted(HERE.glob("*.ipynb")):
