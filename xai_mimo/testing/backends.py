@@ -4,12 +4,13 @@ A process has one Keras backend, so each other one runs in a process of its own:
 FOLDER`` rebuilds the layer from its config, sets the weights found in the folder, and writes what it computed.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,12 @@ def check_backends(layer: Any, inputs: Any, *, backends: Sequence[str] = BACKEND
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write_task(folder, layer, inputs)
-        ours = compute(layer, inputs)
-        for backend in backends:
-            if backend != keras.backend.backend():
-                _compare(ours, _run(folder, backend), backend, tolerance)
+        others = [backend for backend in backends if backend != keras.backend.backend()]
+        with contextlib.ExitStack() as running:
+            processes = [running.enter_context(_start(folder, backend)) for backend in others]
+            ours = compute(layer, inputs)
+            for backend, process in zip(others, processes, strict=True):
+                _compare(ours, _finish(folder, backend, process), backend, tolerance)
 
 
 def compute(layer: Any, inputs: Any) -> dict[str, np.ndarray]:
@@ -89,12 +92,23 @@ def _write_task(folder: Path, layer: Any, inputs: Any) -> None:
     np.savez(folder / "weights.npz", *layer.get_weights())
 
 
-def _run(folder: Path, backend: str) -> dict[str, np.ndarray]:
+@contextlib.contextmanager
+def _start(folder: Path, backend: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that answers on this backend; it does not outlive the context."""
     command = [sys.executable, "-m", "xai_mimo.testing.backends", str(folder)]
     environment = {**os.environ, "KERAS_BACKEND": backend}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise AssertionError(f"the layer fails on backend '{backend}':\n{done.stderr[-2000:]}")
+    out, err = subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(command, env=environment, text=True, stdout=out, stderr=err) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _finish(folder: Path, backend: str, process: subprocess.Popen[str]) -> dict[str, np.ndarray]:
+    errors = process.communicate()[1]
+    if process.returncode:
+        raise AssertionError(f"the layer fails on backend '{backend}':\n{errors[-2000:]}")
     with np.load(folder / f"{backend}.npz") as found:
         return dict(found)
 

@@ -1,5 +1,6 @@
 """What every self-explaining layer promises, as checks that raise with a sentence."""
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,7 @@ def check_layer(
         make: makes a new, unbuilt layer; the contract calls it often.
         inputs: one batch of NumPy arrays, in the structure that the layer takes; 2 rows or more.
         maps: axes of each map that the layer sows: ``{"attention": ("head", "feature")}``.
-        dtypes: policies to try.
+        dtypes: policies to try; JAX's 64-bit mode is on while float64 is tried, and only then.
         backends: Keras backends, each in a process of its own, to compare with the active one.
     Raises:
         AssertionError: the layer breaks the contract; the text says how.
@@ -41,7 +42,8 @@ def check_layer(
     _check_shapes(make(), inputs)
     _check_maps(make(), inputs, maps)
     for dtype in dtypes:
-        _check_dtype(make(), inputs, dtype)
+        with _precision(dtype):
+            _check_dtype(make(), inputs, dtype)
     _check_saving(make(), inputs)
     _check_training(make(), inputs)
     if backends:
@@ -114,6 +116,15 @@ def _check_dtype(layer: Any, inputs: Any, dtype: str) -> None:
         )
         values = keras.ops.convert_to_numpy(keras.ops.cast(output, "float32"))
         _require(np.isfinite(values).all(), f"policy {dtype} gives NaN or infinite outputs.")
+
+
+def _precision(dtype: str) -> contextlib.AbstractContextManager[Any]:
+    """JAX truncates float64 to float32 unless its 64-bit mode is on; the other backends need nothing."""
+    if dtype != "float64" or keras.backend.backend() != "jax":
+        return contextlib.nullcontext()
+    import jax
+
+    return jax.enable_x64(True)
 
 
 def _model(layer: Any, inputs: Any) -> Any:
