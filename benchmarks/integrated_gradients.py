@@ -3,7 +3,8 @@
 KERAS_BACKEND=jax python benchmarks/integrated_gradients.py [rows]   # prints the table; about two minutes on two cores
 
 Networks and data are those of the first tutorial (generated; MAIL on standardised streams, Dense 32 with ReLU per
-head), explained at MAIL's inputs from the zero baseline. The reference is the composite two-point Gauss rule with 8192 nodes.
+head), explained at MAIL's inputs from the zero baseline. The reference is the composite two-point Gauss rule with
+8192 nodes.
 """
 
 import os

@@ -216,6 +216,18 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
     assert calls == []
 
 
+def test_a_run_goes_on_with_the_same_versions_only(tmp_path, monkeypatch):
+    model, path = toys.mlp(), tmp_path / "run.zarr"
+    x = toys.rows(model, 4)
+    kept = xm.explain(model, x, "gradient", store=path)
+    found = json.loads(kept.attrs["versions"])
+    monkeypatch.setattr("xai_mimo.explainers.explain.versions", lambda: {**found, "other": "1"})
+    equal(kept, xm.explain(model, x, "gradient", store=path))
+    monkeypatch.setattr("xai_mimo.explainers.explain.versions", lambda: {**found, "numpy": "0.1"})
+    with pytest.raises(FileProblem, match=rf"its version of numpy is '{np.__version__}', this one's is '0.1'"):
+        xm.explain(model, x, "gradient", store=path)
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

@@ -1,5 +1,7 @@
 """Integrated Gradients: closed forms, completeness, the slow formula, Captum."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -96,6 +98,62 @@ def test_rows_that_cannot_reach_the_tolerance_are_flagged():
     assert int(found["evaluations"].max()) <= 30
     assert not found["converged"].all()
     assert float(abs(found["completeness_gap"]).max()) > 0
+
+
+def one_unit(offset, *, activation=lambda z: np.maximum(z, 0), slope=lambda z: z > 0, dtype="float64"):
+    """``y = activation(u0 - u1 - offset)``."""
+    return replace(
+        toys.linear({"y": [[1, -1]]}, {"u": 2}, dtype=dtype),
+        forward=lambda x: {"y": activation(x[:, :1] - x[:, 1:] - offset)},
+        jacobian=lambda x: {"y": (slope(x[:, :1] - x[:, 1:] - offset) * np.array([1.0, -1.0]))[:, None]},
+    )
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-3, 1e-5])
+def test_errors_that_cancel_between_features_are_not_accepted(tolerance):
+    # The unit switches on at t = kink; what features gain afterwards cancels to one part in a hundred.
+    kink = np.random.default_rng(0).uniform(0.02, 0.98, 200)
+    x = np.stack([np.ones(200), 1 - 0.01 * 0.5 / kink], axis=1)
+    found = xm.explain(one_unit(0.005), {"u": x}, IntegratedGradients(tolerance=tolerance))
+    exact = (1 - kink)[:, None] * x * [1, -1] * (x[:, :1] - x[:, 1:] > 0.005)
+    error = abs(found["u"].values[0] - exact).sum(axis=1)
+    is_on = x[:, 0] - x[:, 1] > 0.005
+    assert is_on.sum() > 90
+    assert (error <= tolerance * abs(exact).sum(axis=1) + 1e-12).all()
+    assert bool(found["converged"].all())
+
+
+def test_a_jump_has_no_path_integral_and_is_flagged_at_little_cost():
+    step = one_unit(0.5, activation=lambda z: (z > 0) + z, slope=np.ones_like)
+    with pytest.warns(NotConvergedWarning, match="y: 1 of 2.*Allow more evaluations or a larger tolerance"):
+        found = xm.explain(step, {"u": np.array([[1.0, 0.2], [0.2, 0.1]])}, IntegratedGradients())
+    np.testing.assert_array_equal(found["converged"][0], [False, True])
+    assert not found["rounding_limited"].any()
+    assert int(found["evaluations"].max()) < 80
+
+
+def test_rows_limited_by_rounding_are_not_called_converged():
+    model = one_unit(-1e4, dtype="float32")
+    x = toys.rows(model, 30)
+    with pytest.warns(NotConvergedWarning, match="rounding of the model's own outputs, so only a model of higher prec"):
+        found = xm.explain(model, x, IntegratedGradients(tolerance=1e-5))
+    change = abs(found["prediction"] - found["baseline_prediction"])
+    mass = abs(found["u"]).sum("u_feature")
+    is_within = abs(found["completeness_gap"]) <= 1e-5 * np.maximum(change, 0.1 * mass)
+    np.testing.assert_array_equal(found["converged"], is_within)
+    np.testing.assert_array_equal(found["rounding_limited"], ~is_within)
+    assert int(found["evaluations"].max()) == 17, "halving pieces cannot close such a gap"
+
+
+def test_the_tolerance_holds_for_the_mean_over_baselines():
+    model = toys.mlp("relu", hidden=16, scale=2.0)
+    x, background = toys.rows(model, 20), toys.rows(model, 6, seed=9)
+    found = xm.explain(model, x, IntegratedGradients(baseline="background"), background=background)
+    exact = xm.explain(model, x, IntegratedGradients(baseline="background", steps=1024), background=background)
+    assert bool(found["converged"].all())
+    mass = sum(abs(exact[s]).sum(f"{s}_feature") for s in ("u", "v"))
+    off = sum(abs(found[s] - exact[s]).sum(f"{s}_feature") for s in ("u", "v"))
+    assert (off <= 2e-3 * mass).all()
 
 
 def test_a_background_as_baseline_is_the_mean_over_its_rows():
@@ -224,6 +282,7 @@ def test_permuting_features_permutes_attributions(seed):
         ({"tolerance": float("nan")}, "tolerance must be a number above 0"),
         ({"steps": 0}, "steps must be a whole number"),
         ({"max_evaluations": 0.5}, "max_evaluations must be a whole number"),
+        ({"max_evaluations": 16}, "max_evaluations must be at least 17"),
         ({"baseline": "black"}, "baseline 'black' is not one of"),
     ],
 )

@@ -83,7 +83,13 @@ class _Run:
             "rows_per_block",
         )
         labels = digest({name: np.asarray(v) for name, v in self.labels.items()})
-        return {**{k: attrs[k] for k in same}, "targets": json.dumps(asked), "labels_sha256": labels}
+        made_with = {package: v for package, v in json.loads(attrs["versions"]).items() if package != "python"}
+        return {
+            **{k: attrs[k] for k in same},
+            "targets": json.dumps(asked),
+            "labels_sha256": labels,
+            "versions": made_with,
+        }
 
     def block(self, number: int, attrs: Mapping[str, Any], advance: Callable[[float], None]) -> xr.Dataset:
         """Explain one block; its randomness depends on the seed and its number alone."""

@@ -1,7 +1,7 @@
 """A run on disk: blocks written as they are finished, and gone on with after an interruption."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,11 @@ class BlockStore:
         if not path.exists():
             return fresh
         record = _record(path)
-        for what, wanted in identity.items():
-            if record["identity"].get(what) != wanted:
-                raise FileProblem(
-                    f"{path} holds another run: its {what} is {record['identity'].get(what)!r}, this one's is "
-                    f"{wanted!r}. Give another store=, or delete that folder."
-                )
+        for what, held, wanted in _differences(record["identity"], identity):
+            raise FileProblem(
+                f"{path} holds another run: its {what} is {held!r}, this one's is {wanted!r}. Give another store=, or "
+                "delete that folder."
+            )
         return replace(fresh, done=record["done"], findings=record["findings"], seconds=record["seconds"])
 
     def write(self, block: xr.Dataset, *, findings: Mapping[str, Any], seconds: float) -> "BlockStore":
@@ -98,6 +97,19 @@ class BlockStore:
     def _notes(self) -> dict[str, str]:
         record = {"identity": self.identity, "done": self.done, "findings": self.findings, "seconds": self.seconds}
         return {"run": json.dumps(record)}
+
+
+def _differences(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What two identities differ in: ``(what, held, wanted)``.
+
+    Packages that only one of the processes had loaded took no part in the numbers of both.
+    """
+    for what, value in wanted.items():
+        if what == "versions":
+            both = held.get(what, {}).keys() & value.keys()
+            yield from ((f"version of {p}", held[what][p], value[p]) for p in sorted(both) if held[what][p] != value[p])
+        elif held.get(what) != value:
+            yield what, held.get(what), value
 
 
 def _zarr() -> Any:
