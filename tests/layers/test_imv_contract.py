@@ -105,7 +105,7 @@ def test_initial_values_have_the_fans_of_one_variable_and_gate_and_a_unit_forget
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_layer_keeps_the_contract_of_self_explaining_layers(variant, rng):
     per_head, per_step, per_unit = ("head", "feature"), ("head", "time", "feature"), ("target", "feature")
-    maps = {"temporal_attention": per_step, "variable_attention": per_head, "attention": per_step}
+    maps = {"temporal_attention": per_step, "variable_attention": per_head, "attention": ("time", "head", "feature")}
     maps |= {"mean": per_unit, "contribution": per_unit, "variance": per_unit}
     x = rng.normal(size=(3, 4, 2)).astype("float32")
     check_layer(lambda: IMVLSTM(2, variant, HEADS, output="mixture"), x, maps=maps, dtypes=("float32",))

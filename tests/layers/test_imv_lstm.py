@@ -34,7 +34,7 @@ def test_layer_and_maps_equal_the_slow_equations(options, values, masked, rng):
         _, alpha, prior, means, scales = run_row(layer, weights, rows[b], real[b])
         np.testing.assert_allclose(maps["temporal_attention"][b], alpha, atol=1e-5)
         np.testing.assert_allclose(maps["variable_attention"][b], prior, atol=1e-5)
-        np.testing.assert_allclose(maps["attention"][b], alpha * prior[:, None], atol=1e-5)
+        np.testing.assert_allclose(maps["attention"][b], (alpha * prior[:, None]).transpose(1, 0, 2), atol=1e-5)
         np.testing.assert_allclose(maps["mean"][b], np.concatenate(means, axis=1).T, atol=1e-5)
         terms = [mean.T * prior[j] for j, mean in enumerate(means)]
         np.testing.assert_allclose(maps["contribution"][b], np.concatenate(terms), atol=1e-5)
@@ -136,7 +136,7 @@ def test_weights_sum_to_one_and_keep_the_bounds_of_tanh(seed, scale):
     alpha, pi = maps["temporal_attention"], maps["variable_attention"]
     np.testing.assert_allclose(alpha.sum(axis=2), 1, atol=1e-5)
     np.testing.assert_allclose(pi.sum(axis=-1), 1, atol=1e-5)
-    np.testing.assert_allclose(maps["attention"].sum(axis=(2, 3)), 1, atol=1e-5)
+    np.testing.assert_allclose(maps["attention"].sum(axis=(1, 3)), 1, atol=1e-5)
     assert (alpha[:, :, -1] == 0).all()
     e = np.e
     for weights, n in ((pi, 3), (alpha[:, :, :-1], 3)):

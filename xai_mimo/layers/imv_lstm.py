@@ -60,8 +60,8 @@ class IMVLSTM(keras.layers.Layer):
       ``attend_last``, so that it lines up with the input. It scores states by their content, not by position, and a
       state carries more than its own step: in our experiments it did not recover planted lags;
     - ``variable_attention (head, feature)``: pi, the prior;
-    - ``attention (head, time, feature)``: pi_n alpha^n_t, which sums to one over the input (ours, to compare with
-      attributions). The part of h_T that enters beside g is not in it;
+    - ``attention (time, head, feature)``, in the order of MAIL's axes: pi_n alpha^n_t, sums to one over the input (ours,
+      to compare with attributions). The part of h_T that enters beside g is not in it;
     - ``mean (target, feature)``: mu; ``contribution (target, feature)``: pi_n mu_n, sums to the prediction;
     - ``variance (target, feature)``, of mixtures only: sigma^2;
     - ``mask (time)``, of masked inputs only: 1.0 at real steps.
@@ -314,7 +314,13 @@ class IMVLSTM(keras.layers.Layer):
 
         sow(self, "temporal_attention", alpha, axes=("head", "time", "feature"), coords=steps)
         sow(self, "variable_attention", prior, axes=("head", "feature"), coords=heads)
-        sow(self, "attention", alpha * ops.expand_dims(prior, 2), axes=("head", "time", "feature"), coords=steps)
+        sow(
+            self,
+            "attention",
+            ops.einsum("bhtn,bhn->bthn", alpha, prior),
+            axes=("time", "head", "feature"),
+            coords=steps,
+        )
         sow(self, "mean", lambda: of_targets(means), axes=("target", "feature"), coords=targets)
         sow(self, "contribution", contribution, axes=("target", "feature"), coords=targets)
         if scales is not None:
