@@ -60,7 +60,7 @@ class IMVLSTM(keras.layers.Layer):
       ``attend_last``, so that it lines up with the input. It scores states by their content, not by position, and a
       state carries more than its own step: in our experiments it did not recover planted lags;
     - ``variable_attention (head, feature)``: pi, the prior;
-    - ``attention (time, head, feature)``, in the order of MAIL's axes: pi_n alpha^n_t, sums to one over the input (ours,
+    - ``attention (time, head, feature)``, axes as MAIL's: pi_n alpha^n_t, sums to one over the input (ours,
       to compare with attributions). The part of h_T that enters beside g is not in it;
     - ``mean (target, feature)``: mu; ``contribution (target, feature)``: pi_n mu_n, sums to the prediction;
     - ``variance (target, feature)``, of mixtures only: sigma^2;
