@@ -7,7 +7,8 @@ from keras import ops
 
 from xai_mimo.layers import MAIL, MIMOAttentionLayer
 from xai_mimo.layers.interception import sow
-from xai_mimo.testing import check_backends, check_layer
+from xai_mimo.testing import backends, check_backends, check_layer
+from xai_mimo.testing.layer_contract import DTYPES
 
 MAPS = {"attention": ("head", "feature"), "context": ("head", "feature"), "contribution": ("target", "feature")}
 
@@ -23,12 +24,12 @@ def test_mail_keeps_the_contract(scoring):
         lambda: MAIL({"a": 1, "b": 2}, hidden_units=3, scoring=scoring, streams="hierarchical"),
         streams,
         maps={**MAPS, "stream_attention": ("head", "stream")},
-        dtypes=("float64", "mixed_float16", "bfloat16"),
+        dtypes=DTYPES if scoring == "dense" else ("mixed_float16",),
     )
 
 
 def test_the_published_layer_keeps_the_contract():
-    check_layer(lambda: MIMOAttentionLayer(2, [1, 2]), [inputs(4, 3), inputs(4, 2)], maps=MAPS, dtypes=())
+    check_layer(lambda: MIMOAttentionLayer(2, [1, 2], 3), [inputs(4, 3), inputs(4, 2)], maps=MAPS, dtypes=())
 
 
 @pytest.mark.all_frameworks
@@ -104,6 +105,34 @@ def test_a_good_layer_passes():
 def test_a_broken_layer_fails(flaw, message):
     with pytest.raises(AssertionError, match=message):
         check(flaw)
+
+
+def test_float64_is_checked_as_such_and_leaves_no_64_bit_mode_behind(monkeypatch):
+    seen, call = set(), Gate.call
+
+    def watched(self, x):
+        seen.add(keras.backend.standardize_dtype(x.dtype))
+        return call(self, x)
+
+    monkeypatch.setattr(Gate, "call", watched)
+    check_layer(Gate, inputs(4, 3), maps={"gate": ("feature",)}, dtypes=("float64",))
+    assert seen == {"float32", "float64"}
+    if keras.backend.backend() == "jax":
+        import jax
+
+        assert not jax.config.jax_enable_x64
+
+
+def test_a_backend_that_differs_is_named():
+    here = keras.backend.backend()
+    other = "torch" if here != "torch" else "jax"
+    ours, theirs = {"output 0": np.ones(3)}, {"output 0": np.array([1.0, 1.0, 1.1])}
+    with pytest.raises(AssertionError, match=rf"output 0 differs by 0.1 between '{here}' and '{other}'"):
+        backends._compare(ours, theirs, other, 1e-5)
+    with pytest.raises(AssertionError, match=rf"backend '{other}' gives \['output 0'\]; '{here}' gives \[\]"):
+        backends._compare({}, theirs, other, 1e-5)
+    with pytest.raises(AssertionError, match="output 0 differs by nan"):
+        backends._compare({"output 0": np.full(3, np.nan)}, theirs, other, 1e-5)
 
 
 def test_a_function_or_a_shared_layer_is_refused():

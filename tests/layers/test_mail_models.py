@@ -66,6 +66,23 @@ def test_clone_and_file_give_the_same_numbers(rng, tmp_path):
         assert next(iter(labels.values())).coords["feature.stream"] == ("u", "u", "u", "v", "v")
 
 
+@pytest.mark.parametrize("stream_names", [None, ["v", "u"], ["u", "v"]])
+@pytest.mark.parametrize("order", [("u", "v"), ("v", "u")])
+def test_the_order_of_a_dict_of_streams_survives_the_file(order, stream_names, rng, tmp_path):
+    widths = {"u": 3, "v": 2}
+    inputs = {name: keras.Input((widths[name],), name=name) for name in order}
+    model = keras.Model(inputs, MAIL({"a": 1, "b": 2}, stream_names=stream_names, name="mail")(inputs))
+    model.save(tmp_path / "model.keras")
+    x = streams_of(rng, rows=4)
+    before, maps, labels = read_maps(model, x)
+    after, maps_after, labels_after = read_maps(keras.saving.load_model(tmp_path / "model.keras"), x)
+    owners = tuple(name for name in stream_names or order for _ in range(widths[name]))
+    assert labels["mail/attention"].coords["feature.stream"] == owners
+    assert labels_after == labels
+    np.testing.assert_array_equal(after["b"], before["b"])
+    np.testing.assert_array_equal(maps_after["mail/attention"], maps["mail/attention"])
+
+
 def test_masks_of_steps_are_joined_and_passed_on(rng):
     tokens, values = keras.Input((4,), dtype="int32"), keras.Input((4, 2))
     embedded = keras.layers.Embedding(5, 3, mask_zero=True)(tokens)
@@ -100,7 +117,7 @@ def test_the_published_listing_runs_and_its_maps_are_readable(rng):
     x = [rng.random((100, 128)).astype("float32"), rng.random((100, 64)).astype("float32")]
     y = [rng.random((100, 10)), rng.integers(0, 2, (100, 1)), rng.random((100, 5))]
     history = InterceptionHistory([v[:4] for v in x])
-    model.fit(x, y, epochs=3, batch_size=32, verbose=0, callbacks=[history])
+    model.fit(x, y, epochs=3, batch_size=50, verbose=0, callbacks=[history])
     key = f"{layer.path}/attention"
     assert history.epochs == [0, 1, 2, 3]
     assert history.maps[key].shape == (4, 4, 3, 96)
