@@ -93,7 +93,12 @@ class KerasPart:
         return {
             key: self._relabel(
                 InterceptionMap(
-                    labels[key].layer, labels[key].name, arrays[key], labels[key].axes, dict(labels[key].coords)
+                    labels[key].layer,
+                    labels[key].name,
+                    arrays[key],
+                    labels[key].axes,
+                    dict(labels[key].coords),
+                    labels[key].reference,
                 )
             )
             for key in labels

@@ -221,3 +221,11 @@ def test_features_keep_their_names_through_layers_that_treat_each_value_by_itsel
     assert dense_stream.features == ("0", "1", "2", "3")
     activations = model.activations({"u": rows["u"]}, "mixer")
     np.testing.assert_allclose(activations["scaled"], (rows["u"] - 1) / 2, rtol=1e-5, atol=1e-6)
+
+
+def test_maps_name_the_article_that_their_layer_is_from(rows):
+    model = adapt(encoded_model())
+    assert {found.reference for found in model.intercept(rows).values()} == {""}
+    model.model.get_layer("mixer").reference = "somebody2026mixer"
+    again = adapt(model.model)
+    assert {found.reference for found in again.intercept(rows).values()} == {"somebody2026mixer"}

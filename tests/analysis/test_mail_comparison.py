@@ -71,6 +71,7 @@ def test_a_layer_on_raw_inputs_is_compared_at_the_inputs(data):
     assert {m["label"]: m["signed"] for m in result.record["methods"]} == {"attention": False, "ig": True}
     assert {v["verdict"] for v in result.record["verdicts"]} <= {"supported", "doubtful", "misleading", "undecided"}
     assert "ribeiro2025mail" in result.record["references"]
+    assert {m["label"]: m["reference"] for m in result.record["methods"]}["attention"] == "ribeiro2025mail"
 
 
 def test_behind_encoders_everything_is_explained_at_the_layer(data):

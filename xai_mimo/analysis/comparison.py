@@ -157,6 +157,7 @@ def compare(
         panel = make_panel(run.shown, repeats, counts)
         tables = score_everything(panel, run, subject, where, features, settings, draws[4])
         tick("scores")
+    methods_used = method_rows(named, run, where)
     record = {
         "schema": SCHEMA,
         "title": title or f"Comparison of {', '.join(named)}",
@@ -168,13 +169,13 @@ def compare(
         "data": {"rows": total, "explained_rows": len(picked), "sha256": digest(everything)},
         "space": {"name": where.name, "text": where.text},
         "targets": target_rows(adapted, wanted, selectors),
-        "methods": method_rows(named, run, where),
+        "methods": methods_used,
         **tables,
         "examples": example_rows(run.shown, subject.inputs, chosen, heads, picked),
         "task": [],
         "truth": None if known is None else {h: {s: list(f) for s, f in t.items()} for h, t in known.items()},
         "versions": versions(),
-        "references": cited(m.reference for m in named.values()),
+        "references": cited(m["reference"] for m in methods_used),
     }
     return Comparison(joined, record)
 

@@ -50,7 +50,7 @@ def layer_shares(
     attrs: dict[str, Any] = {
         "method": method.name,
         "settings": json.dumps(settings_of(method), sort_keys=True),
-        "reference": method.reference,
+        "reference": found.reference,
         "seed": 0,
         "versions": json.dumps(versions()),
         "fingerprint": model.fingerprint,

@@ -11,6 +11,23 @@ _MAIL = """@misc{ribeiro2025mail,
 
 REFERENCES = {
     "ribeiro2025mail": _MAIL,
+    "guo2019imvlstm": """@inproceedings{guo2019imvlstm,
+  title = {Exploring Interpretable {LSTM} Neural Networks over Multi-Variable Data},
+  author = {Guo, Tian and Lin, Tao and Antulov-Fantulin, Nino},
+  booktitle = {Proceedings of the 36th International Conference on Machine Learning (ICML)},
+  series = {Proceedings of Machine Learning Research},
+  volume = {97},
+  pages = {2494--2504},
+  year = {2019},
+  publisher = {PMLR}
+}""",
+    "kubota2021layerwise": """@inproceedings{kubota2021layerwise,
+  title = {Layer-Wise Interpretation of Deep Neural Networks Using Identity Initialization},
+  author = {Kubota, Shohei and Hayashi, Hideaki and Hayase, Tomohiro and Uchida, Seiichi},
+  booktitle = {IEEE International Conference on Acoustics, Speech and Signal Processing (ICASSP)},
+  pages = {3945--3949},
+  year = {2021}
+}""",
     "sundararajan2017axiomatic": """@inproceedings{sundararajan2017axiomatic,
   title = {Axiomatic Attribution for Deep Networks},
   author = {Sundararajan, Mukund and Taly, Ankur and Yan, Qiqi},

@@ -137,7 +137,7 @@ def method_rows(methods: Mapping[str, Method], run: Run, space: Space) -> list[d
             "signed": bool(run.shown[label].attrs["signed"]),
             "space": space.name,
             "seconds": run.seconds[label],
-            "reference": method.reference,
+            "reference": run.raw[label].attrs.get("reference", method.reference),
             "converged": float(run.raw[label]["converged"].mean()) if "converged" in run.raw[label] else None,
         }
         for label, method in methods.items()

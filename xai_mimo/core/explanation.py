@@ -127,10 +127,15 @@ def to_dataset(
     for name, values in attribution.diagnostics.items():
         data[name] = (both, values)
     try:
-        dataset = xr.Dataset(data, coords, {"schema": SCHEMA, "signed": int(attribution.signed), **attrs})
+        dataset = xr.Dataset(data, coords, _attrs(attribution, attrs))
     except ValueError as err:
         raise SchemaError(f"the arrays of method {attrs.get('method')!r} do not fit together: {err}") from err
     return validate(dataset)
+
+
+def _attrs(attribution: Attribution, attrs: Mapping[str, Any]) -> dict[str, Any]:
+    made = {"schema": SCHEMA, "signed": int(attribution.signed), **attrs}
+    return {**made, "reference": attribution.reference} if attribution.reference else made
 
 
 def validate(explanation: xr.Dataset) -> xr.Dataset:

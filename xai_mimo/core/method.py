@@ -24,6 +24,7 @@ class Attribution:
         standard_error: like ``values``, for methods that sample; else None.
         diagnostics: further ``(target, sample)`` arrays, e.g. ``evaluations``, ``converged``.
         signed: whether negative values mean "speaks against"; False for attention.
+        reference: BibTeX key where the source depends on the model (on the layer that was read), else "": the method's.
     """
 
     values: Arrays
@@ -32,6 +33,7 @@ class Attribution:
     standard_error: Arrays | None = None
     diagnostics: Mapping[str, Array] = field(default_factory=dict)
     signed: bool = True
+    reference: str = ""
 
 
 def _ignore(rows: float) -> None:

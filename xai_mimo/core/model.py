@@ -24,6 +24,7 @@ class InterceptionMap:
         axes: a word for each axis behind the batch axis, e.g. ``("head", "feature")``.
         coords: labels along an axis. Keys are axis names, or further labels of an axis written ``"axis.label"``:
             MAIL gives ``{"head": ..., "feature": ..., "feature.stream": ...}`` so that each feature knows its stream.
+        reference: BibTeX key of the article that the layer is from, "" if it names none.
     """
 
     layer: str
@@ -31,6 +32,7 @@ class InterceptionMap:
     values: Array
     axes: tuple[str, ...]
     coords: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reference: str = ""
 
 
 Interceptions = dict[str, InterceptionMap]

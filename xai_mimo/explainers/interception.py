@@ -81,7 +81,7 @@ class Interception:
     layer: str | None = None
 
     name: ClassVar[str] = "interception"
-    reference: ClassVar[str] = "ribeiro2025mail"
+    reference: ClassVar[str] = ""  # that of the layer, which is known when it is read
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -96,11 +96,11 @@ class Interception:
         context.advance(len(prediction[0]))
         if self.kind != "contribution":
             values = by_stream(head_rows(chosen, model, selectors), chosen, model)
-            return Attribution(values, prediction, signed=False)
+            return Attribution(values, prediction, signed=False, reference=chosen.reference)
         known = _choose(_maps(model, context.background), "contribution", chosen.layer)
         background = model.predict(context.background)
         rows, bias = contributions(chosen, known, model, selectors, prediction=prediction, background=background)
-        return Attribution(by_stream(rows, chosen, model), prediction, bias)
+        return Attribution(by_stream(rows, chosen, model), prediction, bias, reference=chosen.reference)
 
 
 def _maps(model: Model, inputs: Arrays) -> Interceptions:

@@ -101,6 +101,8 @@ class IMVLSTM(keras.layers.Layer):
     range of temporal attention follow the authors' published code; initial values and the floor of sigma are ours.
     """
 
+    reference = "guo2019imvlstm"
+
     def __init__(
         self,
         units: int,

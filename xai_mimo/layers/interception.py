@@ -25,14 +25,18 @@ class MapLabels:
     """What the axes of a sown map mean.
 
     Attributes:
+        layer: path of the layer.
+        name: of the map.
         axes: a word for each axis behind the batch axis.
         coords: labels along an axis; ``"feature"`` labels that axis, ``"feature.stream"`` gives it a second label.
+        reference: BibTeX key of the article that the layer is from; the layer's attribute of this name.
     """
 
     layer: str
     name: str
     axes: tuple[str, ...]
     coords: Mapping[str, tuple[str, ...]]
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ def sow(
         name=name,
         axes=tuple(axes),
         coords={axis: tuple(str(c) for c in labels) for axis, labels in (coords or {}).items()},
+        reference=str(getattr(layer, "reference", "")),
     )
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from xai_mimo.layers.heads import check_count, head_blocks, initialize_each, join, read_heads, take
+from xai_mimo.layers.heads import check_count, divide, head_blocks, initialize_each, join, read_heads
 from xai_mimo.layers.interception import is_collecting, sow
 from xai_mimo.layers.normalizers import NORMALIZERS, softmax
 from xai_mimo.layers.scoring import SCORINGS, Scores, Weight
@@ -86,6 +86,8 @@ class MAIL(keras.layers.Layer):
     Source: L. Ribeiro (2025), the article that proposes the Multi-layer Attentional Interception Layer, for "dense"
     with softmax; "additive": Bahdanau et al. (2015), Section 3.1, with a query per head (our reading).
     """
+
+    reference = "ribeiro2025mail"
 
     def __init__(
         self,
@@ -177,14 +179,16 @@ class MAIL(keras.layers.Layer):
         outputs: dict[int, Any] = {}
         blocks = head_blocks(self._widths, self._layout.width)
         maps: list[tuple[Any, Any, Any]] = []
-        for block in blocks:
-            attention, streams = self._attend(self._score(x, block))
+        for block, (weights, kernel, bias) in zip(blocks, self._weights_of(blocks), strict=True):
+            attention, streams = self._attend(SCORINGS[self.scoring].score(x, weights, self._layout))
             context = ops.cast(attention * self._gain(), self.compute_dtype) * x
-            for head, output in zip(block, self._project(context, block), strict=True):
-                outputs[head] = ops.reshape(output, (*lead, self._widths[head]))
+            output = ops.matmul(context, kernel) if bias is None else ops.matmul(context, kernel) + bias
+            for head, values in zip(block, _by_head(output, len(block)), strict=True):
+                outputs[head] = ops.reshape(values, (*lead, self._widths[head]))
             if is_collecting():
                 maps.append((attention, context, streams))
         if maps:
+            maps = [tuple(map(_with_head_axis, values)) for values in maps]
             self._sow(maps, [j for block in blocks for j in block], lead, _joint_mask(mask))
         return self._named([outputs[head] for head in range(len(self._widths))])
 
@@ -267,22 +271,37 @@ class MAIL(keras.layers.Layer):
         lead = ops.shape(x)[:-1]
         return (x if len(x.shape) == 2 else ops.reshape(x, (-1, self._layout.width))), lead
 
-    def _score(self, x: Any, block: Sequence[int]) -> Scores:
-        weights = {}
+    def _weights_of(self, blocks: Sequence[Sequence[int]]) -> list[tuple[dict[str, Any], Any, Any]]:
+        """For each block the weights of its scores, its output kernel and its output bias.
+
+        A block of one head has no head axis, so that its products are those of plain matrices.
+        """
+        scores: list[dict[str, Any]] = [{} for _ in blocks]
         for name, variable in self._score_weights.items():
             axis = self._head_axes[name]
-            weights[name] = variable.value if axis is None else take(variable.value, block, axis)
-        return SCORINGS[self.scoring].score(x, weights, self._layout)
+            parts = [variable.value] * len(blocks) if axis is None else divide(variable.value, blocks, axis)
+            for weights, part, block in zip(scores, parts, blocks, strict=True):
+                weights[name] = ops.squeeze(part, axis) if axis is not None and len(block) == 1 else part
+        first = np.cumsum([0, *self._widths])
+        units = [[int(first[j]) + u for j in block for u in range(self._widths[j])] for block in blocks]
+        kernels = divide(self.output_kernel.value, units, 1)
+        biases = [None] * len(blocks) if self.output_bias is None else divide(self.output_bias.value, units, 0)
+        for i, block in enumerate(blocks):
+            heads, width = len(block), self._widths[block[0]]
+            if heads > 1:
+                kernels[i] = ops.transpose(ops.reshape(kernels[i], (-1, heads, width)), (1, 0, 2))
+                biases[i] = None if biases[i] is None else ops.reshape(biases[i], (heads, 1, width))
+        return list(zip(scores, kernels, biases, strict=True))
 
     def _attend(self, scores: Scores) -> tuple[Any, Any | None]:
-        """Attention ``(head, row, D)`` and, hierarchical only, stream attention ``(head, row, N)``."""
+        """Attention ``(head, row, D)`` and, hierarchical only, stream attention ``(head, row, N)``; see ``Scores``."""
         weigh = NORMALIZERS[self.normalizer].weigh
         features = self._prepare(scores.features)
         if scores.streams is None:
             return weigh(features), None
         streams = softmax(self._prepare(scores.streams))
         parts = [
-            weigh(features[:, :, start : start + width]) * streams[:, :, i : i + 1]
+            weigh(features[..., start : start + width]) * streams[..., i : i + 1]
             for i, (start, width) in enumerate(zip(self._layout.starts, self._layout.widths, strict=True))
         ]
         return ops.concatenate(parts, axis=-1), streams
@@ -302,16 +321,6 @@ class MAIL(keras.layers.Layer):
         gains = [len(widths) / neutral(int(width)) for width in widths]
         precise = keras.backend.result_type(self.compute_dtype, "float32")
         return ops.convert_to_tensor(np.repeat(gains, widths), dtype=precise)
-
-    def _project(self, context: Any, block: Sequence[int]) -> list[Any]:
-        """Y_j of each head of a block, all of one width, from its context ``(head, row, D)``."""
-        width, first = self._widths[block[0]], np.cumsum([0, *self._widths])
-        units = [int(first[head]) + u for head in block for u in range(width)]
-        kernel = ops.reshape(take(self.output_kernel.value, units, 1), (self._layout.width, len(block), width))
-        outputs = ops.matmul(context, ops.transpose(kernel, (1, 0, 2)))
-        if self.output_bias is not None:
-            outputs = outputs + ops.reshape(take(self.output_bias.value, units, 0), (len(block), 1, width))
-        return ops.unstack(outputs, num=len(block), axis=0)
 
     def _named(self, values: list[Any]) -> Any:
         return dict(zip(self._head_names, values, strict=True)) if self._heads_by_name else values
@@ -350,6 +359,14 @@ class MAIL(keras.layers.Layer):
             sow(self, "stream_attention", lambda: shaped(whole(2)), axes=(*axes, "head", "stream"), coords=coords)
         if mask is not None:
             sow(self, "mask", lambda: ops.cast(mask, "float32"), axes=axes)
+
+
+def _by_head(values: Any, heads: int) -> list[Any]:
+    return [values] if heads == 1 else list(ops.unstack(values, num=heads, axis=0))
+
+
+def _with_head_axis(values: Any) -> Any:
+    return values if values is None or len(values.shape) == 3 else ops.expand_dims(values, 0)
 
 
 def _joint_mask(masks: Any) -> Any | None:
