@@ -24,7 +24,15 @@ from xai_mimo.explainers import ExpectedGradients, Gradient, IntegratedGradients
 
 pytestmark = pytest.mark.all_frameworks
 
-EVERY = ["gradient", "input_x_gradient", "smoothgrad", "expected_gradients", "integrated_gradients", "shapley"]
+EVERY = [
+    "gradient",
+    "input_x_gradient",
+    "smoothgrad",
+    "expected_gradients",
+    "integrated_gradients",
+    "occlusion",
+    "shapley",
+]
 
 
 def equal(one, other):

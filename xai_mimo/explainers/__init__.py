@@ -13,6 +13,7 @@ _HOME = {
     "InputXGradient": "gradients",
     "IntegratedGradients": "integrated_gradients",
     "Interception": "interception",
+    "Occlusion": "occlusion",
     "Shapley": "shapley",
     "SmoothGrad": "gradients",
 }
@@ -23,6 +24,7 @@ __all__ = [
     "InputXGradient",
     "IntegratedGradients",
     "Interception",
+    "Occlusion",
     "Shapley",
     "SmoothGrad",
 ]
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from xai_mimo.explainers.gradients import Gradient, InputXGradient, SmoothGrad
     from xai_mimo.explainers.integrated_gradients import IntegratedGradients
     from xai_mimo.explainers.interception import Interception
+    from xai_mimo.explainers.occlusion import Occlusion
     from xai_mimo.explainers.shapley import Shapley
 
 

@@ -1,0 +1,62 @@
+"""Occlusion: what a target loses when one value, or one whole stream, is taken away; all heads at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, get_args
+
+import numpy as np
+
+from xai_mimo.core.baselines import Baseline, resolve_baseline
+from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.method import Attribution, Context
+from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.targets import Selector, take
+from xai_mimo.explainers.coalitions import Game, Players
+from xai_mimo.explainers.differentiable import slices
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """The change of a target when one player takes its baseline value and all others stay.
+
+    A_i = f(x) - mean over b of f(x with x_i replaced by b_i), in the head's unit
+
+    It asks one question per player and ignores what players do together: of two inputs that can stand in for each
+    other, neither gets anything. The values need not sum to anything, so no completeness gap is reported.
+
+    Attributes:
+        players: "features", every single input value, or "streams", whole streams.
+        baseline: "zero", "mean", "background" (averaged over the background's rows), or values per stream: one row, or
+            a set of rows to average over.
+
+    Source: Zeiler and Fergus (2014), "Visualizing and Understanding Convolutional Networks", Section 4.2, with patches
+    of one value or one stream.
+    """
+
+    players: Players = "features"
+    baseline: Baseline = "zero"
+
+    name: ClassVar[str] = "occlusion"
+    reference: ClassVar[str] = "zeiler2014visualizing"
+
+    def __post_init__(self) -> None:
+        if self.players not in get_args(Players):
+            raise BadSetting(f"players {self.players!r} is not one of {', '.join(get_args(Players))}.")
+
+    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
+        """Take away each player of each row in turn; one prediction serves all targets."""
+        baselines = resolve_baseline(self.baseline, model.streams, context.background)
+        game = Game.of(model, inputs, baselines, selectors, context, self.players)
+        prediction, count = take(model.predict(inputs), selectors), sum(game.sizes)
+        lost = np.empty((len(selectors), game.rows * count))
+        for part in slices(game.rows * count, context.chunk(count)):
+            row, player = np.divmod(np.arange(part.start, part.stop), count)
+            known = np.ones((len(row), count), dtype=bool)
+            known[np.arange(len(row)), player] = False
+            lost[:, part] = prediction[:, row] - game.values(row, known)
+            context.advance(len(row) / count)
+        return Attribution(
+            values=game.split(lost.reshape(len(selectors), game.rows, count)),
+            prediction=prediction,
+            diagnostics={"evaluations": np.full(prediction.shape, count)},
+        )
