@@ -3,7 +3,8 @@
     KERAS_BACKEND=jax python benchmarks/mail_speed.py --quick
 
 Both sides get the same weights; outputs are compared before anything is timed. A ratio above 1 means MAIL is faster.
-Times are the least of several runs, the two sides taking turns, so that a noisy machine hurts both alike.
+Times are medians, and a ratio is the median of the ratios of neighbouring runs, the two sides taking turns, so that a
+noisy machine hurts both alike.
 """
 
 import argparse
@@ -68,18 +69,18 @@ def build(layer, streams):
     return model
 
 
-def least_seconds(jobs, seconds):
-    """Least time of each job in seconds, the jobs taking turns."""
-    best = [float("inf")] * len(jobs)
+def race(ours, theirs, seconds):
+    """Median seconds of both, and the median of their ratio, theirs / ours, over runs that take turns."""
+    times = []
     end = time.perf_counter() + seconds
-    rounds = 0
-    while rounds < 3 or time.perf_counter() < end:
-        for i, job in enumerate(jobs):
-            start = time.perf_counter()
-            job()
-            best[i] = min(best[i], time.perf_counter() - start)
-        rounds += 1
-    return best
+    while len(times) < 5 or time.perf_counter() < end:
+        start = time.perf_counter()
+        ours()
+        middle = time.perf_counter()
+        theirs()
+        times.append((middle - start, time.perf_counter() - middle))
+    mine, other = np.transpose(times)
+    return np.median(mine), np.median(other), np.median(other / mine)
 
 
 def measure(heads, features, *, rows, hidden_units, width, seconds):
@@ -97,8 +98,8 @@ def measure(heads, features, *, rows, hidden_units, width, seconds):
         start = time.perf_counter()
         model.train_on_batch(streams, target)
         first.append(time.perf_counter() - start)
-    forward = least_seconds([lambda m=m: m.predict_on_batch(streams) for m in models], seconds)
-    step = least_seconds([lambda m=m: float(m.train_on_batch(streams, target)) for m in models], seconds)
+    forward = race(*(lambda m=m: m.predict_on_batch(streams) for m in models), seconds)
+    step = race(*(lambda m=m: float(m.train_on_batch(streams, target)) for m in models), seconds)
     return forward, step, first
 
 
@@ -128,7 +129,7 @@ def main():
                 width=options.width,
                 seconds=options.seconds,
             )
-            parts = [f"{1e3 * a:9.2f} {1e3 * b:9.2f} {b / a:6.2f}" for a, b in (forward, step)]
+            parts = [f"{1e3 * a:9.2f} {1e3 * b:9.2f} {ratio:6.2f}" for a, b, ratio in (forward, step)]
             print(f"{heads:4} {features:5} | {' | '.join(parts)} | {first[0]:.1f} {first[1]:.1f}", flush=True)
 
 

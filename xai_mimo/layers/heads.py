@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from xai_mimo.layers.stream_layout import check_names
@@ -54,20 +55,60 @@ def head_blocks(widths: Sequence[int], features: int) -> list[tuple[int, ...]]:
     return blocks
 
 
-def take(values: Any, indices: Sequence[int], axis: int) -> Any:
-    """Entries along an axis; a slice where they are consecutive, nothing at all where they are all."""
-    first, last = indices[0], indices[-1]
-    if list(indices) != list(range(first, last + 1)):
-        return ops.take(values, ops.convert_to_tensor(indices, dtype="int32"), axis=axis)
-    if len(indices) == values.shape[axis]:
-        return values
-    return values[(slice(None),) * axis + (slice(first, last + 1),)]
+def divide(values: Any, parts: Sequence[Sequence[int]], axis: int) -> list[Any]:
+    """Each part's entries along an axis, where the parts together name every entry once.
+
+    One reordering, if any, and one split: its gradient is one concatenation, where the gradient of slices would be a
+    sum of as many arrays of full size.
+    """
+    order = [j for part in parts for j in part]
+    if order != list(range(len(order))):
+        values = ops.take(values, ops.convert_to_tensor(order, dtype="int32"), axis=axis)
+    if len(parts) == 1:
+        return [values]
+    ends = np.cumsum([len(part) for part in parts])
+    return list(ops.split(values, [int(end) for end in ends[:-1]], axis=axis))
+
+
+def divide_outputs(
+    kernel: Any, bias: Any | None, widths: Sequence[int], blocks: Sequence[Sequence[int]]
+) -> list[tuple[Any, Any | None]]:
+    """For each block its output kernel ``(head, D, width)`` and bias ``(head, 1, width)``.
+
+    For a block of one head they are ``(D, width)`` and ``(width,)``.
+
+    Args:
+        kernel: ``(D, unit)``, the units of all heads side by side.
+        bias: ``(unit,)`` or ``None``.
+        widths: of all heads.
+        blocks: heads of one width each.
+    """
+    first = np.cumsum([0, *widths])
+    units = [[int(first[j]) + u for j in block for u in range(widths[j])] for block in blocks]
+    kernels = divide(kernel, units, 1)
+    biases = [None] * len(blocks) if bias is None else divide(bias, units, 0)
+    for i, block in enumerate(blocks):
+        heads, width = len(block), widths[block[0]]
+        if heads > 1:
+            kernels[i] = ops.transpose(ops.reshape(kernels[i], (-1, heads, width)), (1, 0, 2))
+            biases[i] = None if biases[i] is None else ops.reshape(biases[i], (heads, 1, width))
+    return list(zip(kernels, biases, strict=True))
+
+
+def by_head(values: Any, heads: int) -> list[Any]:
+    """The heads of a block ``(head, ...)``; a block of one head has no such axis."""
+    return [values] if heads == 1 else list(ops.unstack(values, num=heads, axis=0))
+
+
+def with_head_axis(values: Any) -> Any:
+    """``(row, ...)`` of a block of one head as ``(1, row, ...)``; other blocks, and ``None``, as they are."""
+    return values if values is None or len(values.shape) == 3 else ops.expand_dims(values, 0)
 
 
 def join(blocks: Sequence[Any], order: Sequence[int]) -> Any:
     """Blocks of ``(head, ...)`` as one tensor whose heads stand in their own order again."""
     together = blocks[0] if len(blocks) == 1 else ops.concatenate(blocks, axis=0)
-    return take(together, [order.index(j) for j in range(len(order))], 0)
+    return divide(together, [[order.index(j) for j in range(len(order))]], 0)[0]
 
 
 def initialize_each(

@@ -7,11 +7,21 @@ import keras
 import numpy as np
 from keras import ops
 
-from xai_mimo.layers.heads import check_count, divide, head_blocks, initialize_each, join, read_heads
+from xai_mimo.layers.heads import (
+    by_head,
+    check_count,
+    divide,
+    divide_outputs,
+    head_blocks,
+    initialize_each,
+    join,
+    read_heads,
+    with_head_axis,
+)
 from xai_mimo.layers.interception import is_collecting, sow
 from xai_mimo.layers.normalizers import NORMALIZERS, softmax
 from xai_mimo.layers.scoring import SCORINGS, Scores, Weight
-from xai_mimo.layers.stream_layout import StreamLayout, check_names, read_layout
+from xai_mimo.layers.stream_layout import check_feature_names, check_names, feature_labels, read_layout
 
 _LEADING_AXES = {0: (), 1: ("time",), 2: ("height", "width")}
 
@@ -129,7 +139,7 @@ class MAIL(keras.layers.Layer):
         self.rescale = bool(rescale)
         self.streams = streams
         self.stream_names = None if stream_names is None else check_names(stream_names, "stream_names")
-        self.feature_names = None if feature_names is None else _check_feature_names(feature_names)
+        self.feature_names = None if feature_names is None else check_feature_names(feature_names)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.score_initializer = keras.initializers.get(score_initializer)
@@ -143,7 +153,7 @@ class MAIL(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Create the weights; all heads of one kind of weight are stacked in one variable."""
         self._layout, _ = read_layout(input_shape, self.stream_names)
-        self._feature_labels = _feature_labels(self._layout, self.feature_names)
+        self._feature_labels = feature_labels(self._layout, self.feature_names)
         self._head_axes: dict[str, int | None] = {}
         self._score_weights: dict[str, Any] = {}
         hierarchical = self.streams == "hierarchical"
@@ -183,12 +193,11 @@ class MAIL(keras.layers.Layer):
             attention, streams = self._attend(SCORINGS[self.scoring].score(x, weights, self._layout))
             context = ops.cast(attention * self._gain(), self.compute_dtype) * x
             output = ops.matmul(context, kernel) if bias is None else ops.matmul(context, kernel) + bias
-            for head, values in zip(block, _by_head(output, len(block)), strict=True):
+            for head, values in zip(block, by_head(output, len(block)), strict=True):
                 outputs[head] = ops.reshape(values, (*lead, self._widths[head]))
             if is_collecting():
-                maps.append((attention, context, streams))
+                maps.append((with_head_axis(attention), with_head_axis(context), with_head_axis(streams)))
         if maps:
-            maps = [tuple(map(_with_head_axis, values)) for values in maps]
             self._sow(maps, [j for block in blocks for j in block], lead, _joint_mask(mask))
         return self._named([outputs[head] for head in range(len(self._widths))])
 
@@ -282,16 +291,9 @@ class MAIL(keras.layers.Layer):
             parts = [variable.value] * len(blocks) if axis is None else divide(variable.value, blocks, axis)
             for weights, part, block in zip(scores, parts, blocks, strict=True):
                 weights[name] = ops.squeeze(part, axis) if axis is not None and len(block) == 1 else part
-        first = np.cumsum([0, *self._widths])
-        units = [[int(first[j]) + u for j in block for u in range(self._widths[j])] for block in blocks]
-        kernels = divide(self.output_kernel.value, units, 1)
-        biases = [None] * len(blocks) if self.output_bias is None else divide(self.output_bias.value, units, 0)
-        for i, block in enumerate(blocks):
-            heads, width = len(block), self._widths[block[0]]
-            if heads > 1:
-                kernels[i] = ops.transpose(ops.reshape(kernels[i], (-1, heads, width)), (1, 0, 2))
-                biases[i] = None if biases[i] is None else ops.reshape(biases[i], (heads, 1, width))
-        return list(zip(scores, kernels, biases, strict=True))
+        bias = None if self.output_bias is None else self.output_bias.value
+        outputs = divide_outputs(self.output_kernel.value, bias, self._widths, blocks)
+        return [(weights, *output) for weights, output in zip(scores, outputs, strict=True)]
 
     def _attend(self, scores: Scores) -> tuple[Any, Any | None]:
         """Attention ``(head, row, D)`` and, hierarchical only, stream attention ``(head, row, N)``; see ``Scores``."""
@@ -361,14 +363,6 @@ class MAIL(keras.layers.Layer):
             sow(self, "mask", lambda: ops.cast(mask, "float32"), axes=axes)
 
 
-def _by_head(values: Any, heads: int) -> list[Any]:
-    return [values] if heads == 1 else list(ops.unstack(values, num=heads, axis=0))
-
-
-def _with_head_axis(values: Any) -> Any:
-    return values if values is None or len(values.shape) == 3 else ops.expand_dims(values, 0)
-
-
 def _joint_mask(masks: Any) -> Any | None:
     present = [mask for mask in keras.tree.flatten(masks) if mask is not None]
     joint = present[0] if present else None
@@ -380,24 +374,3 @@ def _joint_mask(masks: Any) -> Any | None:
 def _check_choice(name: str, value: Any, choices: Any) -> None:
     if value not in tuple(choices):
         raise ValueError(f"Expected `{name}` to be one of {', '.join(map(repr, choices))}. Received: {name}={value!r}")
-
-
-def _check_feature_names(names: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    if not isinstance(names, Mapping):
-        raise ValueError(f"Expected `feature_names` to be a mapping stream -> names. Received: feature_names={names}")
-    return {stream: check_names(features, f"feature_names of {stream}") for stream, features in names.items()}
-
-
-def _feature_labels(layout: StreamLayout, given: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
-    labels: list[str] = []
-    for stream in given or ():
-        if stream not in layout.names:
-            raise ValueError(
-                f"Expected `feature_names` of the streams {list(layout.names)}. Received: names for '{stream}'"
-            )
-    for name, width in zip(layout.names, layout.widths, strict=True):
-        own = (given or {}).get(name) or [f"{name}.{i}" for i in range(width)]
-        if len(own) != width:
-            raise ValueError(f"Expected {width} feature names for stream '{name}'. Received: {len(own)}, {list(own)}")
-        labels += own
-    return check_names(labels, "feature_names")

@@ -4,7 +4,8 @@ Symbols: B rows (all leading axes flattened), M heads, D features, N streams, A 
 ``(M, B, D)``, because then the last product is one batched matrix product with contiguous operands.
 
 A scoring is a pair of functions. ``weights`` says which weights it needs; ``score`` computes from the weights of any
-block of heads, so that the layer can go through many heads block by block.
+block of heads, so that the layer can go through many heads block by block. The weights of a block of one head come
+without their head axis, and so do its scores: compilers fuse products of matrices better than products of stacks.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,8 +23,8 @@ class Scores(NamedTuple):
     """Scores before normalisation; the row axis has length 1 where they do not depend on the input.
 
     Attributes:
-        features: ``(M, B, D)``.
-        streams: ``(M, B, N)`` for hierarchical attention, else ``None``.
+        features: ``(M, B, D)``; ``(B, D)`` for one head.
+        streams: ``(M, B, N)`` or ``(B, N)`` for hierarchical attention, else ``None``.
     """
 
     features: Any
@@ -66,7 +67,7 @@ def _plus(values: Any, bias: Any | None) -> Any:
 
 
 def _per_head(bias: Any | None) -> Any | None:
-    return None if bias is None else ops.expand_dims(bias, 1)
+    return None if bias is None else ops.expand_dims(bias, -2)
 
 
 def _dense_weights(layout: StreamLayout, hidden: int | None, hierarchical: bool) -> dict[str, Weight]:
@@ -84,13 +85,21 @@ def _dense_weights(layout: StreamLayout, hidden: int | None, hierarchical: bool)
 
 
 def _dense(x: Any, w: Weights, layout: StreamLayout) -> Scores:
-    """h_j = tanh(x U_j + c_j), e_j = h_j V_j + d_j; the first product serves all heads at once."""
-    width, heads, units = w["hidden_kernel"].shape
-    hidden = ops.matmul(x, ops.reshape(w["hidden_kernel"], (width, heads * units)))
-    if "hidden_bias" in w:
-        hidden = hidden + ops.reshape(w["hidden_bias"], (heads * units,))
-    hidden = ops.transpose(ops.reshape(ops.tanh(hidden), (-1, heads, units)), (1, 0, 2))
-    return _read_out(hidden, w)
+    """h_j = tanh(x U_j + c_j), e_j = h_j V_j + d_j."""
+    return _read_out(_hidden(x, w["hidden_kernel"], w.get("hidden_bias")), w)
+
+
+def _hidden(x: Any, kernel: Any, bias: Any | None) -> Any:
+    """tanh(x U_j + c_j) of each head, by the way that moves the least memory."""
+    if len(kernel.shape) == 2:
+        return ops.tanh(_plus(ops.matmul(x, kernel), bias))
+    width, heads, units = kernel.shape
+    if width < units:  # repeating x is cheaper than moving the axes of the result
+        repeated = ops.broadcast_to(x, (heads, *ops.shape(x)))
+        return ops.tanh(_plus(ops.matmul(repeated, ops.transpose(kernel, (1, 0, 2))), _per_head(bias)))
+    hidden = ops.matmul(x, ops.reshape(kernel, (width, heads * units)))
+    hidden = ops.tanh(_plus(hidden, None if bias is None else ops.reshape(bias, (heads * units,))))
+    return ops.transpose(ops.reshape(hidden, (-1, heads, units)), (1, 0, 2))
 
 
 def _read_out(hidden: Any, w: Weights) -> Scores:
@@ -144,18 +153,23 @@ def _local(x: Any, w: Weights, layout: StreamLayout) -> Scores:
 
     A stream's score is the mean of a second read-out over its own features (our reading).
     """
-    value = ops.expand_dims(ops.expand_dims(x, 0), 2)
-    hidden = ops.tanh(_plus(value * ops.expand_dims(w["hidden_kernel"], 1), _per_head(w.get("hidden_bias"))))
-    features = ops.sum(hidden * ops.expand_dims(w["score_kernel"], 1), axis=2)
+    hidden = ops.expand_dims(x, 1) * _per_row(w["hidden_kernel"])
+    hidden = ops.tanh(_plus(hidden, _per_row(w["hidden_bias"]) if "hidden_bias" in w else None))
+    features = ops.sum(hidden * _per_row(w["score_kernel"]), axis=-2)
     features = _plus(features, _per_head(w.get("score_bias")))
     if "stream_kernel" not in w:
         return Scores(features, None)
-    votes = ops.sum(hidden * ops.expand_dims(w["stream_kernel"], 1), axis=2)
+    votes = ops.sum(hidden * _per_row(w["stream_kernel"]), axis=-2)
     means = [
-        ops.mean(votes[:, :, start : start + width], axis=-1)
+        ops.mean(votes[..., start : start + width], axis=-1)
         for start, width in zip(layout.starts, layout.widths, strict=True)
     ]
     return Scores(features, _plus(ops.stack(means, axis=-1), _per_head(w.get("stream_bias"))))
+
+
+def _per_row(kernel: Any) -> Any:
+    """``(..., A, D)`` as ``(..., 1, A, D)``."""
+    return ops.expand_dims(kernel, -3)
 
 
 def _additive_weights(layout: StreamLayout, hidden: int | None, hierarchical: bool) -> dict[str, Weight]:
@@ -174,7 +188,7 @@ def _additive_weights(layout: StreamLayout, hidden: int | None, hierarchical: bo
 
 def _additive(x: Any, w: Weights, layout: StreamLayout) -> Scores:
     """e_j = tanh(x W + q_j) V + d: the heads share W, V and d and differ in their query alone (our reading)."""
-    hidden = ops.tanh(ops.expand_dims(ops.matmul(x, w["hidden_kernel"]), 0) + w["query"])
+    hidden = ops.tanh(ops.matmul(x, w["hidden_kernel"]) + w["query"])
     features = _plus(ops.matmul(hidden, w["score_kernel"]), w.get("score_bias"))
     if "stream_kernel" not in w:
         return Scores(features, None)

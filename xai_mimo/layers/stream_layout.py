@@ -85,6 +85,33 @@ def check_names(names: Sequence[str], argument: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def check_feature_names(names: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """The names as tuples, if they are a mapping stream -> names that can be told apart; else ``ValueError``."""
+    if not isinstance(names, Mapping):
+        raise ValueError(f"Expected `feature_names` to be a mapping stream -> names. Received: feature_names={names}")
+    return {stream: check_names(features, f"feature_names of {stream}") for stream, features in names.items()}
+
+
+def feature_labels(layout: StreamLayout, given: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
+    """A name for each feature of the concatenated streams: the given ones, and ``stream.i`` for others.
+
+    Raises:
+        ValueError: names for a stream that is not there, not one per feature, or two equal ones.
+    """
+    labels: list[str] = []
+    for stream in given or ():
+        if stream not in layout.names:
+            raise ValueError(
+                f"Expected `feature_names` of the streams {list(layout.names)}. Received: names for '{stream}'"
+            )
+    for name, width in zip(layout.names, layout.widths, strict=True):
+        own = (given or {}).get(name) or [f"{name}.{i}" for i in range(width)]
+        if len(own) != width:
+            raise ValueError(f"Expected {width} feature names for stream '{name}'. Received: {len(own)}, {list(own)}")
+        labels += own
+    return check_names(labels, "feature_names")
+
+
 def _named_shapes(input_shape: Any, stream_names: Sequence[str] | None) -> tuple[dict[str, Shape], bool]:
     if isinstance(input_shape, Mapping):
         if stream_names is not None and set(stream_names) != set(input_shape):
