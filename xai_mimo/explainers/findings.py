@@ -77,7 +77,7 @@ class Findings:
             return f"They {precision}"
         if self.rounded:
             return f"Allow more evaluations or a larger tolerance; {self.rounded} of them {precision}"
-        return "Allow more evaluations or a larger tolerance."
+        return "Allow more evaluations or a larger tolerance; a model that computes in half precision may need float32."
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a store that is written over several sessions."""
