@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _HOME = {
+    "IdentityMLP": "xai_mimo.layers.identity_mlp",
+    "read_layers": "xai_mimo.layers.identity_reading",
     "IMVLSTM": "xai_mimo.layers.imv_lstm",
     "IMVTensorCell": "xai_mimo.layers.imv_cells",
     "IMVFullCell": "xai_mimo.layers.imv_cells",
@@ -27,6 +29,7 @@ _HOME = {
 
 __all__ = [
     "em_bound",
+    "IdentityMLP",
     "IMVFullCell",
     "IMVLSTM",
     "IMVTensorCell",
@@ -38,12 +41,15 @@ __all__ = [
     "MixtureMean",
     "MixtureNLL",
     "predictive_variance",
+    "read_layers",
     "temporal_importance",
     "variable_importance",
 ]
 
 if TYPE_CHECKING:
     from xai_mimo.layers.history import InterceptionHistory
+    from xai_mimo.layers.identity_mlp import IdentityMLP
+    from xai_mimo.layers.identity_reading import read_layers
     from xai_mimo.layers.imv_cells import IMVFullCell, IMVTensorCell
     from xai_mimo.layers.imv_losses import MixtureEM, MixtureMean, MixtureNLL, em_bound, mixture_posterior
     from xai_mimo.layers.imv_lstm import IMVLSTM

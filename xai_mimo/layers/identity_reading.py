@@ -1,0 +1,168 @@
+"""What an identity-initialised MLP says of many rows together: the role of each layer, and how near the identity it is.
+
+NumPy in, NumPy out, in float64. Everything is computed from the maps that the layer sows, without a gradient.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from xai_mimo.layers.interception import MapLabels, read_maps
+
+_WEIGHTS = ("deviation", "diagonal", "off_diagonal")
+
+
+@dataclass(frozen=True)
+class LayerReading:
+    """The maps of an ``IdentityMLP`` with the figures that say how much they mean; printed, one line per layer.
+
+    A layer whose accuracy rises classifies; one of flat accuracy and large ``step`` extracts features (our rule).
+
+    Attributes:
+        deviation: ||W^l - alpha I||_F / ||alpha I||_F, ``(L,)``. Near 0 the maps speak of the inputs; at 1.4, as after
+            random initialisation, they do not.
+        diagonal, off_diagonal: means of W_jj and of |W_ij|, ``(L,)``.
+        step: mean over rows and features of |d^l|, ``(L,)``.
+        accuracy: ``{head: (L,)}``, share of rows whose most likely class in that layer is the label; no probe is
+            trained. Heads of classes only; empty without labels.
+        error: ``{head: (L,)}``, root mean squared error of the layer's scores, in the label's unit; heads in
+            ``regression`` only. Scores of hidden layers are within [-1, 1] unless ``class_activation="linear"``.
+        maps: the maps that were asked for, by name, ``(rows, *axes)``.
+        labels: what the axes of all the layer's maps mean, by name of the map.
+    """
+
+    deviation: np.ndarray
+    diagonal: np.ndarray
+    off_diagonal: np.ndarray
+    step: np.ndarray
+    accuracy: Mapping[str, np.ndarray]
+    error: Mapping[str, np.ndarray]
+    maps: Mapping[str, np.ndarray]
+    labels: Mapping[str, MapLabels]
+
+    def __str__(self) -> str:
+        columns = {"deviation": self.deviation, "diagonal": self.diagonal, "|off-diagonal|": self.off_diagonal}
+        columns |= {"|step|": self.step}
+        columns |= {f"accuracy {head}": values for head, values in self.accuracy.items()}
+        columns |= {f"error {head}": values for head, values in self.error.items()}
+        lines = ["layer  " + "  ".join(columns)]
+        for i in range(len(self.deviation)):
+            lines.append(f"{i + 1:5d}  " + "  ".join(f"{values[i]:{len(name)}.3f}" for name, values in columns.items()))
+        return "\n".join(lines)
+
+
+def read_layers(
+    model: keras.Model,
+    inputs: Any,
+    labels: Any = None,
+    *,
+    maps: Sequence[str] = (),
+    layer: str | None = None,
+    batch_size: int = 1024,
+) -> LayerReading:
+    """Read every layer of an ``IdentityMLP`` on these rows.
+
+        accuracy^l = mean over rows of [argmax_c s^l_c = y];  a head of one unit: s^l > 0 means class 1
+
+    Args:
+        model: a model or layer that holds one ``IdentityMLP``, or several of which ``layer`` names one.
+        inputs: rows, as the model takes them.
+        labels: per head, ``{head: values}``, or one array where there is one head. Classes: integers ``(rows,)``;
+            quantities: ``(rows, width)``, or ``(rows,)`` for one unit.
+        maps: names of maps to return for all rows.
+        layer: path or name of the layer.
+        batch_size: rows that are read at once.
+    Raises:
+        ValueError: no such layer or map, no rows, or labels that do not fit the heads, the rows or the classes.
+    """
+    found, meaning = _read(model, inputs, layer, batch_size, {*maps, "score", "increment", *_WEIGHTS})
+    targets = meaning["score"].coords
+    heads = tuple(dict.fromkeys(targets["target.head"]))
+    given = {} if labels is None else _by_head(labels, heads)
+    classes = set(meaning["class_likelihood"].coords["class.head"]) if "class_likelihood" in meaning else set()
+    accuracy, error = {}, {}
+    for head, values in given.items():
+        own = found["score"][:, :, np.asarray(targets["target.head"]) == head]
+        if head in classes:
+            accuracy[head] = _accuracy(own, _classes(values, own, head))
+        else:
+            error[head] = _error(own, np.asarray(values, "float64"), head)
+    step = np.abs(np.moveaxis(found["increment"], meaning["increment"].axes.index("layer") + 1, 0))
+    return LayerReading(
+        *(found[name][0] for name in _WEIGHTS),
+        step=step.reshape(len(step), -1).mean(axis=1),
+        accuracy=accuracy,
+        error=error,
+        maps={name: found[name] for name in maps},
+        labels=meaning,
+    )
+
+
+def _accuracy(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    chosen = scores[..., 0] > 0 if scores.shape[-1] == 1 else scores.argmax(axis=-1)
+    return (chosen == labels[:, None]).mean(axis=0)
+
+
+def _error(scores: np.ndarray, labels: np.ndarray, head: str) -> np.ndarray:
+    values = labels[:, None] if labels.ndim == 1 else labels
+    if values.shape != (len(scores), scores.shape[-1]) or not np.isfinite(values).all():
+        raise ValueError(
+            f"Expected finite labels of shape ({len(scores)}, {scores.shape[-1]}) for head '{head}'. "
+            f"Received: shape={labels.shape}, {int((~np.isfinite(labels)).sum())} values that are not finite"
+        )
+    return np.sqrt(np.square(scores - values[:, None]).mean(axis=(0, 2)))
+
+
+def _classes(labels: Any, scores: np.ndarray, head: str) -> np.ndarray:
+    values, count = np.asarray(labels), max(2, scores.shape[-1])
+    if values.shape == (len(scores), 1):
+        values = values[:, 0]
+    if values.shape != (len(scores),) or not np.isin(values, np.arange(count)).all():
+        raise ValueError(
+            f"Expected {len(scores)} labels from 0 to {count - 1} for head '{head}', one integer per row. "
+            f"Received: shape={np.shape(labels)}, values {np.unique(values)[:5]}"
+        )
+    return values
+
+
+def _by_head(labels: Any, heads: tuple[str, ...]) -> dict[str, Any]:
+    named = labels if isinstance(labels, Mapping) else {heads[0]: labels} if len(heads) == 1 else None
+    if named is None or not set(named) <= set(heads):
+        got = list(labels) if isinstance(labels, Mapping) else type(labels).__name__
+        raise ValueError(f"Expected labels per head, a mapping with keys out of {list(heads)}. Received: {got}")
+    return dict(named)
+
+
+def _read(
+    model: keras.Model, inputs: Any, layer: str | None, batch_size: int, wanted: set[str]
+) -> tuple[dict[str, np.ndarray], dict[str, MapLabels]]:
+    arrays = keras.tree.flatten(inputs)
+    count = len(arrays[0]) if arrays else 0
+    if not count:
+        raise ValueError(f"Expected at least one row. Received: inputs with {count} rows")
+    parts: dict[str, list[np.ndarray]] = {}
+    for start in range(0, count, batch_size):
+        rows = slice(start, start + batch_size)
+        part = keras.tree.map_structure(lambda values, rows=rows: np.asarray(values)[rows], inputs)
+        _, maps, labels = read_maps(model, part)
+        path = _layer_path(labels, layer, model)
+        own = {label.name: key for key, label in labels.items() if label.layer == path}
+        if not wanted <= set(own):
+            raise ValueError(f"Expected names of maps out of {sorted(own)}. Received: maps={sorted(wanted - set(own))}")
+        for name in wanted:
+            parts.setdefault(name, []).append(np.asarray(maps[own[name]], "float64"))
+    meaning = {name: labels[key] for name, key in own.items()}
+    return {name: np.concatenate(found) for name, found in parts.items()}, meaning
+
+
+def _layer_path(labels: Mapping[str, MapLabels], layer: str | None, model: keras.Model) -> str:
+    found = [label.layer for label in labels.values() if label.name == "deviation"]
+    fits = [path for path in found if layer in (None, path, path.rsplit("/", 1)[-1])]
+    if len(fits) != 1:
+        wanted = "one IdentityMLP" if layer is None else f"one IdentityMLP called '{layer}'"
+        mend = " Name one with `layer`." if len(fits) > 1 else ""
+        raise ValueError(f"Expected model '{model.name}' to hold {wanted}. Received: a model that holds {found}.{mend}")
+    return fits[0]
