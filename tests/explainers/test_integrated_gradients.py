@@ -11,7 +11,7 @@ import xai_mimo as xm
 from tests import toys
 from tests.conftest import needs
 from xai_mimo.core.errors import BadSetting, NotConvergedWarning
-from xai_mimo.explainers import IntegratedGradients
+from xai_mimo.explainers import IntegratedGradients, bisection
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -183,6 +183,17 @@ def test_the_numbers_do_not_depend_on_memory(method):
     wide, narrow = (xm.explain(model, x, method, max_memory=m) for m in (2**29, 1500))
     for name in ("u", "v", "evaluations"):
         np.testing.assert_allclose(wide[name], narrow[name], atol=1e-12)
+
+
+def test_few_pieces_are_held_at_a_time(monkeypatch):
+    model = toys.mlp("relu", hidden=32, scale=3.0)
+    x, held = toys.rows(model, 40), []
+    inner = bisection._at_middles
+    monkeypatch.setattr(bisection, "_at_middles", lambda p, live, ledger: held.append(live) or inner(p, live, ledger))
+    xm.explain(model, x, IntegratedGradients(), max_memory=2**16)
+    most = 2**16 // (5 * 8 * (2 + 3 * 4)) // 2
+    sizes = [len(live) for live in held if len(np.unique(live.path)) > 1]
+    assert max(sizes) <= most
 
 
 def test_a_row_does_not_depend_on_its_neighbours():

@@ -51,6 +51,12 @@ class Pieces:
     def __len__(self) -> int:
         return len(self.path)
 
+    def pick(self, part: slice) -> "Pieces":
+        """Some of the pieces."""
+        low, high = ({n: g[:, part] for n, g in slope.items()} for slope in (self.slope_low, self.slope_high))
+        ends = self.low[:, part], self.high[:, part]
+        return Pieces(self.path[part], self.start[part], self.stop[part], *ends, low, high)
+
 
 @dataclass(frozen=True)
 class Integrated:
@@ -104,16 +110,21 @@ def integrate(paths: Paths, *, tolerance: float, max_evaluations: int, rounding:
     """
     ledger = _Ledger.of(paths, rounding, max_evaluations)
     total = {n: np.zeros((len(paths.selectors), *x.shape)) for n, x in paths.inputs.items()}
-    for rows in slices(paths.rows, max(1, paths.at_once // (2 * _FIRST_PIECES * paths.per_row))):
-        live, is_first = _first_pieces(paths, rows, ledger), True
-        while len(live):
+    at_once = max(1, paths.at_once // 2)
+    for rows in slices(paths.rows, max(1, at_once // (_FIRST_PIECES * paths.per_row))):
+        pending, is_first = [_first_pieces(paths, rows, ledger)], True
+        while pending:
+            live = pending.pop()
             value, slope = _at_middles(paths, live, ledger)
             found = _simpson(paths, live, slope)
             if is_first:
                 _set_allowance(paths, live, found, ledger, tolerance)
             is_failed = _failed(live, _errors(paths, live, found, slope, ledger), ledger, _narrowest(paths))
             paths.add(total, live.path[~is_failed], {n: v[:, ~is_failed] for n, v in found.items()})
-            live, is_first = _halves(live, value, slope, np.flatnonzero(is_failed)), False
+            halves = _halves(live, value, slope, np.flatnonzero(is_failed))
+            # Depth first, so that few pieces are held at a time.
+            pending += [halves.pick(part) for part in _whole_paths(halves.path, at_once)]
+            is_first = False
     return Integrated(total, ledger.evaluations.reshape(paths.rows, paths.per_row).sum(axis=1))
 
 
@@ -223,6 +234,17 @@ def _narrowest(paths: Paths) -> float:
     """Below this width a piece is not halved."""
     coarsest = max(float(np.finfo(x.dtype).eps) for x in paths.inputs.values())
     return max(_NARROWEST, _POINTS_APART * coarsest)
+
+
+def _whole_paths(path: Array, at_most: int) -> list[slice]:
+    """Slices of about ``at_most`` pieces that never divide a path."""
+    if not len(path):
+        return []
+    chosen, starts = [0], starts_of(path)
+    for start, stop in zip(starts, [*starts[1:], len(path)], strict=True):
+        if stop - chosen[-1] > at_most and start > chosen[-1]:
+            chosen.append(int(start))
+    return [slice(a, b) for a, b in zip(chosen, [*chosen[1:], len(path)], strict=True)]
 
 
 def _halves(live: Pieces, value: Array, slope: Arrays, failed: Array) -> Pieces:
