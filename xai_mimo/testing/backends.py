@@ -136,7 +136,7 @@ def _answer(folder: Path) -> None:
     layer(keras.tree.map_structure(keras.ops.convert_to_tensor, inputs))
     with np.load(folder / "weights.npz") as stored:
         layer.set_weights([stored[name] for name in stored.files])
-    np.savez(folder / f"{keras.backend.backend()}.npz", **compute(layer, inputs))
+    np.savez(folder / f"{keras.backend.backend()}.npz", allow_pickle=False, **compute(layer, inputs))
 
 
 if __name__ == "__main__":
