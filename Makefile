@@ -44,6 +44,7 @@ tutorials-quick: $(VENV)/dev.stamp  ## run the notebooks on little data, keeping
 	KERAS_BACKEND=jax $(BIN)/python tutorials/run.py --quick
 
 benchmarks: $(VENV)/dev.stamp
+	KERAS_BACKEND=jax $(BIN)/python benchmarks/integrated_gradients.py
 	KERAS_BACKEND=torch $(BIN)/python benchmarks/peers.py
 	KERAS_BACKEND=jax $(BIN)/python benchmarks/peers.py
 

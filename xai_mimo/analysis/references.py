@@ -49,6 +49,12 @@ REFERENCES = {
   pages = {1726--1730},
   year = {2009}
 }""",
+    "zeiler2014visualizing": """@inproceedings{zeiler2014visualizing,
+  title = {Visualizing and Understanding Convolutional Networks},
+  author = {Zeiler, Matthew D. and Fergus, Rob},
+  booktitle = {European Conference on Computer Vision},
+  year = {2014}
+}""",
     "erion2021improving": """@article{erion2021improving,
   title = {Improving Performance of Deep Learning Models with Axiomatic Attribution Priors and Expected Gradients},
   author = {Erion, Gabriel and Janizek, Joseph D. and Sturmfels, Pascal and Lundberg, Scott M. and Lee, Su-In},
