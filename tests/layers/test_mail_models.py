@@ -124,6 +124,9 @@ def test_the_published_listing_runs_and_its_maps_are_readable(rng):
     assert history.labels[key].coords["head"] == ("head_0", "head_1", "head_2")
     np.testing.assert_array_equal(history.maps[key][-1], read_maps(model, [v[:4] for v in x])[1][key])
     assert np.abs(history.maps[key][0] - history.maps[key][-1]).max() > 0
+    model.fit(x, y, epochs=1, batch_size=50, verbose=0, callbacks=[history])
+    assert history.epochs == [0, 1]
+    assert history.maps[key].shape == (2, 4, 3, 96)
     again = MIMOAttentionLayer.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
 
