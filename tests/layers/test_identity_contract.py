@@ -66,7 +66,6 @@ def test_labels_name_layers_heads_units_and_features(rng):
 @pytest.mark.parametrize(
     ("shape", "leading"),
     [
-        ((3,), ()),
         ((3, 2), ("height",)),
         ((3, 2, 2), ("height", "width")),
         ((2, 2, 2, 1), ("axis_1", "axis_2", "axis_3")),
@@ -272,6 +271,7 @@ def losses():
             {"num_classes": 2, "scale": "minmax"},
             "Expected `scale` to be 'none', 'adapt' or .low, high. with low < high",
         ),
+        ({"num_classes": 2, "scale": 255}, "or .low, high. with low < high. Received: scale=255"),
         ({"num_classes": 2, "scale": (1, 1)}, "Expected `scale` to be 'none', 'adapt' or .low, high. with low < high"),
         (
             {"num_classes": 2, "scale_to": 2.0},

@@ -138,8 +138,8 @@ class IdentityMLP(keras.layers.Layer):
         self.activation = activation
         self.alpha = _finite("alpha", alpha, alpha != 0, "not zero")
         self.class_activation = class_activation
-        self.scale = scale if isinstance(scale, str) else tuple(scale)
-        _check_scale(self.scale)
+        _check_scale(scale)
+        self.scale = scale if isinstance(scale, str) else (float(scale[0]), float(scale[1]))
         self.scale_to = _finite("scale_to", scale_to, 0 < scale_to <= 1, "in (0, 1]")
         self.initializer = None if initializer is None else keras.initializers.get(initializer)
         self.identity_penalty = _finite("identity_penalty", identity_penalty, identity_penalty >= 0, "0 or more")
@@ -304,11 +304,14 @@ def _check_activation(activation: Any) -> None:
 
 
 def _check_scale(scale: Any) -> None:
-    if scale in ("none", "adapt"):
+    if isinstance(scale, str) and scale in ("none", "adapt"):
         return
-    declared = not isinstance(scale, str) and len(scale) == 2 and bool(np.isfinite(np.asarray(scale, float)).all())
-    if not declared or not scale[0] < scale[1]:
-        raise ValueError(f"Expected `scale` to be 'none', 'adapt' or (low, high) with low < high. Received: {scale!r}")
+    pair = scale if isinstance(scale, list | tuple) and len(scale) == 2 else ()
+    numbers = [value for value in pair if isinstance(value, int | float | np.number) and np.isfinite(value)]
+    if len(numbers) != 2 or not numbers[0] < numbers[1]:
+        raise ValueError(
+            f"Expected `scale` to be 'none', 'adapt' or (low, high) with low < high. Received: scale={scale!r}"
+        )
 
 
 def _finite(name: str, value: float, holds: bool, what: str) -> float:
