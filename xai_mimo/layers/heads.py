@@ -9,8 +9,10 @@ from keras import ops
 
 from xai_mimo.layers.stream_layout import check_names
 
-_VALUES_PER_ROW = 4096
-"""Features times heads of one block: its intermediates stay near the cache for batches of some hundred rows."""
+_VALUES_PER_ROW = 256
+"""Features times heads of one block. Its intermediates stay near the cache, and the gradient of one head, which every
+attribution asks for, does not run through the zeros of many others: with 8 heads of 256 features, Integrated Gradients
+takes a fifth to an eighth of the time that one block of all heads takes."""
 
 _MOST_BLOCKS = 16
 """Bound on the blocks of equally wide heads, so that the graph and its compile time stop growing with the heads."""
