@@ -4,7 +4,7 @@ import pytest
 
 from xai_mimo.analysis.references import OF_METRICS, REFERENCES, cited
 from xai_mimo.core.plugins import plugins
-from xai_mimo.layers import IMVLSTM, MAIL
+from xai_mimo.layers import IMVLSTM, MAIL, IdentityMLP
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.all_frameworks
 def test_every_method_and_layer_of_ours_can_be_cited():
     methods = {name: entry.load().reference for name, entry in plugins("xai_mimo.methods").items()}
     assert methods.pop("interception") == ""  # that of the layer it reads
-    layers = {layer.__name__: layer.reference for layer in (MAIL, IMVLSTM)}
+    layers = {layer.__name__: layer.reference for layer in (MAIL, IMVLSTM, IdentityMLP)}
     missing = {name: key for name, key in {**methods, **layers}.items() if key not in REFERENCES}
     assert not missing
 

@@ -96,6 +96,8 @@ class IdentityMLP(keras.layers.Layer):
     Using Identity Initialization", ICASSP, 3945-3949, abstract and Section 1.
     """
 
+    reference = "kubota2021layerwise"
+
     def __init__(
         self,
         num_classes: int | None = None,
@@ -159,7 +161,8 @@ class IdentityMLP(keras.layers.Layer):
             regularizer=_pull_to_identity(self.identity_penalty, self.alpha) if self.identity_penalty else None,
         )
         self.bias = self.add_weight(name="bias", shape=(self.depth, size), initializer="zeros")
-        self.low = self.high = None
+        self.low: Any = None
+        self.high: Any = None
         if self.scale == "adapt":
             unknown = keras.initializers.Constant(float("nan"))
             fixed = {"shape": (features,), "initializer": unknown, "trainable": False, "autocast": False}

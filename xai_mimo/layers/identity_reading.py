@@ -92,7 +92,9 @@ def read_layers(
             error[head] = _error(own, np.asarray(values, "float64"), head)
     step = np.abs(np.moveaxis(found["increment"], meaning["increment"].axes.index("layer") + 1, 0))
     return LayerReading(
-        *(found[name][0] for name in _WEIGHTS),
+        deviation=found["deviation"][0],
+        diagonal=found["diagonal"][0],
+        off_diagonal=found["off_diagonal"][0],
         step=step.reshape(len(step), -1).mean(axis=1),
         accuracy=accuracy,
         error=error,

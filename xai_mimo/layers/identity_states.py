@@ -124,7 +124,8 @@ def decompose(states: States, kernels: Sequence[Any], biases: Sequence[Any]) -> 
     """
     width = states.width
     carry = ops.eye(kernels[0].shape[0] - width, dtype=kernels[0].dtype)
-    writing, carries = [], []
+    writing: list[Any] = []
+    carries: list[Any] = []
     for kernel in reversed(kernels):
         writing.insert(0, ops.matmul(kernel[:width, width:], carry))
         carries.insert(0, carry)
