@@ -27,18 +27,24 @@ def gain(method, estimate, width=0.02, *, other="random", low=..., high=...):
     ]
 
 
-def truth(method, estimate, low, high):
-    return {
-        "head": "risk",
-        "family": "ground_truth",
-        "metric": "auroc_mean_map",
-        "method": method,
-        "other": None,
-        "role": "value",
-        "estimate": estimate,
-        "low": low,
-        "high": high,
-    }
+def truth(method, estimate, low, high, *, share=None):
+    def row(metric, role, estimate, low=None, high=None):
+        return {
+            "head": "risk",
+            "family": "ground_truth",
+            "metric": metric,
+            "method": method,
+            "other": None,
+            "role": role,
+            "estimate": estimate,
+            "low": low,
+            "high": high,
+        }
+
+    rows = [row("auroc_mean_map", "value", estimate, low, high), row("auroc_mean_map", "floor_random", 0.5)]
+    if share is not None:
+        rows += [row("share", "value", share, share - 0.05, share + 0.05), row("share", "floor_random", 0.25)]
+    return rows
 
 
 def agreement(estimate, low, floor=0.5, ceiling=0.95):
@@ -73,7 +79,7 @@ GOOD = [*gain("attention", 0.3), *gain("ig", 0.4)]
 
 
 def test_an_order_that_beats_random_and_finds_the_truth_is_supported():
-    row = judge([truth("attention", 0.95, 0.9, 1.0), *agreement(0.8, 0.75)], GOOD)
+    row = judge([*truth("attention", 0.95, 0.9, 1.0, share=0.6), *agreement(0.8, 0.75)], GOOD)
     assert row["verdict"] == "supported"
     assert row["text"] == "attention can be used to tell which inputs drive head 'risk'."
     assert any("better than a random order" in s and "p = 0.01" in s for s in row["evidence"])
@@ -106,18 +112,28 @@ def test_worse_than_random_is_misleading_and_names_what_to_read_instead():
     assert "Read ig instead." in row["text"]
 
 
-def test_missing_the_truth_is_misleading_however_faithful():
-    row = judge([truth("attention", 0.47, 0.4, 0.55), *agreement(0.9, 0.85)], GOOD)
+def test_avoiding_the_truth_is_misleading_however_faithful():
+    row = judge([*truth("attention", 0.3, 0.2, 0.45), *agreement(0.9, 0.85)], GOOD)
     assert row["verdict"] == "misleading"
-    assert "does not find the features that are known to matter" in row["text"]
+    assert "points away from the features that are known to matter" in row["text"]
 
 
 @pytest.mark.parametrize(
-    ("estimate", "low", "expected"),
-    [(0.75, 0.7, "doubtful"), (0.85, 0.45, "doubtful"), (0.85, 0.6, "supported"), (0.69, 0.6, "misleading")],
+    ("estimate", "low", "share", "expected"),
+    [
+        (0.75, 0.7, 0.6, "doubtful"),  # found in part
+        (0.85, 0.45, 0.6, "doubtful"),  # not told from chance
+        (0.85, 0.6, 0.6, "supported"),
+        (0.85, 0.6, None, "supported"),
+        (0.85, 0.6, 0.27, "doubtful"),  # the mass is that of a uniform map
+        (0.85, 0.6, 0.15, "misleading"),  # ranked right, but with less mass than chance gives
+    ],
 )
-def test_thresholds_of_the_truth(estimate, low, expected):
-    assert judge([truth("attention", estimate, low, 1.0)], GOOD)["verdict"] == expected
+def test_thresholds_of_the_truth(estimate, low, share, expected):
+    row = judge(truth("attention", estimate, low, 1.0, share=share), GOOD)
+    assert row["verdict"] == expected
+    if share is not None:
+        assert any(f"{share:.0%} of its mass" in s and "25% would by chance" in s for s in row["evidence"])
 
 
 def test_reaching_less_than_half_of_the_best_method_is_doubtful():
@@ -134,7 +150,7 @@ def test_an_order_like_a_random_one_is_doubtful():
 
 def test_a_single_row_is_undecided():
     gains = [*gain("attention", 0.3, low=None, high=None), *gain("ig", 0.4, low=None, high=None)]
-    row = judge([truth("attention", 1.0, None, None)], gains)
+    row = judge(truth("attention", 1.0, None, None), gains)
     assert row["verdict"] == "undecided"
     assert "explain more rows" in row["text"]
 

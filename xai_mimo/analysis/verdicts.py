@@ -5,10 +5,12 @@ The rule, in the order in which it is applied:
 1. *undecided* - the head does not react to its inputs, it is known to depend on none of them, or there are too few rows
    for intervals.
 2. *misleading* - its order is worse than a random one (the whole interval of the paired difference, for deletion or for
-   insertion), or the truth is known and its mean map ranks the true features with an AUROC below 0.7.
+   insertion), or the truth is known and its map avoids it: the true features get less of its mass than chance gives
+   them, or its mean map ranks them behind the others (the whole interval, either way).
 3. *supported* - its order beats a random one for deletion and for insertion, it reaches at least half of what the best
-   method of the comparison gains over random, its mean map finds the true features where they are known (AUROC at least
-   0.8, interval above 0.5), and it agrees with some other method more than the floors do.
+   method of the comparison gains over random, its map finds the true features where they are known (more mass than
+   chance, and an AUROC of the mean map of at least 0.8, intervals above chance), and it agrees with some other method
+   more than the floors do.
 4. *doubtful* - everything else.
 
 Agreement can take a verdict away but never grant one: Neely et al. (2022), "A Song of (Dis)agreement", show that
@@ -23,7 +25,6 @@ Row = Mapping[str, Any]
 
 RANDOM = "random"
 TRUTH_FOUND = 0.8
-TRUTH_MISSED = 0.7
 HALF = 0.5
 _AREAS = ("deletion_area", "insertion_area")
 _DOES = {"deletion_area": "replacing its top features first", "insertion_area": "keeping its top features first"}
@@ -143,20 +144,32 @@ def _reach(method: str, methods: Mapping[str, bool], gains: Sequence[Row]) -> _F
 
 
 def _truth(method: str, scores: Sequence[Row]) -> _Finding:
-    rows = [r for r in scores if r["family"] == "ground_truth" and r["method"] == method and r["role"] == "value"]
-    mean_map = next((r for r in rows if r["metric"] == "auroc_mean_map" and r["estimate"] is not None), None)
+    """True features need not share equally, so missing some of them is no fault; giving them less than chance is."""
+    rows = [r for r in scores if r["family"] == "ground_truth" and r["method"] == method and r["estimate"] is not None]
+    value = {r["metric"]: r for r in rows if r["role"] == "value"}
+    chance = {r["metric"]: r["estimate"] for r in rows if r["role"] == "floor_random"}
+    mean_map, share = value.get("auroc_mean_map"), value.get("share")
     if mean_map is None:
         return _Finding(None, ())
-    sentences = [
-        f"Ground truth: its mean map ranks the true features first with AUROC {_span(mean_map)}; 0.5 is chance."
-    ]
-    share = next((r for r in rows if r["metric"] == "share" and r["estimate"] is not None), None)
-    if share is not None:
-        sentences.append(f"Ground truth: {share['estimate']:.0%} of its mass lies on the true features.")
-    if mean_map["estimate"] < TRUTH_MISSED:
+    sentences = [f"Ground truth: its mean map ranks the true features with AUROC {_span(mean_map)}; 0.5 is chance."]
+    over_chance = [_side(mean_map, 0.5)]
+    if share is not None and "share" in chance:
+        sentences.append(
+            f"Ground truth: {share['estimate']:.0%} of its mass lies on the true features, "
+            f"{chance['share']:.0%} would by chance."
+        )
+        over_chance.append(_side(share, chance["share"]))
+    if min(over_chance) < 0:
         return _Finding(-1, tuple(sentences))
-    found = mean_map["estimate"] >= TRUTH_FOUND and mean_map["low"] is not None and mean_map["low"] > 0.5
+    found = mean_map["estimate"] >= TRUTH_FOUND and min(over_chance) > 0
     return _Finding(1 if found else 0, tuple(sentences))
+
+
+def _side(row: Row, chance: float) -> int:
+    """1 where the whole interval lies above chance, -1 where it lies below, else 0."""
+    if row["low"] is None:
+        return 0
+    return int(row["low"] > chance) - int(row["high"] < chance)
 
 
 def _agreement(method: str, scores: Sequence[Row]) -> _Finding:
@@ -191,7 +204,7 @@ def _text(verdict: Verdict, head: str, method: str, best: str | None, found: Map
         why = (
             "it points away from the inputs the model reacts to"
             if (found["faithfulness"].vote or 0) < 0
-            else "it does not find the features that are known to matter"
+            else "it points away from the features that are known to matter"
         )
         return f"Do not use {method} for head '{head}': {why}.{instead}"
     if verdict == "undecided":
