@@ -33,6 +33,7 @@ from xai_mimo.explainers import ExpectedGradients, IntegratedGradients, Shapley
 
 NODES = 32
 PERMUTATIONS = 10
+DRAWS = 5
 SAMPLES = 200
 FEATURES = sum(STREAMS.values())
 
@@ -120,7 +121,7 @@ def integrated_gradients(setup: Setup, repeats: int) -> list[Line]:
     for through_keras in [False, True] if keras.config.backend() == "torch" else [False]:
         found, expected = ours(), theirs(through_keras)
         difference = np.abs(found - expected).max() / np.abs(expected).max()
-        assert difference < 5e-6, f"integrated gradients differ from Captum's by {difference:.1e}"
+        assert difference <= 1e-6, f"integrated gradients differ from Captum's by {difference:.1e}"
         peer_s, ours_s = alternate(lambda t=through_keras: theirs(t), ours, repeats)
         peer = "Captum, Keras network" if through_keras else "Captum, torch copy"
         check = f"largest difference {difference:.1e}"
@@ -129,11 +130,15 @@ def integrated_gradients(setup: Setup, repeats: int) -> list[Line]:
 
 
 def shapley(setup: Setup, repeats: int) -> list[Line]:
-    """96 features, 20 background rows, 8 heads, 32 rows, 10 antithetic permutations each."""
+    """96 features, 20 background rows, 8 heads, 32 rows.
+
+    shap walks 10 antithetic permutations, each from all 20 background rows. Ours walks 5 for each background row, which
+    are 100, with half of the predictions: the squared error has to be no larger than shap's.
+    """
     data, background = rows(32), rows(20, seed=2)
     model = xm.adapt(setup.network)
     masker = shap.maskers.Independent(columns(background), max_samples=20)
-    budget = PERMUTATIONS * 2 * (FEATURES - 1)
+    budget = DRAWS * 2 * (FEATURES - 1)
 
     def ours(data: dict[str, np.ndarray] = data, seed: int = 0) -> np.ndarray:
         found = xm.explain(model, data, Shapley(budget=budget), background=background, seed=seed)
@@ -150,7 +155,7 @@ def shapley(setup: Setup, repeats: int) -> list[Line]:
     long_run = theirs(columns(few), seed=99, permutations=10 * PERMUTATIONS)
     error = np.mean([np.square(ours(few, seed) - long_run).mean() for seed in range(3)])
     peer_error = np.mean([np.square(theirs(columns(few), seed) - long_run).mean() for seed in range(3)])
-    assert error < 1.5 * peer_error, f"squared error {error:.2e}, shap's {peer_error:.2e}"
+    assert error <= peer_error, f"squared error {error:.2e}, shap's {peer_error:.2e}"
     peer_s, ours_s = alternate(theirs, ours, max(1, repeats // 3))
     check = f"squared error {error / peer_error:.2f} of shap's"
     job = "Shapley, 96 features, 8 heads, 32 rows"

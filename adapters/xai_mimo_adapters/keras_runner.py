@@ -91,8 +91,13 @@ class Runner:
         total = len(next(iter(arrays.values())))
         one_row = sum(x[:1].nbytes for x in arrays.values())
         fit = rows_that_fit(4 * factor * self._width(arrays) + (targets + 1) * one_row, self._max_memory)
-        for rows, size in row_slices(total, fit):
-            yield cut(arrays, rows, size if self.engine.fixed_shapes else rows.stop - rows.start), rows, total
+        if self.engine.fixed_shapes:
+            for rows, size in row_slices(total, fit):
+                yield cut(arrays, rows, size), rows, total
+            return
+        for start in range(0, total, fit):
+            rows = slice(start, min(start + fit, total))
+            yield cut(arrays, rows, rows.stop - rows.start), rows, total
 
 
 def _check_map(key: str, values: Array, labels: MapLabels, rows: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array
-from xai_mimo.core.targets import Selector
+from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.differentiable import slices
 
 Players = Literal["features", "streams"]
@@ -60,6 +60,11 @@ class Game:
             return [1] * len(self.inputs)
         return [int(np.prod(x.shape[1:], dtype=np.int64)) for x in self.inputs.values()]
 
+    @property
+    def depth(self) -> int:
+        """Number of background rows."""
+        return len(next(iter(self.background.values())))
+
     def values(self, row: Array, known: Array) -> Array:
         """Worth of coalitions: ``(target, coalition)`` in float64.
 
@@ -67,7 +72,7 @@ class Game:
             row: ``(coalition,)``, the row that each belongs to.
             known: ``(coalition, player)``, who keeps the row's value.
         """
-        depth = len(next(iter(self.background.values())))
+        depth = self.depth
         found = np.empty((len(self.selectors), len(row)))
         for part in slices(len(row), max(1, self.at_once // depth)):
             outputs = self.model.predict(self._mixtures(row[part], known[part]))
@@ -76,6 +81,23 @@ class Game:
             for t, s in enumerate(self.selectors):
                 found[t, part] = mean[s.head][np.arange(count), s.units[row[part]]]
         return found
+
+    def values_against(self, row: Array, known: Array, against: Array) -> Array:
+        """Worth of coalitions before one background row each, ``against`` ``(coalition,)``: ``(target, coalition)``."""
+        found = np.empty((len(self.selectors), len(row)))
+        for part in slices(len(row), self.at_once):
+            outputs = self.model.predict(self._one_by_one(row[part], known[part], against[part]))
+            found[:, part] = take(outputs, rows_of(self.selectors, row[part]))
+        return found
+
+    def _one_by_one(self, row: Array, known: Array, against: Array) -> Arrays:
+        """Each coalition with its own background row: ``{stream: (coalition, *shape)}``."""
+        made = {}
+        players = np.split(known, np.cumsum(self.sizes)[:-1], axis=1)
+        for (name, x), keep in zip(self.inputs.items(), players, strict=True):
+            wide = keep.reshape(len(row), *((1,) * (x.ndim - 1) if self.players == "streams" else x.shape[1:]))
+            made[name] = np.where(wide, x[row], self.background[name][against])
+        return made
 
     def _mixtures(self, row: Array, known: Array) -> Arrays:
         """Each coalition with each background row: ``{stream: (coalition * background, *shape)}``."""
