@@ -78,9 +78,9 @@ def _check_bias(found: Array, bias: Array, outputs: Array, head: str) -> None:
 
 def _not_the_head(head: str, why: str) -> NotSupported:
     return NotSupported(
-        f"there is no contribution to head '{head}': other layers, or a part of the layer that no feature owns, stand "
-        f"between its map and the head ({why}). Use Interception(kind='attention_x_input'), or 'integrated_gradients' at "
-        "that layer."
+        f"there is no contribution to head '{head}': other layers, or a part of the layer that no feature owns, "
+        f"stand between its map and the head ({why}). Use Interception(kind='attention_x_input'), or "
+        "'integrated_gradients' at that layer."
     )
 
 
