@@ -29,9 +29,9 @@ class Shapley:
 
     Where the budget holds all 2^P coalitions they are enumerated: exact, with standard errors of 0. Else permutations
     are walked in antithetic pairs, an order and its reverse. One draw walks a pair from every background row, each in
-    an order of its own: as many predictions as one order walked from all of them, and a smaller variance. Every draw
-    sums to f(x) - mean f(background) exactly. Standard errors are those of the mean over independent draws; they do
-    not contain the choice of the background.
+    an order of its own: as many predictions as one order walked from all of them, and a variance that is no larger.
+    Every draw sums to f(x) - mean f(background) exactly. Standard errors are those of the mean over independent draws;
+    they do not contain the choice of the background.
 
     Attributes:
         budget: coalitions evaluated per row and background row, at most; one draw takes 2 (P - 1). All targets share a

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from xai_mimo.layers.interception import MapLabels, read_maps
+from xai_mimo.layers.interception import MapLabels, layer_path, read_maps
 
 _WEIGHTS = ("deviation", "diagonal", "off_diagonal")
 
@@ -150,7 +150,7 @@ def _read(
         rows = slice(start, start + batch_size)
         part = keras.tree.map_structure(lambda values, rows=rows: np.asarray(values)[rows], inputs)
         _, maps, labels = read_maps(model, part)
-        path = _layer_path(labels, layer, model)
+        path = layer_path(labels, layer, model, kind="IdentityMLP", sows="deviation")
         own = {label.name: key for key, label in labels.items() if label.layer == path}
         if not wanted <= set(own):
             raise ValueError(f"Expected names of maps out of {sorted(own)}. Received: maps={sorted(wanted - set(own))}")
@@ -158,13 +158,3 @@ def _read(
             parts.setdefault(name, []).append(np.asarray(maps[own[name]], "float64"))
     meaning = {name: labels[key] for name, key in own.items()}
     return {name: np.concatenate(found) for name, found in parts.items()}, meaning
-
-
-def _layer_path(labels: Mapping[str, MapLabels], layer: str | None, model: keras.Model) -> str:
-    found = [label.layer for label in labels.values() if label.name == "deviation"]
-    fits = [path for path in found if layer in (None, path, path.rsplit("/", 1)[-1])]
-    if len(fits) != 1:
-        wanted = "one IdentityMLP" if layer is None else f"one IdentityMLP called '{layer}'"
-        mend = " Name one with `layer`." if len(fits) > 1 else ""
-        raise ValueError(f"Expected model '{model.name}' to hold {wanted}. Received: a model that holds {found}.{mend}")
-    return fits[0]

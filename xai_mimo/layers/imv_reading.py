@@ -11,7 +11,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from xai_mimo.layers.interception import MapLabels, read_maps
+from xai_mimo.layers.interception import MapLabels, layer_path, read_maps
 
 
 @dataclass(frozen=True)
@@ -163,23 +163,13 @@ def _batches(model: keras.Model, inputs: Any, layer: str | None, batch_size: int
         rows = slice(start, min(start + batch_size, count))
         part = keras.tree.map_structure(lambda values, rows=rows: np.asarray(values)[rows], inputs)
         _, maps, labels = read_maps(model, part)
-        path = _layer_path(labels, layer, model)
+        path = layer_path(labels, layer, model, kind="IMVLSTM", sows="variable_attention")
         own = {label.name: key for key, label in labels.items() if label.layer == path}
         yield _Batch(
             {name: np.asarray(maps[key], "float64") for name, key in own.items()},
             {name: labels[key] for name, key in own.items()},
             rows,
         )
-
-
-def _layer_path(labels: Mapping[str, MapLabels], layer: str | None, model: keras.Model) -> str:
-    found = [label.layer for label in labels.values() if label.name == "variable_attention"]
-    fits = [path for path in found if layer in (None, path, path.rsplit("/", 1)[-1])]
-    if len(fits) != 1:
-        wanted = "one IMVLSTM" if layer is None else f"one IMVLSTM called '{layer}'"
-        mend = " Name one with `layer`." if len(fits) > 1 else ""
-        raise ValueError(f"Expected model '{model.name}' to hold {wanted}. Received: a model that holds {found}.{mend}")
-    return fits[0]
 
 
 def _count(inputs: Any) -> int:

@@ -139,3 +139,23 @@ def _without_gradients() -> contextlib.AbstractContextManager[None]:
     import torch
 
     return torch.no_grad()
+
+
+def layer_path(labels: Mapping[str, MapLabels], layer: str | None, model: Any, *, kind: str, sows: str) -> str:
+    """Path of the one layer of a kind that a model holds, or of the one that was named.
+
+    Args:
+        labels: of all that the model sowed.
+        layer: name or path; None where the model holds one such layer only.
+        model: for the error text.
+        kind: class of the layer, for the error text. sows: name of a map that this kind alone sows.
+    Raises:
+        ValueError: no layer fits, or several do.
+    """
+    found = [label.layer for label in labels.values() if label.name == sows]
+    fits = [path for path in found if layer in (None, path, path.rsplit("/", 1)[-1])]
+    if len(fits) != 1:
+        wanted = f"one {kind}" if layer is None else f"one {kind} called '{layer}'"
+        mend = " Name one with `layer`." if len(fits) > 1 else ""
+        raise ValueError(f"Expected model '{model.name}' to hold {wanted}. Received: a model that holds {found}.{mend}")
+    return fits[0]

@@ -14,7 +14,7 @@ VERDICTS = {
     "supported": ("✔", "the evidence supports using this map"),
     "doubtful": ("~", "do not rely on this map alone"),
     "misleading": ("✖", "this map points the wrong way: do not use it"),
-    "undecided": ("?", "not enough evidence"),
+    "undecided": ("?", "nothing can be concluded; the head's section says why"),
 }
 _FLOORS = ("floor_random", "floor_permuted", "ceiling")
 _OPEN_AT_MOST = 2
