@@ -246,3 +246,10 @@ def test_orders_of_their_own_for_each_background_row_beat_one_order_for_all():
 
     errors = {f: np.mean([np.square(f(seed) - exact).mean() for seed in range(10)]) for f in (own_orders, one_order)}
     assert errors[own_orders] < 0.7 * errors[one_order]
+
+
+def test_sampling_follows_the_unit_of_each_row():
+    model = toys.mlp(heads={"kind": 3})
+    found = xm.explain(model, toys.rows(model, 8), SAMPLED, targets=[("kind", "predicted")])
+    assert len(np.unique(found["unit"])) > 1
+    np.testing.assert_allclose(found["completeness_gap"], 0, atol=1e-12)
