@@ -8,7 +8,7 @@ PYTEST := XAI_MIMO_REQUIRE_ALL=1 $(BIN)/python -m pytest
 FIRST := not slow
 OTHERS := not slow and not all_frameworks
 
-.PHONY: demo test test-jax test-tensorflow test-torch test-slow check format tutorials tutorials-quick benchmarks clean
+.PHONY: demo test test-jax test-tensorflow test-torch test-slow test-slow-jax test-slow-tensorflow test-slow-torch check format tutorials tutorials-quick benchmarks clean
 
 demo: $(VENV)/demo.stamp  ## train a MAIL model, compare, write and name the report
 	KERAS_BACKEND=jax $(BIN)/xai-mimo demo
@@ -24,8 +24,16 @@ test-tensorflow: $(VENV)/dev.stamp
 test-torch: $(VENV)/dev.stamp
 	KERAS_BACKEND=torch $(PYTEST) -n 2 -m "$(OTHERS)"
 
-test-slow: $(VENV)/dev.stamp
-	KERAS_BACKEND=jax $(PYTEST) -m slow
+test-slow: test-slow-jax test-slow-tensorflow test-slow-torch  ## experiments with known answers, once per backend
+
+test-slow-jax: $(VENV)/dev.stamp
+	KERAS_BACKEND=jax $(PYTEST) -n 2 -m slow
+
+test-slow-tensorflow: $(VENV)/dev.stamp
+	KERAS_BACKEND=tensorflow $(PYTEST) -n 2 -m "slow and not all_frameworks"
+
+test-slow-torch: $(VENV)/dev.stamp
+	KERAS_BACKEND=torch $(PYTEST) -n 2 -m "slow and not all_frameworks"
 
 check: $(VENV)/dev.stamp  ## format, lint, arrows, types
 	$(BIN)/ruff format --check .
