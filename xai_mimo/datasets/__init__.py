@@ -7,7 +7,10 @@ downloaded at import. A loader returns the same ``Data`` whatever the source.
 
 from xai_mimo.datasets.ai4i import ai4i2020, ai4i2020_path
 from xai_mimo.datasets.data import Data
+from xai_mimo.datasets.fashion_mnist import fashion_mnist
+from xai_mimo.datasets.idx import idx_images, read_idx
 from xai_mimo.datasets.milling import predictive_maintenance
+from xai_mimo.datasets.mnist import mnist
 from xai_mimo.datasets.rules import FAILURES, TRUTH, exact_rules, is_tie, smooth_rules
 
 __all__ = [
@@ -17,7 +20,11 @@ __all__ = [
     "ai4i2020",
     "ai4i2020_path",
     "exact_rules",
+    "fashion_mnist",
+    "idx_images",
     "is_tie",
+    "mnist",
     "predictive_maintenance",
+    "read_idx",
     "smooth_rules",
 ]
