@@ -22,7 +22,7 @@ def read_idx(path: str | os.PathLike[str], *, sha256: str | None = None) -> Arra
     """The array of an IDX file of unsigned bytes, plain or compressed by gzip or xz (told by content, not by name).
 
     Layout: two zero bytes, the type code 0x08, the number of axes, the length of each axis as a big-endian 32-bit
-    integer, then the values, the last axis running fastest. The first four bytes, read as one such integer, are 2049 for
+    integer, then the values, the last axis running fastest. The first four bytes, read as one integer, are 2049 for
     labels and 2051 for images.
 
     Args:
