@@ -6,19 +6,27 @@ downloaded at import. A loader returns the same ``Data`` whatever the source.
 """
 
 from xai_mimo.datasets.ai4i import ai4i2020, ai4i2020_path
+from xai_mimo.datasets.beijing import beijing_pm25, beijing_pm25_series
 from xai_mimo.datasets.data import Data
 from xai_mimo.datasets.fashion_mnist import fashion_mnist
 from xai_mimo.datasets.idx import idx_images, read_idx
 from xai_mimo.datasets.milling import predictive_maintenance
 from xai_mimo.datasets.mnist import mnist
 from xai_mimo.datasets.rules import FAILURES, TRUTH, exact_rules, is_tie, smooth_rules
+from xai_mimo.datasets.scaling import Scaling
+from xai_mimo.datasets.series import Series, split, windows
+from xai_mimo.datasets.smart_house import sml2010, sml2010_series
 
 __all__ = [
     "FAILURES",
     "TRUTH",
     "Data",
+    "Scaling",
+    "Series",
     "ai4i2020",
     "ai4i2020_path",
+    "beijing_pm25",
+    "beijing_pm25_series",
     "exact_rules",
     "fashion_mnist",
     "idx_images",
@@ -27,4 +35,8 @@ __all__ = [
     "predictive_maintenance",
     "read_idx",
     "smooth_rules",
+    "sml2010",
+    "sml2010_series",
+    "split",
+    "windows",
 ]

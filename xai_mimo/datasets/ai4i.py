@@ -1,14 +1,14 @@
 """The AI4I 2020 predictive maintenance data set, from a local folder or its official source."""
 
-import hashlib
 import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from xai_mimo.core.errors import BadValues, FileProblem, MissingDependency
+from xai_mimo.core.errors import BadValues
 from xai_mimo.core.model import Arrays
+from xai_mimo.datasets.archive import Archive
 from xai_mimo.datasets.data import Data
 from xai_mimo.datasets.rules import FAILURES, HEADS, STREAMS, TRUTH, UNITS, is_tie
 
@@ -16,6 +16,14 @@ FILE = "ai4i2020.csv"
 URL = "https://archive.ics.uci.edu/static/public/601/ai4i+2020+predictive+maintenance+dataset.zip"
 SHA256 = "dc6630cd9b1f0f853922fad78a1b6436570d3f1ec863f1dd5c4340ac56bc8a8e"
 CITATION = "S. Matzka (2020), AI4I 2020 Predictive Maintenance Dataset, UCI ML Repository, data set 601 (CC BY 4.0)"
+_ARCHIVE = Archive(
+    name="ai4i2020",
+    number=601,
+    url=URL,
+    sha256={FILE: SHA256},
+    refused="several copies of this data set are edited. Use the file of UCI data set {number}, or study your own file "
+    "with `xai-mimo study` and its `csv` key.",
+)
 
 
 def ai4i2020(folder: str | os.PathLike[str] | None = None) -> Data:
@@ -57,60 +65,14 @@ def ai4i2020_path(folder: str | os.PathLike[str] | None = None) -> Path:
     Looked for in ``folder``, then in ``$XAI_MIMO_DATA/ai4i2020`` and, without either, fetched once into the user's
     cache from the UCI Machine Learning Repository.
 
-    The checksum: the repository publishes none that we know of. Ours is that of a copy whose data cells all agree with
-    three other independent copies; should the official file differ in bytes only (line ends, byte-order mark), it would
-    be refused, and the message says what to do.
+    The recorded checksum is that of a copy whose data cells all agree with three other independent copies; see
+    ``Archive`` for what that means.
 
     Raises:
         FileProblem: no file in the folder named, no network, or another checksum than the recorded one.
         MissingDependency: pooch is needed to download.
     """
-    if folder is None and "XAI_MIMO_DATA" in os.environ:
-        folder = Path(os.environ["XAI_MIMO_DATA"]) / "ai4i2020"
-    if folder is None:
-        return _checked(_download())
-    path = Path(folder) / FILE
-    if not path.is_file():
-        raise FileProblem(
-            f"there is no {FILE} in '{folder}'; put the file of UCI data set 601 there, or name no folder (and unset "
-            "XAI_MIMO_DATA) to have it downloaded."
-        )
-    return _checked(path)
-
-
-def _download() -> Path:
-    try:
-        import pooch
-    except ImportError as err:
-        raise MissingDependency("downloading data needs pooch: pip install pooch") from err
-    cache = Path(pooch.os_cache("xai_mimo"))
-    try:
-        # The archive's own checksum is not recorded, because repacking it would change it; the file in it is checked.
-        unpacked = pooch.retrieve(URL, known_hash=None, fname="ai4i2020.zip", path=cache, processor=pooch.Unzip())
-    except (OSError, ValueError) as err:
-        raise FileProblem(
-            f"cannot download {URL}: {err}. Fetch it by hand, unpack {FILE} into a folder and name that folder."
-        ) from err
-    found = [Path(p) for p in unpacked if Path(p).name == FILE]
-    if not found:
-        raise FileProblem(
-            f"the archive at {URL} holds no {FILE}; it holds {', '.join(map(str, unpacked)) or 'nothing'}."
-        )
-    return found[0]
-
-
-def _checked(path: Path) -> Path:
-    try:
-        content = path.read_bytes()
-    except OSError as err:
-        raise FileProblem(f"cannot read '{path}': {err.strerror or err}.") from err
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != SHA256:
-        raise FileProblem(
-            f"'{path}' has sha256 {digest}, not {SHA256}: several copies of this data set are edited. Use the file of "
-            "UCI data set 601, or study your own file with `xai-mimo study` and its `csv` key."
-        )
-    return path
+    return _ARCHIVE.find(folder)[FILE]
 
 
 def _streams(frame: pd.DataFrame) -> Arrays:

@@ -20,7 +20,8 @@ class Data:
 
     Attributes:
         name: what the data are called in reports.
-        inputs: ``{stream: (sample, feature)}`` in float64, in the units of ``units``.
+        inputs: ``{stream: (sample, feature)}`` in float64, in the units of ``units``; windows of a series are
+            ``(sample, time, feature)``.
         labels: ``{head: (sample,)}``.
         streams: names, widths and feature names of the inputs, in order.
         heads: names and kinds of the labels, in order.
@@ -29,6 +30,8 @@ class Data:
         ties: ``(sample,)`` bool; rows on the edge of a rule, whose label hangs on the last bit of a float. Leave them
             out of tests at the boundary.
         source: where the rows come from, for a citation.
+        measured: ``{head: (sample,)}`` bool, for some heads; False where a label was filled in, not measured.
+        span: ``(sample, 2)`` of windows: the first row of the series that is read and the last that is predicted.
     """
 
     name: str
@@ -40,13 +43,18 @@ class Data:
     units: Mapping[str, tuple[str, ...]]
     ties: Array
     source: str
+    measured: Mapping[str, Array] = field(default_factory=dict)
+    span: Array | None = None
     _rows: int = field(init=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
         rows = len(next(iter(check_inputs(self.inputs, self.streams).values())))
-        for name, values in {**self.labels, "ties": self.ties}.items():
+        marks = {f"measured {head}": values for head, values in self.measured.items()}
+        for name, values in {**self.labels, **marks, "ties": self.ties}.items():
             if values.shape != (rows,):
                 raise ShapeMismatch(f"'{name}' of data set '{self.name}' wants ({rows},) values; got {values.shape}.")
+        if self.span is not None and self.span.shape != (rows, 2):
+            raise ShapeMismatch(f"'span' of data set '{self.name}' wants ({rows}, 2) values; got {self.span.shape}.")
         object.__setattr__(self, "_rows", rows)
 
     def __len__(self) -> int:
@@ -59,6 +67,8 @@ class Data:
             inputs={name: x[rows] for name, x in self.inputs.items()},
             labels={name: y[rows] for name, y in self.labels.items()},
             ties=np.asarray(self.ties)[rows],
+            measured={name: m[rows] for name, m in self.measured.items()},
+            span=None if self.span is None else self.span[rows],
         )
 
     def with_inputs(self, inputs: Arrays) -> "Data":
@@ -73,4 +83,5 @@ class Data:
             labels={name: self.labels[name] for name in heads},
             heads=tuple(h for h in self.heads if h.name in heads),
             truth={name: features for name, features in self.truth.items() if name in heads},
+            measured={name: m for name, m in self.measured.items() if name in heads},
         )
