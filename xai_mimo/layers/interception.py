@@ -15,7 +15,7 @@ A foreign layer joins by calling ``sow``; readers go by names and axes, not by c
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,22 +43,26 @@ class MapLabels:
 class _Collector:
     maps: dict[str, Any]
     labels: dict[str, MapLabels]
+    names: Collection[str] | None
 
 
 _active: contextvars.ContextVar[_Collector | None] = contextvars.ContextVar("xai_mimo_collector", default=None)
 
 
 @contextlib.contextmanager
-def collect(labels: dict[str, MapLabels] | None = None) -> Iterator[dict[str, Any]]:
+def collect(
+    labels: dict[str, MapLabels] | None = None, *, names: Collection[str] | None = None
+) -> Iterator[dict[str, Any]]:
     """Collect what layers sow while this context is active.
 
     Args:
         labels: filled with the meaning of each map's axes, under the same keys as the maps.
+        names: collect the maps of these names only, also those that are sown on request only; None for all others.
     Yields:
         ``{"<layer path>/<map name>": tensor (batch, *axes)}``, filled as layers are called. A layer called more than
         once gives keys ending in ``@1``, ``@2``, ...
     """
-    collector = _Collector({}, {} if labels is None else labels)
+    collector = _Collector({}, {} if labels is None else labels, names)
     token = _active.set(collector)
     try:
         yield collector.maps
@@ -78,6 +82,7 @@ def sow(
     *,
     axes: Sequence[str],
     coords: Mapping[str, Sequence[str]] | None = None,
+    on_request: bool = False,
 ) -> None:
     """Offer a map to whoever collects; costs nothing when nobody does.
 
@@ -87,9 +92,10 @@ def sow(
         value: tensor ``(batch, *axes)``, or a function that makes it, called only when it is collected.
         axes: a word for each axis behind the batch axis, of design words (head, feature, time, ...).
         coords: labels along the axes, see ``MapLabels``.
+        on_request: for large maps; collected only by who asks for this name.
     """
     collector = _active.get()
-    if collector is None:
+    if collector is None or (on_request if collector.names is None else name not in collector.names):
         return
     path = getattr(layer, "path", None) or layer.name
     key, again = f"{path}/{name}", 0
@@ -106,7 +112,9 @@ def sow(
     )
 
 
-def read_maps(model: Any, inputs: Any) -> tuple[Any, dict[str, Any], dict[str, MapLabels]]:
+def read_maps(
+    model: Any, inputs: Any, *, names: Collection[str] | None = None
+) -> tuple[Any, dict[str, Any], dict[str, MapLabels]]:
     """Run a Keras model or layer once, in inference mode and without gradients, and read what its layers sow.
 
     For one batch; ``xai_mimo.intercept`` reads any number of rows with one compiled function.
@@ -114,6 +122,7 @@ def read_maps(model: Any, inputs: Any) -> tuple[Any, dict[str, Any], dict[str, M
     Args:
         model: Keras model or layer, whether or not its ``call`` takes ``training``.
         inputs: one batch, as the model takes it.
+        names: of the maps, see ``collect``.
     Returns:
         outputs in the model's structure, maps and the meaning of their axes, both by ``"<layer path>/<map name>"``; all
         values are NumPy arrays.
@@ -125,7 +134,7 @@ def read_maps(model: Any, inputs: Any) -> tuple[Any, dict[str, Any], dict[str, M
     with _without_gradients():
         if not model.built:  # Keras builds by calling on symbols, and those must not be collected
             model(tensors, training=False)
-        with collect(labels) as maps:
+        with collect(labels, names=names) as maps:
             outputs = model(tensors, training=False)
     arrays = {key: keras.ops.convert_to_numpy(value) for key, value in maps.items()}
     return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs), arrays, labels
