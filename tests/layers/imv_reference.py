@@ -113,16 +113,18 @@ def run_row(layer, w, x, real):
             logits.append(squash(w["variable_kernel"][j] @ enriched[n] + w["variable_bias"][j]))
         prior[j] = softmax(np.array(logits))
         units = slice(start, start + width)
-        means.append(np.stack([_phi(w, "mean", enriched[n], n, units) for n in range(count)]))
+        means.append(np.stack([_phi(w, "mean", enriched[n], n, j, units) for n in range(count)]))
         if config["output"] == "mixture":
-            raw = np.stack([_phi(w, "scale", enriched[n], n, units) for n in range(count)])
+            raw = np.stack([_phi(w, "scale", enriched[n], n, j, units) for n in range(count)])
             scales.append(np.log1p(np.exp(raw)) + config["min_scale"])
         start += width
     return hidden, alpha, prior, means, scales
 
 
-def _phi(w, name, enriched, n, units):
+def _phi(w, name, enriched, n, head, units):
     network = 0 if len(w[f"{name}_kernel"]) == 1 else n
+    if "hidden_kernel" in w:
+        enriched = np.maximum(enriched @ w["hidden_kernel"][network, head] + w["hidden_bias"][network, head], 0)
     return enriched @ w[f"{name}_kernel"][network, :, units] + w[f"{name}_bias"][network, units]
 
 

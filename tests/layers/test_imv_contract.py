@@ -10,7 +10,7 @@ from xai_mimo.testing import check_layer
 
 def test_labels_name_heads_units_variables_and_lags(rng):
     x = rng.normal(size=(2, 3, 2)).astype("float32")
-    layer, _ = built(x, heads=HEADS, feature_names=["wind", "sun"], stream_name="weather")
+    layer, _ = built(x, heads=HEADS, feature_names=["wind", "sun"], stream_names=["weather"])
     _, _, labels = maps_of(layer, x)
     step = labels["temporal_attention"]
     assert step.axes == ("head", "time", "feature")
@@ -54,10 +54,13 @@ def test_save_and_load_keep_outputs_and_settings(variant, rng, tmp_path):
         attend_last=True,
         logit_activation="linear",
         share_output=True,
+        hidden_layer=True,
+        dropout=0.25,
+        seed=7,
         unit_forget_bias=False,
         min_scale=0.1,
         feature_names=["x", "y", "z"],
-        stream_name="u",
+        stream_names=["u"],
         cell_regularizer="l2",
         output_regularizer="l1",
     )
@@ -68,7 +71,7 @@ def test_save_and_load_keep_outputs_and_settings(variant, rng, tmp_path):
     assert again.get_config() == layer.get_config()
     for head in ("a", "b"):
         np.testing.assert_allclose(loaded.predict(x, verbose=0)[head], model.predict(x, verbose=0)[head], atol=1e-6)
-    assert len(loaded.losses) == len(model.losses) == {"tensor": 3, "full": 6}[variant] + 2
+    assert len(loaded.losses) == len(model.losses) == {"tensor": 3, "full": 6}[variant] + 3
 
 
 @pytest.mark.parametrize("cell", [IMVTensorCell, IMVFullCell])
@@ -147,6 +150,7 @@ def test_fit_lowers_the_loss_of_every_head_when_compiled_by_xla(rng):
         ({"variant": "half"}, "Expected `variant` to be one of 'tensor', 'full'. Received: variant='half'"),
         ({"output": "both"}, "Expected `output` to be one of 'prediction', 'mixture'"),
         ({"logit_activation": "relu"}, "Expected `logit_activation` to be one of 'tanh', 'linear'"),
+        ({"dropout": 1.0}, "Expected `dropout` to be a rate from 0 to below 1. Received: dropout=1.0"),
         ({"min_scale": 0}, "Expected `min_scale` to be positive and finite. Received: min_scale=0"),
         ({"heads": {"a": 0}}, "the width of head 'a' to be an integer of 1 or more"),
         ({"heads": {}}, "Expected at least one head"),

@@ -15,6 +15,8 @@ from tests.layers.imv_reference import HEADS, VARIANTS, built, compiled, hidden_
         {"variant": "full"},
         {"output": "mixture", "heads": HEADS, "logit_activation": "linear"},
         {"variant": "full", "output": "mixture", "heads": [2, 1], "share_output": True, "attend_last": True},
+        {"output": "mixture", "heads": HEADS, "hidden_layer": True, "dropout": 0.5},
+        {"heads": [2, 1], "hidden_layer": True, "share_output": True},
     ],
     ids=str,
 )

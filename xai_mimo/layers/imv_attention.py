@@ -41,7 +41,7 @@ def weigh_steps(hidden: Any, kernel: Any, bias: Any, steps: Any, activation: str
         steps: those that take part, ``(B or 1, T)``.
     """
     scores = ops.einsum("btnk,hnk->bhtn", hidden, kernel) + ops.expand_dims(bias, 1)
-    logits = LOGIT_ACTIVATIONS[activation](_precise(scores))
+    logits = LOGIT_ACTIVATIONS[activation](precise(scores))
     return _softmax(ops.where(steps[:, None, :, None], logits, _NEVER), axis=2)
 
 
@@ -62,19 +62,8 @@ def weigh_variables(enriched: Any, kernel: Any, bias: Any, activation: str) -> A
         enriched: ``(B, H, N, 2 d)``. kernel: v, ``(H, 2 d)``. bias: c, ``(H,)``.
     """
     scores = ops.einsum("bhnk,hk->bhn", enriched, kernel) + ops.expand_dims(bias, -1)
-    logits = LOGIT_ACTIVATIONS[activation](_precise(scores))
+    logits = LOGIT_ACTIVATIONS[activation](precise(scores))
     return logits - ops.logsumexp(logits, axis=-1, keepdims=True)
-
-
-def read_out(enriched: Any, kernel: Any, bias: Any) -> Any:
-    """One head's linear phi, ``(B, N, 2 d)`` to ``(B, N, w)``.
-
-    Args:
-        kernel: ``(N, 2 d, w)``, or ``(1, 2 d, w)`` if all variables share it. bias: likewise without ``2 d``.
-    """
-    equation = "bnk,nkw->bnw" if kernel.shape[0] > 1 else "bnk,kw->bnw"
-    shared = kernel if kernel.shape[0] > 1 else kernel[0]
-    return _precise(ops.einsum(equation, enriched, shared) + bias)
 
 
 def _softmax(logits: Any, axis: int) -> Any:
@@ -83,5 +72,6 @@ def _softmax(logits: Any, axis: int) -> Any:
     return weights / ops.sum(weights, axis=axis, keepdims=True)
 
 
-def _precise(values: Any) -> Any:
+def precise(values: Any) -> Any:
+    """The values in float32, or in float64 where they are."""
     return ops.cast(values, keras.backend.result_type(values.dtype, "float32"))

@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from xai_mimo.layers.heads import check_count, initialize_each
+from xai_mimo.layers.imv_initial import draw_alike
 
 
 class _VariableWiseCell(keras.layers.Layer):
@@ -67,16 +68,16 @@ class _VariableWiseCell(keras.layers.Layer):
 
     def _add_gates(self, name: str, initializer: Any, rows: int, gates: int) -> Any:
         """A kernel ``(N, rows, gates d)``; each variable's part of each gate starts as a layer of its own would."""
-        parts = [(rows, self.units)] * (self.num_variables * gates)
 
-        def assemble(drawn: list[Any]) -> Any:
-            by_variable = ops.reshape(ops.stack(drawn), (self.num_variables, gates, rows, self.units))
-            return ops.reshape(ops.transpose(by_variable, (0, 2, 1, 3)), (self.num_variables, rows, gates * self.units))
+        def draw(shape: tuple[int, ...], dtype: Any = None) -> Any:
+            drawn = draw_alike(initializer, (rows, self.units), self.num_variables * gates, dtype=dtype)
+            by_variable = ops.reshape(drawn, (self.num_variables, gates, rows, self.units))
+            return ops.reshape(ops.transpose(by_variable, (0, 2, 1, 3)), shape)
 
         return self.add_weight(
             name=name,
             shape=(self.num_variables, rows, gates * self.units),
-            initializer=initialize_each(initializer, parts, assemble),
+            initializer=draw,
             regularizer=self.regularizer,
         )
 

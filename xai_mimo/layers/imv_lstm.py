@@ -7,18 +7,20 @@ import keras
 import numpy as np
 from keras import ops
 
-from xai_mimo.layers.heads import check_count, initialize_each, read_heads
+from xai_mimo.layers.heads import check_count, read_heads
 from xai_mimo.layers.imv_attention import (
     LOGIT_ACTIVATIONS,
     attended_steps,
     enrich,
-    read_out,
     weigh_steps,
     weigh_variables,
 )
 from xai_mimo.layers.imv_cells import IMVFullCell, IMVTensorCell
+from xai_mimo.layers.imv_initial import draw_alike
+from xai_mimo.layers.imv_inputs import VariableInputs, joint_mask
+from xai_mimo.layers.imv_output import OutputNetworks
 from xai_mimo.layers.interception import is_collecting, sow
-from xai_mimo.layers.stream_layout import check_names
+from xai_mimo.layers.stream_layout import check_names, feature_labels
 
 _CELLS = {"tensor": IMVTensorCell, "full": IMVFullCell}
 _OUTPUTS = ("prediction", "mixture")
@@ -33,7 +35,8 @@ class IMVLSTM(keras.layers.Layer):
         alpha^n_t = softmax_t(tanh(w_n . h^n_t + beta_n))         temporal attention, one scorer per variable
         g^n = sum_t alpha^n_t h^n_t
         pi_n = softmax_n(tanh(v . [h^n_T (+) g^n] + c))           variable attention, one scorer for all variables
-        mu_n, s_n = phi_n(h^n_T (+) g^n)                          linear; sigma_n = softplus(s_n) + min_scale
+        mu_n, s_n = phi_n(h^n_T (+) g^n)                          see ``OutputNetworks``
+        sigma_n = softplus(s_n) + min_scale
         y = sum_n pi_n mu_n                                       (Eq. 13)
 
     pi is the prior and (mu, sigma) are the Gaussians of the mixture in ``imv_losses`` (Eq. 8). The paper has one scalar
@@ -80,18 +83,22 @@ class IMVLSTM(keras.layers.Layer):
         logit_activation: "tanh" as in the authors' code, or "linear". With tanh no ratio of two weights exceeds e^2 and
             no pi exceeds e / (e + (N - 1) / e), 0.45 for N = 10: take "linear" where sharp importances are expected.
         share_output: one phi for all variables, instead of one each.
+        hidden_layer: give phi a hidden layer of half its input's width, with ReLU; without one it is linear.
+        dropout: rate of dropout before phi, in training only; ``seed`` makes it repeatable. The authors' code drops
+            hidden states too and bounds the hidden kernels' norm, which is not offered here.
         unit_forget_bias: start the forget gates' biases at one.
         min_scale: smallest sigma, in the target's unit (our choice; the authors' code squares and adds 1e-5).
-        feature_names: names of the N variables in the maps; default ``<stream_name>.<i>``.
-        stream_name: name of the input stream in the maps.
+        feature_names: names of the N variables in the maps; default ``<stream>.<i>``.
+        stream_names: names of the streams in the maps; default the keys of a mapping, else ``stream_0``, ...
         kernel_initializer, recurrent_initializer: of all kernels, with the fans of each part (our choice).
         bias_initializer: of all other biases than the forget gates'.
         cell_regularizer, output_regularizer: of all weights of the cell, biases included, and of the output kernels, as
             the authors regularise; attention is not regularised.
 
     Call arguments (each head gives ``(batch, width)``, or the mixture ``(batch, N, 1 + 2 width)``):
-        inputs: ``(batch, T, N)``, or ``(batch, T, N, d_0)`` for variables of d_0 values each.
-        mask: ``(batch, T)``, filled in by Keras.
+        inputs: ``(batch, T, N)``, or ``(batch, T, N, d_0)`` for variables of d_0 values each; or a list or mapping of
+            streams ``(batch, T, variables)``, such as one for each variable, whose variables stand side by side.
+        mask: ``(batch, T)`` for each stream, filled in by Keras; a step counts only where it counts in every stream.
 
     Raises:
         ValueError: an argument or the shape of the input is outside what is said here.
@@ -113,10 +120,13 @@ class IMVLSTM(keras.layers.Layer):
         attend_last: bool = False,
         logit_activation: Literal["tanh", "linear"] = "tanh",
         share_output: bool = False,
+        hidden_layer: bool = False,
+        dropout: float = 0.0,
+        seed: int | None = None,
         unit_forget_bias: bool = True,
         min_scale: float = 1e-3,
         feature_names: Sequence[str] | None = None,
-        stream_name: str = "stream_0",
+        stream_names: Sequence[str] | None = None,
         kernel_initializer: Any = "glorot_uniform",
         recurrent_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
@@ -131,6 +141,8 @@ class IMVLSTM(keras.layers.Layer):
         _check_choice("logit_activation", logit_activation, tuple(LOGIT_ACTIVATIONS))
         if isinstance(min_scale, bool) or not 0 < min_scale < float("inf"):
             raise ValueError(f"Expected `min_scale` to be positive and finite. Received: min_scale={min_scale}")
+        if isinstance(dropout, bool) or not 0 <= dropout < 1:
+            raise ValueError(f"Expected `dropout` to be a rate from 0 to below 1. Received: dropout={dropout}")
         named = read_heads([1] if heads is None else heads)
         self._head_names, self._widths = tuple(named), tuple(named.values())
         self._pack = "one" if heads is None else "by name" if isinstance(heads, Mapping) else "in order"
@@ -140,10 +152,13 @@ class IMVLSTM(keras.layers.Layer):
         self.attend_last = bool(attend_last)
         self.logit_activation = logit_activation
         self.share_output = bool(share_output)
+        self.hidden_layer = bool(hidden_layer)
+        self.dropout = float(dropout)
+        self.seed = seed
         self.unit_forget_bias = bool(unit_forget_bias)
         self.min_scale = float(min_scale)
         self.feature_names = None if feature_names is None else check_names(feature_names, "feature_names")
-        self.stream_name = check_names([stream_name], "stream_name")[0]
+        self.stream_names = None if stream_names is None else check_names(stream_names, "stream_names")
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -153,7 +168,8 @@ class IMVLSTM(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Create the cell and the weights of attention and outputs; those of all heads are stacked."""
-        count, values = self._read_shape(input_shape)
+        self._streams = self._read(input_shape)
+        count, batch = self._streams.layout.width, self._streams.batch
         cell = _CELLS[self.variant](
             count,
             self.units,
@@ -166,23 +182,34 @@ class IMVLSTM(keras.layers.Layer):
             name="cell",
         )
         self.rnn = keras.layers.RNN(cell, return_sequences=True, dtype=self.dtype_policy, name="rnn")
-        self.rnn.build((input_shape[0], input_shape[1], count, values))
+        self.rnn.build((batch, self._streams.steps, count, self._streams.values))
         self.cell = cell
         self._add_attention(count)
-        self._add_outputs(1 if self.share_output else count)
+        self.phi = OutputNetworks(
+            self._widths,
+            scales=self.output_kind == "mixture",
+            shared=self.share_output,
+            hidden=self.hidden_layer,
+            dropout=self.dropout,
+            seed=self.seed,
+            kernel_initializer=self.kernel_initializer,
+            bias_initializer=self.bias_initializer,
+            regularizer=self.output_regularizer,
+            dtype=self.dtype_policy,
+            name="phi",
+        )
+        self.phi.build((batch, len(self._widths), count, 2 * self.units))
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         """Predictions or mixtures of all heads; the maps are sown if somebody collects."""
+        mask = joint_mask(mask)
         hidden = self._hidden(inputs, mask)
         steps = attended_steps(hidden, mask, attend_last=self.attend_last)
         alpha = weigh_steps(hidden, self.temporal_kernel, self.temporal_bias, steps, self.logit_activation)
         enriched = enrich(hidden, alpha)
         log_prior = weigh_variables(enriched, self.variable_kernel, self.variable_bias, self.logit_activation)
-        means = self._read_out(enriched, self.mean_kernel, self.mean_bias)
-        scales = None
-        if self.output_kind == "mixture":
-            raw = self._read_out(enriched, self.scale_kernel, self.scale_bias)
-            scales = [ops.softplus(s) + self.min_scale for s in raw]
+        means, raw = self.phi(enriched, training=training)
+        scales = None if raw is None else [ops.softplus(s) + self.min_scale for s in raw]
         if is_collecting():
             self._sow(alpha, log_prior, means, scales, mask)
         if scales is None:
@@ -196,10 +223,10 @@ class IMVLSTM(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """``(batch, width)`` or ``(batch, N, 1 + 2 width)`` for each head, packed as ``call`` does."""
-        count, _ = self._read_shape(input_shape)
+        read = self._read(input_shape)
         if self.output_kind == "mixture":
-            return self._packed([(input_shape[0], count, 1 + 2 * width) for width in self._widths])
-        return self._packed([(input_shape[0], width) for width in self._widths])
+            return self._packed([(read.batch, read.layout.width, 1 + 2 * width) for width in self._widths])
+        return self._packed([(read.batch, width) for width in self._widths])
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """No mask: the outputs have no steps."""
@@ -217,10 +244,13 @@ class IMVLSTM(keras.layers.Layer):
             "attend_last": self.attend_last,
             "logit_activation": self.logit_activation,
             "share_output": self.share_output,
+            "hidden_layer": self.hidden_layer,
+            "dropout": self.dropout,
+            "seed": self.seed,
             "unit_forget_bias": self.unit_forget_bias,
             "min_scale": self.min_scale,
             "feature_names": None if self.feature_names is None else list(self.feature_names),
-            "stream_name": self.stream_name,
+            "stream_names": None if self.stream_names is None else list(self.stream_names),
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
@@ -228,72 +258,32 @@ class IMVLSTM(keras.layers.Layer):
             "output_regularizer": keras.regularizers.serialize(self.output_regularizer),
         }
 
-    def _read_shape(self, input_shape: Any) -> tuple[int, int]:
-        """N and d_0."""
-        shape = tuple(input_shape)
-        if len(shape) not in (3, 4) or not all(shape[2:]):
+    def _read(self, input_shape: Any) -> VariableInputs:
+        found = VariableInputs.of(input_shape, self.stream_names)
+        if self.feature_names is not None and len(self.feature_names) != found.layout.width:
             raise ValueError(
-                "Expected inputs of shape (batch, time, variables) or (batch, time, variables, values of one variable) "
-                f"with the last axes of fixed length. Received: shape={shape}"
-            )
-        if self.feature_names is not None and len(self.feature_names) != shape[2]:
-            raise ValueError(
-                f"Expected {shape[2]} feature names, one per variable. "
+                f"Expected {found.layout.width} feature names, one per variable. "
                 f"Received: feature_names={list(self.feature_names)}"
             )
-        return int(shape[2]), int(shape[3]) if len(shape) == 4 else 1
+        return found
 
     def _add_attention(self, count: int) -> None:
         heads, d = len(self._widths), self.units
-        self.temporal_kernel = self._add_parts("temporal_kernel", (d, 1), (heads, count), (heads, count, d))
-        self.variable_kernel = self._add_parts("variable_kernel", (2 * d, 1), (heads,), (heads, 2 * d))
+        self._add_parts("temporal_kernel", (d, 1), heads * count, (heads, count, d))
+        self._add_parts("variable_kernel", (2 * d, 1), heads, (heads, 2 * d))
         for name, shape in (("temporal_bias", (heads, count)), ("variable_bias", (heads,))):
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer=self.bias_initializer))
 
-    def _add_outputs(self, networks: int) -> None:
-        """phi: ``(networks, 2 d, W)`` for the means of all W units, and with mixtures as much for the scales."""
-        self.mean_kernel, self.mean_bias = self._add_output("mean", networks)
-        self.scale_kernel = self.scale_bias = None
-        if self.output_kind == "mixture":
-            self.scale_kernel, self.scale_bias = self._add_output("scale", networks)
+    def _add_parts(self, name: str, part: tuple[int, int], count: int, shape: tuple[int, ...]) -> None:
+        def draw(shape: tuple[int, ...], dtype: Any = None) -> Any:
+            return ops.reshape(draw_alike(self.kernel_initializer, part, count, dtype=dtype), shape)
 
-    def _add_output(self, name: str, networks: int) -> tuple[Any, Any]:
-        inputs, total = 2 * self.units, sum(self._widths)
-        parts = [(inputs, width) for _ in range(networks) for width in self._widths]
-
-        def assemble(drawn: list[Any]) -> Any:
-            rows = [drawn[i : i + len(self._widths)] for i in range(0, len(drawn), len(self._widths))]
-            return ops.stack([ops.concatenate(row, axis=1) for row in rows])
-
-        kernel = self.add_weight(
-            name=f"{name}_kernel",
-            shape=(networks, inputs, total),
-            initializer=initialize_each(self.kernel_initializer, parts, assemble),
-            regularizer=self.output_regularizer,
-        )
-        bias = self.add_weight(name=f"{name}_bias", shape=(networks, total), initializer=self.bias_initializer)
-        return kernel, bias
-
-    def _add_parts(self, name: str, part: tuple[int, ...], counts: tuple[int, ...], shape: tuple[int, ...]) -> Any:
-        initializer = initialize_each(
-            self.kernel_initializer, [part] * int(np.prod(counts)), lambda drawn: ops.reshape(ops.stack(drawn), shape)
-        )
-        return self.add_weight(name=name, shape=shape, initializer=initializer)
+        setattr(self, name, self.add_weight(name=name, shape=shape, initializer=draw))
 
     def _hidden(self, inputs: Any, mask: Any) -> Any:
         """The hidden matrices of all steps, ``(B, T, N, d)``."""
-        sequence = ops.expand_dims(inputs, -1) if len(inputs.shape) == 3 else inputs
-        flat = self.rnn(sequence, mask=mask)
+        flat = self.rnn(self._streams.join(inputs), mask=mask)
         return ops.reshape(flat, (-1, ops.shape(flat)[1], self.cell.num_variables, self.units))
-
-    def _read_out(self, enriched: Any, kernel: Any, bias: Any) -> list[Any]:
-        """phi of each head, ``(B, N, width)``."""
-        ends = [int(end) for end in np.cumsum(self._widths)]
-        starts = [0, *ends[:-1]]
-        return [
-            read_out(enriched[:, head], kernel[:, :, start:end], bias[:, start:end])
-            for head, (start, end) in enumerate(zip(starts, ends, strict=True))
-        ]
 
     def _packed(self, values: list[Any]) -> Any:
         if self._pack == "one":
@@ -332,11 +322,11 @@ class IMVLSTM(keras.layers.Layer):
             sow(self, "mask", ops.cast(mask, "float32"), axes=("time",), coords=coords)
 
     def _labels(self, steps: int | None, *, masked: bool) -> dict[str, Sequence[str]]:
-        count = self.cell.num_variables
+        layout = self._streams.layout
         labels: dict[str, Sequence[str]] = {
             "head": self._head_names,
-            "feature": self.feature_names or [f"{self.stream_name}.{i}" for i in range(count)],
-            "feature.stream": [self.stream_name] * count,
+            "feature": self.feature_names or feature_labels(layout, None),
+            "feature.stream": layout.owners,
             "target.head": [
                 name for name, width in zip(self._head_names, self._widths, strict=True) for _ in range(width)
             ],
