@@ -11,7 +11,7 @@ from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions
 from xai_mimo.core.streams import Head, Stream, check_inputs
 from xai_mimo.core.targets import Selector
 from xai_mimo_adapters.keras_cut import Cut, cut_at, where_floats_begin
-from xai_mimo_adapters.keras_graph import Graph, Key, Step, find_step, needed, read_graph, run_steps
+from xai_mimo_adapters.keras_graph import Graph, Key, Step, cuttable_layers, find_step, needed, read_graph, run_steps
 from xai_mimo_adapters.keras_labels import Renaming, relabelled, renaming_of
 from xai_mimo_adapters.keras_memory import values_of_model, values_of_steps
 from xai_mimo_adapters.keras_part import KerasPart
@@ -105,6 +105,10 @@ class KerasAdapter:
         """
         return self._whole.gradients(inputs, selectors)
 
+    def gradients_of(self, inputs: Any, selectors: Sequence[Selector], streams: Sequence[str]) -> tuple[Arrays, Arrays]:
+        """``gradients`` of these streams alone; the others are held, and may hold integers or truth values."""
+        return self._whole.gradients_of(inputs, selectors, streams)
+
     def intercept(self, inputs: Any) -> Interceptions:
         """Every map that the model's layers sow while reading the inputs; ``{}`` when none sows."""
         return self._whole.intercept(inputs)
@@ -137,6 +141,10 @@ class KerasAdapter:
     def layer_streams(self, layer: str) -> dict[str, tuple[str, ...]]:
         """The model's streams that each stream of the tail depends on."""
         return dict(self._cut(layer)[1].sources)
+
+    def layers(self) -> tuple[str, ...]:
+        """Layers that ``tail`` takes, each after those that feed it; () for a subclassed model."""
+        return cuttable_layers(self._graph) if self._graph is not None else ()
 
     def _cut(self, layer: str) -> tuple[Step, Cut]:
         graph = self._cuttable(layer)

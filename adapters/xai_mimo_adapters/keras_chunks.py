@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -76,3 +77,9 @@ def check_float(head: str, dtype: str) -> None:
             f"head '{head}' gives {dtype}, which has no gradient. Explain the scores it was made from: put them "
             "out as a head of their own."
         )
+
+
+def split_floats(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The streams that can be differentiated, and those of whole numbers or truth values; arrays or tensors."""
+    is_float = {name: "float" in str(getattr(x.dtype, "name", x.dtype)) for name, x in inputs.items()}
+    return {n: x for n, x in inputs.items() if is_float[n]}, {n: x for n, x in inputs.items() if not is_float[n]}

@@ -170,3 +170,11 @@ def find_step(graph: Graph, layer: str, sowing: Callable[[], Sequence[str]]) -> 
             "Explain at a layer that is called once."
         )
     return found[0]
+
+
+def cuttable_layers(graph: Graph) -> tuple[str, ...]:
+    """The layers that ``find_step`` finds: those called once, by name, or by path where a name fits several."""
+    layers = [step for step in graph.steps if isinstance(step.operation, keras.Layer)]
+    paths, names = [s.path for s in layers], [str(s.operation.name) for s in layers]
+    once = [(path, name) for path, name in zip(paths, names, strict=True) if paths.count(path) == 1]
+    return tuple(name if names.count(name) == 1 else path for path, name in once)

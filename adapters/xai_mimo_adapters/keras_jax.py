@@ -11,7 +11,7 @@ import numpy as np
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.layers.interception import MapLabels, collect
-from xai_mimo_adapters.keras_chunks import check_float
+from xai_mimo_adapters.keras_chunks import check_float, split_floats
 
 
 class JaxEngine:
@@ -68,17 +68,18 @@ class JaxEngine:
     def _outputs_and_gradients(
         self, weights: list[jax.Array], inputs: dict[str, jax.Array], heads: tuple[str, ...], units: jax.Array
     ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-        outputs, tangents = jax.linearize(lambda x: self._outputs(weights, x), inputs)
+        floats, held = split_floats(inputs)
+        outputs, tangents = jax.linearize(lambda x: self._outputs(weights, {**held, **x}), floats)
         for head in heads:
             check_float(head, str(outputs[head].dtype))
         # Transposed head by head: a backward pass then runs through the branch of its own head only.
-        pull = {h: jax.linear_transpose(lambda t, h=h: tangents(t)[h], inputs) for h in dict.fromkeys(heads)}
+        pull = {h: jax.linear_transpose(lambda t, h=h: tangents(t)[h], floats) for h in dict.fromkeys(heads)}
         rows = []
         for head, unit in zip(heads, units, strict=True):
             y = outputs[head]
             chosen = jax.nn.one_hot(unit, int(np.prod(y.shape[1:])), dtype=y.dtype).reshape(y.shape)
             rows.append(pull[head](chosen)[0])
-        return outputs, {name: jnp.stack([row[name] for row in rows]) for name in inputs}
+        return outputs, {name: jnp.stack([row[name] for row in rows]) for name in floats}
 
 
 def _to_numpy(tensors: dict[str, jax.Array]) -> Arrays:

@@ -76,8 +76,12 @@ class KerasPart:
         Raises:
             NotSupported: a stream holds integers, or a head gives integers.
         """
+        return self.gradients_of(inputs, selectors, [s.name for s in self._streams])
+
+    def gradients_of(self, inputs: Any, selectors: Sequence[Selector], streams: Sequence[str]) -> tuple[Arrays, Arrays]:
+        """``gradients`` of these streams alone; the others are held, and may hold integers or truth values."""
         for stream in self._streams:
-            if np.dtype(stream.dtype).kind != "f":
+            if stream.name in streams and np.dtype(stream.dtype).kind != "f":
                 raise NotSupported(
                     f"input stream '{stream.name}' holds integers ({stream.dtype}), which have no gradient. "
                     f"{self._advice(stream)}"
@@ -85,7 +89,7 @@ class KerasPart:
         arrays = self._checked(inputs)
         units = np.stack([s.units for s in selectors]).astype(np.int32)
         outputs, gradients = self._runner.gradients(arrays, [self._outputs[s.head] for s in selectors], units)
-        return self._named_outputs(outputs), {name: gradients[inner] for name, inner in self._tensors.items()}
+        return self._named_outputs(outputs), {name: gradients[self._tensors[name]] for name in streams}
 
     def intercept(self, inputs: Any) -> Interceptions:
         """Every map that the layers sow while reading the inputs, in inference mode; ``{}`` when none sows."""

@@ -34,7 +34,7 @@ class Engine(Protocol):
         """Sown maps by key, each ``(row, *axes)``."""
 
     def gradients(self, inputs: Arrays, heads: Sequence[str], units: Array) -> tuple[Arrays, Arrays]:
-        """Outputs, and ``{stream: (target, row, ...)}``."""
+        """Outputs, and ``{stream: (target, row, ...)}`` of the streams that hold floats."""
 
 
 def engine_for(call: Callable[[dict[str, Any]], dict[str, Any]], model: keras.Model) -> Engine:

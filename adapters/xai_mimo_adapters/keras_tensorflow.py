@@ -10,7 +10,7 @@ import tensorflow as tf
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.layers.interception import MapLabels, collect
-from xai_mimo_adapters.keras_chunks import check_float
+from xai_mimo_adapters.keras_chunks import check_float, split_floats
 
 
 class TensorFlowEngine:
@@ -66,12 +66,13 @@ class TensorFlowEngine:
     def _outputs_and_gradients(
         self, inputs: dict[str, tf.Tensor], heads: tuple[str, ...], units: tf.Tensor
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        floats, _ = split_floats(inputs)
         with tf.GradientTape(persistent=True) as tape:
-            tape.watch(inputs)
+            tape.watch(floats)
             outputs = self._outputs(inputs)
             targets = [_chosen(outputs[head], units[i]) for i, head in enumerate(heads)]
-        rows = [tape.gradient(y, inputs, unconnected_gradients=tf.UnconnectedGradients.ZERO) for y in targets]
-        return outputs, {name: tf.stack([tf.convert_to_tensor(row[name]) for row in rows]) for name in inputs}
+        rows = [tape.gradient(y, floats, unconnected_gradients=tf.UnconnectedGradients.ZERO) for y in targets]
+        return outputs, {name: tf.stack([tf.convert_to_tensor(row[name]) for row in rows]) for name in floats}
 
 
 def _chosen(values: tf.Tensor, units: tf.Tensor) -> tf.Tensor:

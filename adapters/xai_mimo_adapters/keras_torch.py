@@ -11,7 +11,7 @@ import torch
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.layers.interception import MapLabels, collect
-from xai_mimo_adapters.keras_chunks import check_float
+from xai_mimo_adapters.keras_chunks import check_float, split_floats
 
 
 class TorchEngine:
@@ -50,8 +50,9 @@ class TorchEngine:
             units: ``(target, row)`` flat unit of each row.
         """
         tensors = _to_tensors(inputs)
-        leaves = [t.requires_grad_() for t in tensors.values()]
-        gradients = {name: np.zeros((len(heads), *x.shape), x.dtype) for name, x in inputs.items()}
+        floats, _ = split_floats(inputs)
+        leaves = [tensors[name].requires_grad_() for name in floats]
+        gradients = {name: np.zeros((len(heads), *x.shape), x.dtype) for name, x in floats.items()}
         with torch.enable_grad(), _inference(self._model):
             outputs = self._call(tensors)
             chosen = torch.as_tensor(np.ascontiguousarray(units), device=leaves[0].device)
@@ -62,7 +63,7 @@ class TorchEngine:
                 if not target.requires_grad:
                     continue  # a head that reads no input at all
                 found = torch.autograd.grad(target, leaves, retain_graph=i + 1 < len(heads), allow_unused=True)
-                for name, gradient in zip(inputs, found, strict=True):
+                for name, gradient in zip(floats, found, strict=True):
                     if gradient is not None:
                         gradients[name][i] = _array(gradient)
         return _to_numpy(outputs), gradients

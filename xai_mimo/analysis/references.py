@@ -49,6 +49,38 @@ REFERENCES = {
   pages = {1726--1730},
   year = {2009}
 }""",
+    "selvaraju2017gradcam": """@inproceedings{selvaraju2017gradcam,
+  title = {{Grad-CAM}: Visual Explanations from Deep Networks via Gradient-Based Localization},
+  author = {Selvaraju, Ramprasaath R. and Cogswell, Michael and Das, Abhishek and Vedantam, Ramakrishna and Parikh, Devi
+    and Batra, Dhruv},
+  booktitle = {IEEE International Conference on Computer Vision (ICCV)},
+  pages = {618--626},
+  year = {2017}
+}""",
+    "zhou2016cam": """@inproceedings{zhou2016cam,
+  title = {Learning Deep Features for Discriminative Localization},
+  author = {Zhou, Bolei and Khosla, Aditya and Lapedriza, Agata and Oliva, Aude and Torralba, Antonio},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages = {2921--2929},
+  year = {2016}
+}""",
+    "chattopadhay2018gradcampp": """@inproceedings{chattopadhay2018gradcampp,
+  title = {{Grad-CAM++}: Generalized Gradient-Based Visual Explanations for Deep Convolutional Networks},
+  author = {Chattopadhay, Aditya and Sarkar, Anirban and Howlader, Prantik and Balasubramanian, Vineeth N.},
+  booktitle = {IEEE Winter Conference on Applications of Computer Vision (WACV)},
+  pages = {839--847},
+  year = {2018}
+}""",
+    "zhang2018excitation": """@article{zhang2018excitation,
+  title = {Top-Down Neural Attention by Excitation Backprop},
+  author = {Zhang, Jianming and Bargal, Sarah Adel and Lin, Zhe and Brandt, Jonathan and Shen, Xiaohui and
+    Sclaroff, Stan},
+  journal = {International Journal of Computer Vision},
+  volume = {126},
+  number = {10},
+  pages = {1084--1102},
+  year = {2018}
+}""",
     "zeiler2014visualizing": """@inproceedings{zeiler2014visualizing,
   title = {Visualizing and Understanding Convolutional Networks},
   author = {Zeiler, Matthew D. and Fergus, Rob},

@@ -49,12 +49,14 @@ class Context:
         background: rows that stand for "nothing known", ``{stream: (row, *shape)}``.
         max_memory: bytes that intermediate arrays of the method may take.
         advance: called with the number of rows (or a fraction) just finished.
+        layer: where the model is the part behind a cut, the layer whose inputs it reads; else None.
     """
 
     rng: np.random.Generator
     background: Arrays
     max_memory: int = 2**29
     advance: Callable[[float], None] = _ignore
+    layer: str | None = None
 
     def chunk(self, bytes_per_item: int, at_most: int = 65_536) -> int:
         """How many items of this size fit into the memory allowed; at least one."""

@@ -78,6 +78,18 @@ class Differentiable(Protocol):
 
 
 @runtime_checkable
+class PartlyDifferentiable(Protocol):
+    """A model that can be differentiated by some of its streams, while others hold integers or truth values."""
+
+    def gradients_of(self, inputs: Any, selectors: Sequence[Selector], streams: Sequence[str]) -> tuple[Arrays, Arrays]:
+        """``Differentiable.gradients`` of these streams alone; the others are held.
+
+        Raises:
+            NotSupported: one of these streams holds integers.
+        """
+
+
+@runtime_checkable
 class Interceptable(Protocol):
     """A model that holds self-explaining layers."""
 
@@ -97,3 +109,11 @@ class Splittable(Protocol):
 
     def layer_streams(self, layer: str) -> dict[str, tuple[str, ...]]:
         """The model's streams that each stream of the tail depends on; an equal name means the raw input."""
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A model that names the layers it can be cut at."""
+
+    def layers(self) -> tuple[str, ...]:
+        """Names that ``Splittable.tail`` takes, each layer after those that feed it; () for a model that has none."""

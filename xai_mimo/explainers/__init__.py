@@ -8,7 +8,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _HOME = {
+    "CAM": "grad_cam",
     "ExpectedGradients": "expected_gradients",
+    "GradCAM": "grad_cam",
     "Gradient": "gradients",
     "InputXGradient": "gradients",
     "IntegratedGradients": "integrated_gradients",
@@ -19,7 +21,9 @@ _HOME = {
 }
 
 __all__ = [
+    "CAM",
     "ExpectedGradients",
+    "GradCAM",
     "Gradient",
     "InputXGradient",
     "IntegratedGradients",
@@ -31,6 +35,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from xai_mimo.explainers.expected_gradients import ExpectedGradients
+    from xai_mimo.explainers.grad_cam import CAM, GradCAM
     from xai_mimo.explainers.gradients import Gradient, InputXGradient, SmoothGrad
     from xai_mimo.explainers.integrated_gradients import IntegratedGradients
     from xai_mimo.explainers.interception import Interception

@@ -1,0 +1,88 @@
+"""Maps brought from one resolution to another: closed forms, PyTorch, properties."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import needs
+from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.streams import Stream
+from xai_mimo.explainers.positions import channel_axis, has_positions, interpolation, lay_over, resize
+
+pytestmark = pytest.mark.all_frameworks
+
+
+def test_two_positions_become_four_by_hand():
+    np.testing.assert_allclose(resize(np.array([0.0, 4.0]), (4,)), [0, 1, 3, 4])
+    np.testing.assert_allclose(resize(np.array([0.0, 1.0, 3.0, 4.0]), (2,)), [6 / 7, 22 / 7])
+
+
+def test_the_same_size_is_the_same_map(rng):
+    maps = rng.standard_normal((2, 3, 5))
+    np.testing.assert_array_equal(resize(maps, (3, 5)), maps)
+
+
+@needs("torch")
+@pytest.mark.parametrize("size", [(12, 10), (9, 7), (5, 13), (3, 2), (1, 1)])
+def test_images_equal_pytorch(size, rng):
+    import torch
+
+    maps = rng.standard_normal((2, 6, 5))
+    theirs = torch.nn.functional.interpolate(
+        torch.as_tensor(maps)[None], size=size, mode="bilinear", align_corners=False, antialias=True
+    )
+    np.testing.assert_allclose(resize(maps, size), theirs[0].numpy(), atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(size=st.integers(1, 9), factor=st.integers(1, 5), seed=st.integers(0, 1000))
+def test_more_positions_keep_the_mean_and_the_range(size, factor, seed):
+    maps = np.random.default_rng(seed).standard_normal(size)
+    larger = resize(maps, (size * factor,))
+    np.testing.assert_allclose(larger.mean(), maps.mean(), atol=1e-12)
+    assert larger.min() >= maps.min() - 1e-12
+    assert larger.max() <= maps.max() + 1e-12
+
+
+@settings(max_examples=40, deadline=None)
+@given(size=st.integers(1, 12), wanted=st.integers(1, 12))
+def test_weights_are_shares(size, wanted):
+    weights = interpolation(size, wanted)
+    assert weights.shape == (wanted, size)
+    assert weights.min() >= 0
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    np.testing.assert_allclose(weights, weights[::-1, ::-1], atol=1e-12)
+
+
+def test_channels_share_a_position_evenly(rng):
+    maps = rng.standard_normal((2, 3, 4, 4))
+    last = lay_over(maps, Stream("u", (8, 8, 3)), (8, 8, 3), axes=2, what="a map")
+    assert last.shape == (2, 3, 8, 8, 3)
+    np.testing.assert_allclose(last.sum(axis=-1), resize(maps, (8, 8)))
+    np.testing.assert_allclose(np.ptp(last, axis=-1), 0, atol=1e-12)
+    first = Stream("u", (3, 8, 8), axes=("channel", "height", "width"))
+    np.testing.assert_allclose(lay_over(maps, first, (3, 8, 8), axes=2, what="a map"), np.moveaxis(last, -1, 2))
+
+
+def test_a_stream_of_tokens_has_no_channels(rng):
+    maps = rng.standard_normal((2, 3, 5))
+    tokens = Stream("tokens", (None,), dtype="int32")
+    np.testing.assert_array_equal(lay_over(maps, tokens, (5,), axes=1, what="a map"), maps)
+
+
+def test_what_has_no_positions_is_refused():
+    with pytest.raises(NotSupported, match=r"a map has 1 axes of positions.*'u' of shape \(8, 8, 3\)"):
+        lay_over(np.zeros((1, 1, 4)), Stream("u", (8, 8, 3)), (8, 8, 3), axes=1, what="a map")
+
+
+def test_axes_are_told_apart():
+    assert channel_axis(Stream("u", (8, 8, 3))) == 2
+    assert channel_axis(Stream("u", (3, 8, 8), axes=("channel", "height", "width"))) == 0
+    assert channel_axis(Stream("u", (8, 8)), positions=2) is None
+    assert channel_axis(Stream("u", ())) is None
+    assert [has_positions(s) for s in (Stream("u", (8, 3)), Stream("u", (8,)), Stream("u", (8, 3), "int32"))] == [
+        True,
+        False,
+        False,
+    ]

@@ -1,0 +1,181 @@
+"""The cut that a class activation map is read at: whose channels, which input stream, and who else is read."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from xai_mimo.core.errors import BadSetting, NotSupported
+from xai_mimo.core.method import Context
+from xai_mimo.core.model import Arrays, Differentiable, Layered, Model, PartlyDifferentiable, Splittable
+from xai_mimo.core.streams import Stream, unknown
+from xai_mimo.core.targets import Selector
+from xai_mimo.explainers.positions import has_positions
+
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class CamCut:
+    """The part of a model behind a layer, and the stream whose map is drawn.
+
+    Attributes:
+        model: the part; its streams are what the layer reads, and the inputs that reach a head beside it.
+        read: the model's inputs -> the part's.
+        layer: for error texts.
+        source: the part's stream that holds the activations.
+        stream: the model's stream that these depend on, over which the map is laid.
+        owners: the part's streams -> the model's streams that they depend on.
+        alone: whether the user chose the stream, and so left the others out.
+        method: for error texts.
+    """
+
+    model: Model
+    read: Callable[[Arrays], Arrays]
+    layer: str
+    source: Stream
+    stream: Stream
+    owners: dict[str, tuple[str, ...]]
+    alone: bool
+    method: str
+
+    def gradients(self, read: Arrays, selectors: Sequence[Selector]) -> tuple[Arrays, Arrays]:
+        """Outputs, and gradients of every stream of the part that has one: ``{stream: (target, row, *shape)}``."""
+        floats = [s.name for s in self.model.streams if np.dtype(s.dtype).kind == "f"]
+        if len(floats) < len(self.model.streams) and isinstance(self.model, PartlyDifferentiable):
+            return self.model.gradients_of(read, selectors, floats)
+        if isinstance(self.model, Differentiable):
+            return self.model.gradients(read, selectors)
+        raise NotSupported(
+            f"{self.method} needs gradients, and {type(self.model).__name__} has none. Use 'occlusion' or 'shapley', "
+            "which only ask for predictions."
+        )
+
+    def check_others(self, gradients: Arrays, selectors: Sequence[Selector]) -> None:
+        """Make sure that zeros for the other streams are true, or wanted.
+
+        Raises:
+            NotSupported: a target reacts to the explained stream on a way around the layer, or to another stream that
+                was not left out by naming the explained one.
+        """
+        for name, owners in self.owners.items():
+            if name == self.source.name or (self.alone and self.stream.name not in owners):
+                continue
+            if name in gradients:
+                moved = np.flatnonzero(np.any(gradients[name].reshape(len(selectors), -1) != 0, axis=1))
+            elif self._is_mask(name):  # made of the explained stream itself, and part of how it is read
+                continue
+            else:  # there is no gradient that could tell
+                moved = np.array([0])
+            if len(moved):
+                raise self._also_read(selectors[int(moved[0])].head, name, owners)
+
+    def _is_mask(self, name: str) -> bool:
+        dtype = next(s.dtype for s in self.model.streams if s.name == name)
+        return dtype == "bool" and self.owners[name] == (self.stream.name,) and name != self.stream.name
+
+    def _also_read(self, head: str, name: str, owners: Sequence[str]) -> NotSupported:
+        if self.stream.name in owners:
+            return NotSupported(
+                f"head '{head}' also reads '{name}', on a way around layer '{self.layer}', so a map of what that layer "
+                f"reads would miss a part. Name a layer where all ways from '{self.stream.name}' to the head meet."
+            )
+        return NotSupported(
+            f"head '{head}' also reads '{name}', and {self.method} at layer '{self.layer}' says nothing of it. To map "
+            f"'{self.stream.name}' alone and give the others zeros, say so: stream='{self.stream.name}'."
+        )
+
+
+def cam_cut(
+    model: Model, inputs: Arrays, context: Context, *, at: str | None, stream: str | None, method: str
+) -> CamCut:
+    """Cut a model for a class activation map.
+
+    Args:
+        model: that can be cut, or the part behind ``context.layer``.
+        inputs: rows, for error texts. context: tells where the model was cut already.
+        at: the layer, or None to find it. stream: the model's stream to explain, or None where there is no choice.
+        method: for error texts.
+    Raises:
+        NotSupported: the model cannot be cut there, or the layer reads no positions of one stream alone.
+        BadSetting: no layer is named and none can be found, or there are several streams to choose from.
+        UnknownName: no such stream or layer.
+    """
+    names = [s.name for s in model.streams]
+    if stream is not None and stream not in names:
+        raise unknown(stream, names, "input stream")
+    if context.layer is not None and at in (None, context.layer, context.layer.rsplit("/", 1)[-1]):
+        same = {name: (name,) for name in names}
+        return _cut(model, model, lambda rows: rows, same, layer=context.layer, stream=stream, method=method)
+    if not isinstance(model, Splittable):
+        where = f"the part behind '{context.layer}'" if context.layer else type(model).__name__
+        raise NotSupported(
+            f"{method} reads a layer, and {where} cannot be cut at one. "
+            + ("Leave `at` out to read the part's own streams." if context.layer else "Give a functional Keras model.")
+        )
+    layer = at if at is not None else _last_with_positions(model, stream, method, names)
+    read = partial(_read, model, layer)
+    return _cut(model, model.tail(layer), read, model.layer_streams(layer), layer=layer, stream=stream, method=method)
+
+
+def _read(model: Splittable, layer: str, rows: Arrays) -> Arrays:
+    return model.activations(rows, layer)
+
+
+def _cut(
+    model: Model,
+    part: Model,
+    read: Callable[[Arrays], Arrays],
+    owners: dict[str, tuple[str, ...]],
+    *,
+    layer: str,
+    stream: str | None,
+    method: str,
+) -> CamCut:
+    by_name = {s.name: s for s in model.streams}
+    found = _candidates(part, owners, stream, raw=() if part is model else by_name)
+    if len(found) > 1:
+        wanted = list(dict.fromkeys(owners[s.name][0] for s in found))
+        mend = (
+            f"choose one: stream='{wanted[0]}'"
+            if len(wanted) > 1
+            else "name the layer that joins them as one, or the one behind it"
+        )
+        raise BadSetting(
+            f"layer '{layer}' reads positions of {', '.join(repr(s.name) for s in found)}, and {method} draws one map: "
+            f"{mend}."
+        )
+    if not found:
+        raise NotSupported(
+            f"behind layer '{layer}' is read {_described(part, owners)}: no positions that are computed from "
+            + (f"input stream '{stream}' alone" if stream else "one input stream alone")
+            + ", so there is no map to draw. Name a layer before the positions are pooled or flattened."
+        )
+    return CamCut(
+        part, read, layer, found[0], by_name[owners[found[0].name][0]], dict(owners), stream is not None, method
+    )
+
+
+def _candidates(
+    part: Model, owners: dict[str, tuple[str, ...]], stream: str | None, raw: Collection[str]
+) -> list[Stream]:
+    """Streams of the part with positions computed from one of the model's streams; raw ones pass beside the layer."""
+    return [
+        s
+        for s in part.streams
+        if has_positions(s) and s.name not in raw and len(owners[s.name]) == 1 and stream in (None, owners[s.name][0])
+    ]
+
+
+def _described(part: Model, owners: dict[str, tuple[str, ...]]) -> str:
+    return ", ".join(f"'{s.name}' {s.shape} made of {', '.join(owners[s.name]) or 'nothing'}" for s in part.streams)
+
+
+def _last_with_positions(model: Splittable, stream: str | None, method: str, raw: Collection[str]) -> str:
+    names = model.layers() if isinstance(model, Layered) else ()
+    for name in reversed(names):
+        if len(_candidates(model.tail(name), model.layer_streams(name), stream, raw)) == 1:
+            return name
+    listed = f"; there are: {', '.join(names[-_SHOWN:])}" if names else ""
+    raise BadSetting(f"{method} found no layer that reads positions of one stream. Name one: at='<layer>'{listed}.")
