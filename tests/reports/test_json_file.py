@@ -24,6 +24,15 @@ def test_every_digit_is_kept():
     assert json_file.from_json(json_file.to_json(record))["shares"][0]["mean"] == 0.1 + 0.2
 
 
+def test_lists_of_numbers_stand_in_one_line_and_texts_are_left_alone():
+    record = make_record(1)
+    record["title"] = "[\n 1,\n 2\n]"
+    record["examples"][0]["inputs"] = {"thermal": [[1.5, -2e-07], [3.0, 4.0]]}
+    text = json_file.to_json(record)
+    assert "[1.5, -2e-07],\n" in text
+    assert json_file.from_json(text) == record
+
+
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
 def test_a_number_that_is_not_finite_is_refused(word):
     record = make_record(1)

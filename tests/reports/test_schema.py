@@ -52,6 +52,63 @@ CASES = {
 }
 
 
+def _map(**changes):
+    found = {
+        "layer": "imv",
+        "name": "temporal_attention",
+        "axes": ["time", "feature"],
+        "coords": {"time": ["lag 2", "lag 1"], "feature": ["a"], "feature.stream": ["u"]},
+        "mean": [[0.75], [0.25]],
+        "rows": 3,
+        "reference": "",
+        "note": "",
+    }
+    return found | changes
+
+
+def _stream_map(**changes):
+    found = {
+        "method": "attention",
+        "head": "heat dissipation failure",
+        "stream": "u",
+        "axes": ["time", "feature"],
+        "coords": {},
+        "mean": [[0.5], [-0.25]],
+        "mean_abs": [[0.5], [0.5]],
+        "total": 1.0,
+        "note": "",
+    }
+    return found | changes
+
+
+PICTURES = {
+    "axes": ("maps", _map(axes=["time"]), r"maps\.0.*the axes \['time'\] do not fit values of shape \(2, 1\)"),
+    "labels": ("maps", _map(coords={"time": ["1"]}), r"1 labels of 'time' do not fit"),
+    "labels of no axis": ("maps", _map(coords={"head.unit": ["1"]}), r"1 labels of 'head.unit' do not fit"),
+    "irregular": ("maps", _map(mean=[[1.0], []]), r"must be a regular array; holds parts of the shapes"),
+    "a map left out": ("maps", _map(mean=None), "mean is null without a note"),
+    "magnitude": ("stream_maps", _stream_map(mean_abs=[0.5, 0.5]), r"do not fit values of shape \(2,\)"),
+    "a head": ("stream_maps", _stream_map(head="x"), r"stream_maps\[0\] is about head 'x'"),
+    "a method": ("stream_maps", _stream_map(method="x"), r"stream_maps\[0\] is about method 'x'"),
+}
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_a_wrong_picture_is_refused(case):
+    table, row, message = PICTURES[case]
+    with pytest.raises(SchemaError, match=message):
+        check(make_record(1) | {table: [row]})
+
+
+def test_pictures_are_taken_with_and_without_values():
+    nothing = {"mean": None, "coords": {}, "note": "left out"}
+    record = make_record(1) | {
+        "maps": [_map(), _map(**nothing)],
+        "stream_maps": [_stream_map(), _stream_map(mean_abs=None, **nothing)],
+    }
+    assert check(record) == record
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_wrong_record_is_refused_with_the_place_and_the_reason(case):
     record = make_record(2)

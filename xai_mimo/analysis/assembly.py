@@ -125,6 +125,7 @@ def score_everything(
         "differences": differences,
         "shares": records.share_rows(panel),
         "features": [] if space.is_streams else records.feature_rows(panel),
+        "true_features": records.true_feature_rows(panel, truth),
         "curves": records.curve_rows(panel, curves, controls),
         "gaps": gaps,
         "verdicts": verdicts(
@@ -197,6 +198,19 @@ def model_row(model: Model, name: str) -> dict[str, Any]:
         ],
         "heads": [{"name": h.name, "kind": h.kind, "units": list(h.units), "unit": h.unit} for h in model.heads],
     }
+
+
+def stream_rows(model: Model, owners: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """The streams of the space of a comparison; ``sources`` are the model's streams that each depends on."""
+    return [
+        {
+            "name": s.name,
+            "axes": list(s.axes),
+            "features": list(s.features),
+            "sources": list(owners.get(s.name, (s.name,))),
+        }
+        for s in model.streams
+    ]
 
 
 def target_rows(model: Model, targets: Sequence[Target], selectors: Sequence[Selector]) -> list[dict[str, Any]]:

@@ -12,14 +12,27 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from xai_mimo.analysis.assembly import SCHEMA, Settings, digest, make_subject, model_row, score_everything, target_rows
+from xai_mimo.analysis.assembly import (
+    SCHEMA,
+    Settings,
+    Subject,
+    digest,
+    make_subject,
+    model_row,
+    score_everything,
+    stream_rows,
+    target_rows,
+)
+from xai_mimo.analysis.examples import example_rows
+from xai_mimo.analysis.layer_maps import layer_maps
 from xai_mimo.analysis.panel import make_panel
-from xai_mimo.analysis.records import example_rows
 from xai_mimo.analysis.references import cited
-from xai_mimo.analysis.runs import Task, is_interception, method_rows, name_methods
+from xai_mimo.analysis.runs import Run, Task, is_interception, method_rows, name_methods
 from xai_mimo.analysis.spaces import choose_space
 from xai_mimo.analysis.statistics import resample_counts
+from xai_mimo.analysis.stream_maps import has_places, stream_map_rows
 from xai_mimo.analysis.truth import Truth, check_truth, true_features
+from xai_mimo.analysis.words import Vocabulary, check_vocabulary, words_of
 from xai_mimo.core.baselines import choose_background
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.explanation import join, versions
@@ -94,6 +107,7 @@ def compare(
     *,
     labels: Any = None,
     truth: Truth | None = None,
+    vocabulary: Vocabulary | None = None,
     targets: Sequence[Target | str | tuple[str, Unit]] | None = None,
     background: Any = None,
     at: str | None = None,
@@ -114,6 +128,8 @@ def compare(
         labels: true values, ``{head: (sample, ...)}`` for some heads or a list with all; shown beside examples and
             needed for targets with unit "label".
         truth: features known to matter, ``{head: {stream: [feature, ...]}}`` or ``{head: [stream, ...]}``.
+        vocabulary: words of the ids that a stream of tokens holds, ``{stream: ("<pad>", "good", ...)}``, id 0 first;
+            shown in the report in place of the ids.
         targets: what to explain; by default every head.
         background: rows that stand for "nothing known"; by default 100 rows drawn from ``x``.
         at: path of the layer at whose inputs to compare; by default found (see ``spaces.choose_space``).
@@ -140,6 +156,7 @@ def compare(
     selectors = select(targets, adapted.heads, adapted.predict(inputs), chosen)
     wanted = _expand(targets, adapted)
     known = _check_truth(truth, adapted, selectors)
+    vocabulary = check_vocabulary(vocabulary, adapted.streams, everything)
     first = {name: values[:1] for name, values in inputs.items()}
     intercepts = any(is_interception(m) for m in named.values())
     where = choose_space(adapted, first, intercepts=intercepts, at=at, space=space)
@@ -156,6 +173,10 @@ def compare(
         features = true_features(known or {}, heads, where, subject.model.streams, subject.inputs)
         panel = make_panel(run.shown, repeats, counts)
         tables = score_everything(panel, run, subject, where, features, settings, draws[4])
+        kinds = {str(getattr(m, "kind", "attention")) for m in named.values() if is_interception(m)}
+        maps, steps = layer_maps(adapted, inputs, subject.model.streams, kinds)
+        owners = where.cut.owners if where.cut is not None and where.is_at_layer else {}
+        words = words_of(adapted.streams, owners, inputs, subject.inputs, vocabulary)
         tick("scores")
     methods_used = method_rows(named, run, where)
     record = {
@@ -167,17 +188,27 @@ def compare(
         "settings": settings.plain(),
         "model": model_row(adapted, str(getattr(model, "name", "") or type(model).__name__)),
         "data": {"rows": total, "explained_rows": len(picked), "sha256": digest(everything)},
-        "space": {"name": where.name, "text": where.text},
+        "space": {"name": where.name, "text": where.text, "streams": stream_rows(subject.model, owners)},
         "targets": target_rows(adapted, wanted, selectors),
         "methods": methods_used,
         **tables,
-        "examples": example_rows(run.shown, subject.inputs, chosen, heads, picked),
+        "stream_maps": [] if where.is_streams else _stream_maps(run, subject, steps, words),
+        "maps": maps,
+        "examples": example_rows(run.shown, subject.inputs, chosen, heads, picked, words),
         "task": [],
         "truth": None if known is None else {h: {s: list(f) for s, f in t.items()} for h, t in known.items()},
         "versions": versions(),
-        "references": cited(m["reference"] for m in methods_used),
+        "references": cited([*(m["reference"] for m in methods_used), *(m["reference"] for m in maps)]),
     }
     return Comparison(joined, record)
+
+
+def _stream_maps(
+    run: Run, subject: Subject, steps: Mapping[str, Sequence[str]], words: Mapping[str, Array]
+) -> list[dict[str, Any]]:
+    """Pictures of the streams with places; a text has none, because its tokens differ from row to row."""
+    streams = [s for s in subject.model.streams if has_places(s) and s.name not in words and "token" not in s.axes]
+    return stream_map_rows(run.shown, streams, steps)
 
 
 def _check_truth(

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from xai_mimo.analysis.bounded import POSITIONS
 from xai_mimo.core.errors import NotSupported
-from xai_mimo.core.explanation import features_of, stream_names, stream_shares
+from xai_mimo.core.explanation import features_of, stream_names, stream_shares, streams_of
 from xai_mimo.core.streams import Array, Stream
+
+ALL_PLACES = "(all places)"
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,9 @@ class Panel:
         signed: label -> whether the map has a sign.
         repeats: label -> the same method run again with another seed; empty when ceilings were not wanted.
         players: ``(stream, feature)`` of each player; feature is "" where players are whole streams.
+        features: what the players are of: ``(stream, name along the last axis)``. Where a stream has further axes
+            (steps, pixels) several players are of one feature; streams of places alone are one feature, "(all places)".
+        feature_of: ``(player,)``, the position of each player's feature.
         counts: ``(resample, row)``, the bootstrap that all scores share.
     """
 
@@ -30,6 +36,8 @@ class Panel:
     signed: Mapping[str, bool]
     repeats: Mapping[str, Array]
     players: tuple[tuple[str, str], ...]
+    features: tuple[tuple[str, str], ...]
+    feature_of: Array
     counts: Array
 
     @property
@@ -52,14 +60,38 @@ def make_panel(explanations: Mapping[str, xr.Dataset], repeats: Mapping[str, xr.
     players = tuple(
         (owner, label.removeprefix(owner).removeprefix(".")) for owner, label in zip(owners, labels, strict=True)
     )
+    features, feature_of = _features(first)
     return Panel(
         heads=tuple(str(h) for h in first["head"].values),
         maps={label: _values(e) for label, e in explanations.items()},
         signed={label: bool(e.attrs["signed"]) for label, e in explanations.items()},
         repeats={label: _values(e) for label, e in repeats.items()},
         players=players,
+        features=features,
+        feature_of=feature_of,
         counts=counts,
     )
+
+
+def _features(explanation: xr.Dataset) -> tuple[tuple[tuple[str, str], ...], Array]:
+    names: list[tuple[str, str]] = []
+    owners = []
+    for stream in streams_of(explanation):
+        variable = explanation[stream.name]
+        dims = [d for d in variable.dims if d not in ("head", "sample")]
+        if not dims:
+            ticks = [""]
+        elif stream.axes[-1] in POSITIONS:
+            ticks = [ALL_PLACES]
+        else:
+            last = dims[-1]
+            ticks = [
+                str(t) for t in (variable[last].values if last in variable.coords else range(variable.sizes[last]))
+            ]
+        size = int(np.prod([variable.sizes[d] for d in dims], dtype=np.int64))
+        owners.append(len(names) + np.tile(np.arange(len(ticks)), size // len(ticks)))
+        names += [(stream.name, tick) for tick in ticks]
+    return tuple(names), np.concatenate(owners)
 
 
 def _values(explanation: xr.Dataset) -> Array:

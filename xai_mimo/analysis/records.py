@@ -230,25 +230,44 @@ def share_rows(panel: Panel) -> list[dict[str, Any]]:
 
 
 def feature_rows(panel: Panel) -> list[dict[str, Any]]:
-    """Mean and mean magnitude of each player; the 200 that matter most to some method where there are more."""
+    """Mean and mean magnitude of each feature; the 200 that matter most to some method where there are more.
+
+    Of a stream with further axes than features, values and magnitudes are summed over those axes, row by row.
+    """
     found = []
     for h, head in enumerate(panel.heads):
         for i in _most_important(panel, h):
+            stream, feature = panel.features[i]
             for label in panel.labels:
-                values = panel.maps[label][h, :, i]
-                stream, feature = panel.players[i]
+                values = panel.maps[label][h][:, panel.feature_of == i]
                 labels = {"method": label, "head": head, "stream": stream, "feature": feature}
-                found.append(Quantity({**labels, "mean": float(values.mean())}, np.abs(values)))
+                mean = float(values.sum(axis=1).mean())
+                found.append(Quantity({**labels, "mean": mean}, np.abs(values).sum(axis=1)))
     return [
         {**q.labels, "mean_abs": i.estimate, "low": i.low, "high": i.high, "note": i.note}
         for q, i in zip(found, intervals(found, panel.counts), strict=True)
     ]
 
 
+def true_feature_rows(panel: Panel, truth: Mapping[str, TrueFeatures]) -> dict[str, dict[str, list[str]]]:
+    """The truth as it was scored: ``{target: {stream: [feature, ...]}}`` in the space of the comparison.
+
+    Streams stand alone, with an empty list, where players are whole streams.
+    """
+    rows: dict[str, dict[str, list[str]]] = {}
+    for head, known in truth.items():
+        mask = np.zeros(len(panel.players), dtype=bool) if known.mask is None else known.mask
+        rows[head] = {}
+        for i in np.unique(panel.feature_of[mask]):
+            stream, feature = panel.features[i]
+            rows[head].setdefault(stream, []).extend([feature] if feature else [])
+    return rows
+
+
 def _most_important(panel: Panel, head: int) -> Array:
-    mass = np.zeros(len(panel.players))
+    mass = np.zeros(len(panel.features))
     for values in panel.maps.values():
-        mean = np.abs(values[head]).mean(axis=0)
+        mean = np.bincount(panel.feature_of, np.abs(values[head]).mean(axis=0), len(panel.features))
         mass = np.maximum(mass, mean / max(float(mean.sum()), np.finfo(float).tiny))
     return np.sort(np.argsort(-mass, kind="stable")[:_FEATURES_AT_MOST])
 
@@ -279,44 +298,3 @@ def gap_rows(explanations: Mapping[str, xr.Dataset], tolerances: Mapping[str, fl
                 }
             )
     return rows
-
-
-def example_rows(
-    explanations: Mapping[str, xr.Dataset],
-    inputs: Mapping[str, Array],
-    labels: Mapping[str, Array],
-    head_of: Mapping[str, str],
-    samples: Array,
-) -> list[dict[str, Any]]:
-    """The rows with the highest, the median and the lowest prediction of each head, with every method's values."""
-    first = next(iter(explanations.values()))
-    streams = [s for s in inputs if s in first]
-    rows = []
-    for h, head in enumerate(str(n) for n in first["head"].values):
-        prediction = first["prediction"].transpose("head", "sample").values[h]
-        order = np.argsort(prediction, kind="stable")
-        for i in dict.fromkeys(int(order[p]) for p in (-1, len(order) // 2, 0)):
-            label = labels.get(head_of[head])
-            rows.append(
-                {
-                    "row": int(samples[i]),
-                    "head": head,
-                    "prediction": float(prediction[i]),
-                    "label": None if label is None else _plain_label(label[i]),
-                    "inputs": {s: np.asarray(inputs[s][i], dtype=np.float64).tolist() for s in streams},
-                    "values": {name: {s: _at(e[s], h, i) for s in streams} for name, e in explanations.items()},
-                }
-            )
-    return rows
-
-
-def _plain_label(label: Any) -> Any:
-    """A label as JSON holds it; None where it is missing."""
-    array = np.asarray(label)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        return None
-    return array.tolist()
-
-
-def _at(variable: xr.DataArray, head: int, sample: int) -> Any:
-    return variable.isel(head=head, sample=sample).values.astype(np.float64).tolist()

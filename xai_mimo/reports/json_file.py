@@ -1,6 +1,7 @@
 """The comparison record as JSON: every figure of a report, and enough to draw it again."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,18 @@ from xai_mimo.core.errors import FileProblem, SchemaError
 from xai_mimo.reports.files import write_text
 from xai_mimo.reports.schema import check
 
+# The innermost lists of numbers. A line break within a string is escaped, so "[" and a break only begin a list.
+_NUMBERS = re.compile(r'\[\n\s+([^\[\]{}"]+?)\n\s+\]')
+
 
 def to_json(record: dict[str, Any]) -> str:
-    """The record as JSON text, in the order of its keys, with every number to its last digit.
+    """The record as JSON text, in the order of its keys, with every number to its last digit; a list of numbers a line.
 
     Raises:
         SchemaError: see ``schema.check``.
     """
-    return json.dumps(check(record), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    text = json.dumps(check(record), allow_nan=False, ensure_ascii=False, indent=1)
+    return _NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", text) + "\n"
 
 
 def write(record: dict[str, Any], path: str | Path) -> Path:
