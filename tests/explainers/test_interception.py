@@ -103,6 +103,47 @@ def test_a_contribution_follows_the_unit_of_each_row():
     np.testing.assert_array_equal(found["u_code"][0, 3], every["u_code"].sel(head="z:0")[3])
 
 
+def test_contributions_from_the_background_sum_to_the_change_from_its_mean_output():
+    model = toys.attention()
+    x, background = toys.rows(model), toys.rows(model, 9, seed=2)
+    method = Interception("contribution", baseline="background")
+    found = xm.explain(model, x, method, at="mail", background=background)
+    plain, there = (xm.explain(model, r, Interception("contribution"), at="mail") for r in (x, background))
+    for stream in ("u_code", "v_code"):
+        expected = plain[stream] - there[stream].values.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(found[stream], expected, atol=1e-12)
+    outputs = model.predict(background)
+    for name, head, unit in (("y", "y", 0), ("z:0", "z", 0), ("z:1", "z", 1)):
+        np.testing.assert_allclose(found["baseline_prediction"].sel(head=name), outputs[head][:, unit].mean())
+    np.testing.assert_allclose(found["completeness_gap"], 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("baseline", ["bias", "background"])
+def test_what_the_layer_reports_to_belong_to_no_feature_is_the_completeness_gap(baseline):
+    model = toys.attention(raw=True)
+    x, background = toys.rows(model), toys.rows(model, 9, seed=2)
+
+    def rest(inputs):
+        """Of (y, 0), (z, 0), (z, 1): something else in each row."""
+        return np.outer(np.sin(9 * inputs["u"][:, 0]), [1.0, 2.0, -3.0])
+
+    clipped = Without(model)
+    clipped.intercept = lambda inputs: {
+        **(maps := model.intercept(inputs)),
+        "model/mail/clip_residual": replace(
+            maps["model/mail/contribution"], name="clip_residual", axes=("target",), values=rest(inputs)
+        ),
+    }
+    clipped.predict = lambda inputs: {
+        h: v + rest(inputs)[:, slice(1) if h == "y" else slice(1, 3)] for h, v in model.predict(inputs).items()
+    }
+    method = Interception("contribution", baseline=baseline)
+    found = xm.explain(clipped, x, method, background=background)
+    expected = -rest(x).T + (rest(background).mean(axis=0)[:, None] if baseline == "background" else 0)
+    np.testing.assert_allclose(found["completeness_gap"], expected, atol=1e-9)
+    np.testing.assert_array_equal(found["u"], xm.explain(model, x, method, background=background)["u"])
+
+
 def test_there_is_no_contribution_behind_further_layers():
     model = toys.attention(raw=True)
     squashed = Without(model)
@@ -168,6 +209,8 @@ def test_a_map_over_time_keeps_its_steps():
     [
         ({"layer": "mial"}, UnknownName, "no layer that sows 'attention' is called 'mial'"),
         ({"kind": "context"}, BadSetting, "kind 'context' is not one of attention, attention_x_input"),
+        ({"baseline": "zero"}, BadSetting, "baseline 'zero' of an interception is not one of bias, background"),
+        ({"kind": "change"}, NotSupported, "no layer sows a map 'change'"),
     ],
 )
 def test_bad_settings_are_refused(options, error, text):

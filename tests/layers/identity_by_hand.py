@@ -58,9 +58,9 @@ def weights_of(layer):
     return {w.name: ops.convert_to_numpy(w).copy() for w in layer.weights}
 
 
-def trained(x, y, layer, *, epochs=5, rate=0.1, loss=None):
+def trained(x, y, layer, *, epochs=5, rate=0.1, loss=None, stream=None):
     """Trains with the batches in the order of the rows."""
-    inputs = keras.Input(x.shape[1:])
+    inputs = keras.Input(x.shape[1:], name=stream)
     model = keras.Model(inputs, layer(inputs))
     loss = loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(rate / layer.depth, momentum=0.9), loss)

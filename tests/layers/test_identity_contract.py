@@ -7,8 +7,6 @@ from keras import ops
 
 import xai_mimo as xm
 from tests.layers.identity_by_hand import HEADS, built, maps_of, randomize, trained, weights_of
-from xai_mimo.core.errors import NotSupported
-from xai_mimo.explainers.interception import Interception
 from xai_mimo.layers import IdentityMLP
 from xai_mimo.testing import check_backends, check_layer
 
@@ -215,30 +213,6 @@ def test_intercept_names_every_map_and_shows_the_deviation_beside_it(rng):
     assert found["mlp/deviation"].dims == ("sample", "mlp_layer")
     assert list(found["mlp_layer"].values) == ["1", "2", "3", "4"]
     np.testing.assert_allclose(found["mlp/contribution"], maps_of(layer, x)[1]["contribution"], atol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(3,), (2, 3, 1)])
-def test_contribution_is_an_explanation_where_scores_are_linear(shape, rng):
-    x = rng.uniform(-1, 1, size=(20, *shape)).astype("float32")
-    layer, _, _ = built(x, num_classes=2, heads=None, class_activation="linear", stream_name="u", name="mlp")
-    inputs = keras.Input(shape, name="u")
-    model = keras.Model(inputs, layer(inputs))
-    method = Interception(kind="contribution")
-    found = xm.explain(model, x[:5], method=method, targets=[("mlp", 0), ("mlp", 1)], background=x)
-    maps = maps_of(model, x[:5])[1]
-    for unit in (0, 1):
-        expected = maps["contribution"][..., unit, :]
-        np.testing.assert_allclose(found["u"].values[unit], expected, atol=1e-5)
-        np.testing.assert_allclose(found["baseline_prediction"].values[unit], maps["bias"][:, unit], atol=1e-5)
-
-
-def test_contribution_is_refused_as_an_explanation_where_the_activation_took_from_the_scores(rng):
-    x = rng.uniform(-1, 1, size=(20, 3)).astype("float32")
-    layer, _, _ = built(x, num_classes=2, heads=None, stream_name="u", name="mlp", depth=6)
-    inputs = keras.Input((3,), name="u")
-    model = keras.Model(inputs, layer(inputs))
-    with pytest.raises(NotSupported, match="differ from the layer's outputs by more than a bias"):
-        xm.explain(model, x[:5], method=Interception(kind="contribution"), background=x)
 
 
 def test_fit_lowers_the_loss_of_every_head_when_compiled_by_xla(rng):

@@ -16,10 +16,22 @@ from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Array, check_inputs, unknown
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.digest import digest
-from xai_mimo.explainers.map_reading import by_stream, contributions, head_rows, is_reading_streams
+from xai_mimo.explainers.map_reading import (
+    by_stream,
+    contributions,
+    head_rows,
+    is_reading_streams,
+    last_layer_rows,
+    unowned_parts,
+)
 
-Kind = Literal["attention", "attention_x_input", "contribution"]
-_MAPS: dict[Kind, str] = {"attention": "attention", "attention_x_input": "context", "contribution": "contribution"}
+Kind = Literal["attention", "attention_x_input", "contribution", "change"]
+_MAPS: dict[Kind, str] = {
+    "attention": "attention",
+    "attention_x_input": "context",
+    "contribution": "contribution",
+    "change": "change",
+}
 SCHEMA = "xai_mimo.interception/1"
 
 
@@ -66,9 +78,18 @@ class Interception:
         kind: "attention" is the layer's weight on each feature; "attention_x_input" the weighted feature, whose sign is
             that of the feature and says nothing of the direction of an effect; both are unsigned maps.
             "contribution" is what each feature adds to a head, W_u a x, in the head's unit: signed, and it sums to
-            f(x) - b exactly, b being the layer's bias, reported as ``baseline_prediction``. It exists only where the
-            layer's output *is* the head; behind further layers it would speak of something else and is refused.
+            f(x) - b exactly, b being the layer's bias, reported as ``baseline_prediction``. Where the layer reports a
+            part of its output that no feature owns (``clip_residual``), they sum to f(x) - b without that part, which
+            is then the completeness gap. It exists only where the layer's output *is* the head; behind further layers
+            it would speak of something else and is refused.
+            "change" is what the layers of an identity-initialised MLP have done to each feature when they are through:
+            one map for all heads, whose sign is that of the feature's move, so an unsigned one. Compared with the
+            others it shows whether what was changed is what mattered.
         layer: name or path of the layer; None where one layer only sows such a map.
+        baseline: of "contribution". "bias" measures from features that are zero where the layer weights them (mid-range
+            in an identity-initialised MLP that scales its inputs). "background" subtracts the mean contributions of the
+            background rows: the sum is f(x) - mean f(background), the question that Shapley values and Integrated
+            Gradients from the background answer, so compare them with this one.
 
     The map lives on the layer's inputs. Where these are not the model's inputs, explain at the layer
     (``explain(..., at="<layer>")``). A layer's heads are matched to the model's heads by name, or by order where no
@@ -79,6 +100,7 @@ class Interception:
 
     kind: Kind = "attention"
     layer: str | None = None
+    baseline: Literal["bias", "background"] = "bias"
 
     name: ClassVar[str] = "interception"
     reference: ClassVar[str] = ""  # that of the layer, which is known when it is read
@@ -86,6 +108,8 @@ class Interception:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise BadSetting(f"kind {self.kind!r} is not one of {', '.join(get_args(Kind))}.")
+        if self.baseline not in ("bias", "background"):
+            raise BadSetting(f"baseline {self.baseline!r} of an interception is not one of bias, background.")
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Read the map and give it the shape of an attribution."""
@@ -95,11 +119,20 @@ class Interception:
         prediction = take(model.predict(inputs), selectors)
         context.advance(len(prediction[0]))
         if self.kind != "contribution":
-            values = by_stream(head_rows(chosen, model, selectors), chosen, model)
-            return Attribution(values, prediction, signed=False, reference=chosen.reference)
-        known = _choose(_maps(model, context.background), "contribution", chosen.layer)
-        background = model.predict(context.background)
-        rows, bias = contributions(chosen, known, model, selectors, prediction=prediction, background=background)
+            found = last_layer_rows(chosen, selectors) if self.kind == "change" else head_rows(chosen, model, selectors)
+            return Attribution(by_stream(found, chosen, model), prediction, signed=False, reference=chosen.reference)
+        there = _maps(model, context.background)
+        known = _choose(there, "contribution", chosen.layer)
+        rows, bias = contributions(
+            chosen,
+            known,
+            model,
+            selectors,
+            prediction=prediction,
+            background=model.predict(context.background),
+            unowned=(unowned_parts(chosen, maps), unowned_parts(known, there)),
+            from_background=self.baseline == "background",
+        )
         return Attribution(by_stream(rows, chosen, model), prediction, bias, reference=chosen.reference)
 
 

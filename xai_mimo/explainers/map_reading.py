@@ -11,6 +11,8 @@ from xai_mimo.core.targets import Selector
 
 # Relative error up to which two float32 computations of one quantity count as equal.
 _SAME = 1e-3
+# The map of what an activation took from the outputs on their way; it counts for the sum and has no feature.
+_UNOWNED = "clip_residual"
 
 
 def head_rows(found: InterceptionMap, model: Model, selectors: Sequence[Selector]) -> Array:
@@ -21,8 +23,18 @@ def head_rows(found: InterceptionMap, model: Model, selectors: Sequence[Selector
     """
     values = _axis_first(found, "head")
     names = found.coords.get("head", tuple(str(i) for i in range(len(values))))
-    order = _match_heads(names, model, selectors, found)
+    order = match_heads(names, model, selectors, found)
     return np.stack([values[order[s.head]] for s in selectors]).astype(np.float64)
+
+
+def last_layer_rows(found: InterceptionMap, selectors: Sequence[Selector]) -> Array:
+    """A map over layers that knows no head, where its last layer left it: ``(target, sample, ..., feature)``.
+
+    Raises:
+        NotSupported: the map has no layer axis.
+    """
+    last = _axis_first(found, "layer")[-1].astype(np.float64)
+    return np.broadcast_to(last, (len(selectors), *last.shape))
 
 
 def contributions(
@@ -33,34 +45,57 @@ def contributions(
     *,
     prediction: Array,
     background: Arrays,
+    unowned: tuple[Array, Array],
+    from_background: bool,
 ) -> tuple[Array, Array]:
-    """What each feature adds to each target, and the layer's bias.
+    """What each feature adds to each target, and what they are added to.
 
-    Whether the layer's output is the head is checked on the numbers: f(x) - (sum of contributions) must be the same
-    for all rows and for the background.
+    Whether the layer's output is the head is checked on the numbers: f(x) - (sum of contributions) - (what no feature
+    owns) must be the same for all rows and for the background.
 
     Args:
         found, known: the map for the rows and for the background.
         prediction: ``(target, sample)``. background: the model's outputs there.
+        unowned: parts of the outputs that no feature owns, of the rows and of the background; see ``unowned_parts``.
+        from_background: subtract the mean contributions of the background.
     Returns:
-        ``(target, sample, ..., feature)`` and the bias ``(target, sample)``.
+        ``(target, sample, ..., feature)`` and ``(target, sample)``: the layer's bias or, from the background, the
+        mean output there.
     Raises:
         NotSupported: the layer's outputs are not the model's heads.
     """
     values, there = _axis_first(found, "target"), _axis_first(known, "target")
     owners, units = found.coords["target.head"], found.coords["target.unit"]
-    order = _match_heads(tuple(dict.fromkeys(owners)), model, selectors, found)
+    order = match_heads(tuple(dict.fromkeys(owners)), model, selectors, found)
     names = {head: list(dict.fromkeys(owners))[at] for head, at in order.items()}
     rows, biases = [], []
     for selector, predicted in zip(selectors, prediction, strict=True):
         mine = [i for i, owner in enumerate(owners) if owner == names[selector.head]]
         wide = background[selector.head].reshape(len(there[0]), -1).astype(np.float64)
-        bias = _bias(wide, np.stack([_sum(there[i]) for i in mine], axis=1), selector.head, units, mine)
-        chosen = np.stack([values[i] for i in mine])[selector.units, np.arange(len(predicted))].astype(np.float64)
-        _check_bias(predicted - _sum(chosen), bias[selector.units], predicted, selector.head)
+        sums = np.stack([_sum(there[i]) + unowned[1][i] for i in mine], axis=1)
+        bias = _bias(wide, sums, selector.head, units, mine)
+        each = selector.units, np.arange(len(predicted))
+        chosen = np.stack([values[i] for i in mine])[each].astype(np.float64)
+        rest = np.stack([unowned[0][i] for i in mine])[each]
+        _check_bias(predicted - _sum(chosen) - rest, bias[selector.units], predicted, selector.head)
+        if from_background:
+            chosen -= np.stack([there[i].mean(axis=0, dtype=np.float64) for i in mine])[selector.units]
+            bias = wide.mean(axis=0)
         rows.append(chosen)
         biases.append(bias[selector.units])
     return np.stack(rows), np.stack(biases)
+
+
+def unowned_parts(found: InterceptionMap, maps: Interceptions) -> Array:
+    """What the layer itself reports as belonging to no feature: its map ``clip_residual``, else zeros.
+
+    Returns:
+        ``(target, sample)``, targets in the order of the map ``found``.
+    """
+    rest = maps.get(f"{found.layer}/{_UNOWNED}")
+    if rest is None:
+        return np.zeros(_axis_first(found, "target").shape[:2])
+    return _axis_first(rest, "target").astype(np.float64)
 
 
 def _bias(outputs: Array, sums: Array, head: str, units: Sequence[str], mine: Sequence[int]) -> Array:
@@ -99,7 +134,7 @@ def _axis_first(found: InterceptionMap, axis: str) -> Array:
     return np.moveaxis(found.values, 1 + found.axes.index(axis), 0)
 
 
-def _match_heads(
+def match_heads(
     names: Sequence[str], model: Model, selectors: Sequence[Selector], found: InterceptionMap
 ) -> dict[str, int]:
     """``{explained head: position among the layer's heads}``: by name, or by order where no name agrees."""
