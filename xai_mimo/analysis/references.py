@@ -28,6 +28,13 @@ REFERENCES = {
   pages = {3945--3949},
   year = {2021}
 }""",
+    "parekh2021flint": """@inproceedings{parekh2021flint,
+  title = {A Framework to Learn with Interpretation},
+  author = {Parekh, Jayneel and Mozharovskyi, Pavlo and d'Alch{\\'e}-Buc, Florence},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {34},
+  year = {2021}
+}""",
     "sundararajan2017axiomatic": """@inproceedings{sundararajan2017axiomatic,
   title = {Axiomatic Attribution for Deep Networks},
   author = {Sundararajan, Mukund and Taly, Ankur and Yan, Qiqi},

@@ -9,6 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _HOME = {
+    "FLINT": "xai_mimo.layers.flint",
+    "FlintSchedule": "xai_mimo.layers.flint_schedule",
+    "InterpreterHead": "xai_mimo.layers.flint_head",
+    "Maximisation": "xai_mimo.layers.flint_activation",
+    "maximum_activating_samples": "xai_mimo.layers.flint_reading",
     "IdentityMLP": "xai_mimo.layers.identity_mlp",
     "read_layers": "xai_mimo.layers.identity_reading",
     "IMVLSTM": "xai_mimo.layers.imv_lstm",
@@ -29,12 +34,17 @@ _HOME = {
 
 __all__ = [
     "em_bound",
+    "FLINT",
+    "FlintSchedule",
     "IdentityMLP",
     "IMVFullCell",
     "IMVLSTM",
     "IMVTensorCell",
     "InterceptionHistory",
+    "InterpreterHead",
     "MAIL",
+    "Maximisation",
+    "maximum_activating_samples",
     "MIMOAttentionLayer",
     "mixture_posterior",
     "MixtureEM",
@@ -47,6 +57,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from xai_mimo.layers.flint import FLINT
+    from xai_mimo.layers.flint_activation import Maximisation
+    from xai_mimo.layers.flint_head import InterpreterHead
+    from xai_mimo.layers.flint_reading import maximum_activating_samples
+    from xai_mimo.layers.flint_schedule import FlintSchedule
     from xai_mimo.layers.history import InterceptionHistory
     from xai_mimo.layers.identity_mlp import IdentityMLP
     from xai_mimo.layers.identity_reading import read_layers

@@ -1,0 +1,180 @@
+"""What FLINT has to know of a predictor: its heads, the tensors that are tapped, and one network that gives both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import keras
+
+from xai_mimo.layers.flint_losses import Kind
+
+
+@dataclass(frozen=True)
+class PredictorHead:
+    """A head of the predictor.
+
+    Attributes:
+        name: key of the mapping it returns, else name of the layer that makes it.
+        units: of the head.
+        kind: decides how the interpreter is measured against it.
+        from_logits: whether its outputs are unnormalised. False for quantities.
+        activation: of the layer that makes it.
+    """
+
+    name: str
+    units: int
+    kind: Kind
+    from_logits: bool
+    activation: Any
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A functional model, read.
+
+    Attributes:
+        model: as it was given.
+        heads: in the order in which they are declared.
+        trunk: inputs -> ``{"heads": [...], "taps": [...]}``; its layers are the model's own.
+        pack: "one", "by name" or "in order": how the model returns its heads.
+    """
+
+    model: keras.Model
+    heads: tuple[PredictorHead, ...]
+    trunk: keras.Model
+    pack: str
+
+    @property
+    def units(self) -> dict[str, int]:
+        """Units by name of the heads."""
+        return {head.name: head.units for head in self.heads}
+
+    def inputs(self) -> Any:
+        """New symbolic inputs, in the structure and with the names of the model's."""
+        return keras.tree.map_structure(
+            lambda t: keras.Input(t.shape[1:], dtype=t.dtype, name=t.name), _core(self.model).input
+        )
+
+
+def read_predictor(model: Any, taps: Sequence[str], kinds: str | Mapping[str, str] | None) -> Predictor:
+    """Read a predictor's heads and find the layers to tap.
+
+    Args:
+        model: functional or sequential.
+        taps: names of layers.
+        kinds: of the heads that cannot be read off: of all by name, or one for a single head.
+    Raises:
+        ValueError: the model is not functional, a layer does not exist, gives several tensors or is called several
+            times, a head is no ``(batch, units)``, or its kind cannot be told.
+    """
+    core = _core(model)
+    if isinstance(taps, str) or not taps:
+        raise ValueError(f"Expected `taps` to be a list of names of layers. Received: taps={taps!r}")
+    tapped = [_tapped(core, name) for name in taps]
+    named = _named_outputs(core)
+    given = _kinds(kinds, list(named))
+    heads = tuple(
+        _head(name, tensor, given.get(name), _loss(model, name, list(named))) for name, tensor in named.items()
+    )
+    outputs = {"heads": list(named.values()), "taps": tapped}
+    pack = "by name" if isinstance(core.output, Mapping) else "in order" if len(named) > 1 else "one"
+    return Predictor(model, heads, keras.Model(core.input, outputs, name="flint_predictor"), pack)
+
+
+def _core(model: Any) -> Any:
+    """The functional model behind a functional or sequential model."""
+    core = getattr(model, "_functional", None) or model
+    if not isinstance(model, keras.Model) or not hasattr(core, "_nodes_by_depth"):
+        raise ValueError(
+            "Expected `predictor` to be a built functional or sequential Keras model, whose layers can be tapped. "
+            f"Received: predictor={type(model).__name__}. Build it as keras.Model(inputs, outputs)."
+        )
+    return core
+
+
+def _tapped(core: Any, name: str) -> Any:
+    nodes = [node for depth in core._nodes_by_depth.values() for node in depth]
+    found = [node for node in nodes if node.operation.name == name and not node.is_input]
+    if not found:
+        names = list(dict.fromkeys(layer.name for layer in core.layers))
+        raise ValueError(f"Expected `taps` to name layers of '{core.name}': {', '.join(names)}. Received: '{name}'")
+    if len(found) > 1 or len(found[0].outputs) > 1:
+        many = f"called {len(found)} times" if len(found) > 1 else f"gives {len(found[0].outputs)} tensors"
+        raise ValueError(
+            f"Expected `taps` to name layers that are called once and give one tensor. Received: '{name}', which {many}"
+        )
+    return found[0].outputs[0]
+
+
+def _named_outputs(core: Any) -> dict[str, Any]:
+    """Output tensors by name, in the order in which they are declared; equal names are numbered."""
+    if isinstance(core.output, Mapping):
+        named = dict(core.output)
+    else:
+        names = list(core.output_names)
+        labels = [n if names.count(n) == 1 else f"{n}_{names[:i].count(n)}" for i, n in enumerate(names)]
+        named = dict(zip(labels, core.outputs, strict=True))
+    for name, tensor in named.items():
+        shape = getattr(tensor, "shape", ())
+        if len(shape) != 2 or shape[-1] is None:
+            raise ValueError(
+                f"Expected heads of shape (batch, units). Received: head '{name}' of shape {tuple(shape) or tensor}"
+            )
+    return named
+
+
+def _kinds(kinds: str | Mapping[str, str] | None, heads: list[str]) -> dict[str, str]:
+    given = {heads[0]: kinds} if isinstance(kinds, str) and len(heads) == 1 else kinds or {}
+    fits = isinstance(given, Mapping) and set(given) <= set(heads) and set(given.values()) <= set(get_args(Kind))
+    if not fits:
+        raise ValueError(
+            f"Expected `kinds` to give heads of {heads} one of {', '.join(map(repr, get_args(Kind)))}. "
+            f"Received: kinds={kinds!r}"
+        )
+    return dict(given)
+
+
+def _head(name: str, tensor: Any, given: str | None, loss: Any) -> PredictorHead:
+    operation = tensor._keras_history.operation
+    activation = getattr(operation, "activation", None)
+    shown = str(getattr(activation, "__name__", "") if activation is not None else type(operation).__name__).lower()
+    units = int(tensor.shape[-1])
+    kind = given or _kind(shown, units, loss)
+    if kind is None:
+        raise ValueError(
+            f"Expected to know what head '{name}' is: it ends in no softmax or sigmoid, and no loss was compiled that "
+            f"tells. Give `kinds={{'{name}': ...}}`, one of {', '.join(map(repr, get_args(Kind)))}; classes are then "
+            "taken to be logits."
+        )
+    if (kind == "binary" and units > 1) or (kind == "multiclass" and units == 1):
+        raise ValueError(
+            f"Expected a {kind} head of {'1 unit' if units > 1 else '2 units or more'}. Received: "
+            f"head '{name}' with {units}"
+        )
+    return PredictorHead(name, units, kind, kind != "regression" and shown not in ("softmax", "sigmoid"), activation)
+
+
+def _kind(activation: str, units: int, loss: Any) -> Any:
+    """The kind of a head as far as it can be told from its activation, else from the loss it was trained with."""
+    several = "binary" if units == 1 else "multilabel"
+    if activation in ("softmax", "sigmoid"):
+        return "multiclass" if activation == "softmax" else several
+    name = str(getattr(loss, "name", None) or getattr(loss, "__name__", None) or loss or "").lower()
+    if "crossentropy" in name:
+        return "multiclass" if "categorical" in name else several
+    return "regression" if name in _OF_QUANTITIES else None
+
+
+_OF_QUANTITIES = frozenset(
+    ["mse", "mae", "mean_squared_error", "mean_absolute_error", "huber", "huber_loss", "log_cosh", "logcosh"]
+)
+
+
+def _loss(model: Any, head: str, heads: list[str]) -> Any:
+    """The compiled loss of a head, None where there is none."""
+    loss = getattr(model, "loss", None)
+    if isinstance(loss, Mapping):
+        return loss.get(head)
+    if isinstance(loss, list | tuple):
+        return dict(zip(heads, loss, strict=False)).get(head)
+    return loss
