@@ -1,11 +1,13 @@
 """Class activation maps on small Keras networks, on the active backend: by hand, Captum, several streams and heads."""
 
+import json
+
 import numpy as np
 import pytest
 
 import xai_mimo as xm
 from tests.conftest import needs
-from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName
+from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName, UnusedStreamWarning
 from xai_mimo.explainers import CAM, GradCAM
 from xai_mimo.explainers.positions import resize
 
@@ -191,20 +193,21 @@ def readings():
     }
 
 
-@pytest.mark.filterwarnings("ignore::xai_mimo.core.errors.UnusedStreamWarning")
 def test_streams_that_a_head_reads_besides_are_not_silently_zero(machine, readings):
     with pytest.raises(NotSupported, match="head 'wear' also reads 'right', and grad_cam at layer 'left_pool' says no"):
         xm.explain(machine, readings, GradCAM(at="left_pool"))
-    heat = xm.explain(machine, readings, GradCAM(at="left_pool", positive=False), targets=["heat"])
+    with pytest.warns(UnusedStreamWarning, match="head 'heat' exact zeros on input stream 'right', 'table'"):
+        heat = xm.explain(machine, readings, GradCAM(at="left_pool", positive=False), targets=["heat"])
     assert heat["left"].any()
     assert not heat["right"].any()
     assert not heat["table"].any()
-    alone = xm.explain(machine, readings, GradCAM(at="left_pool", stream="left"))
+    alone = xm.explain(machine, readings, GradCAM(at="left_pool", stream="left", positive=False))
     assert alone["left"].sel(head="wear").any()
     assert not alone["right"].any()
+    assert set(json.loads(alone.attrs["unexplained"])) == {"right", "table"}
+    assert "unexplained" not in heat.attrs
 
 
-@pytest.mark.filterwarnings("ignore::xai_mimo.core.errors.UnusedStreamWarning")
 def test_the_stream_chooses_the_layer(machine, readings):
     right = xm.explain(machine, readings, GradCAM(stream="right"), targets=["wear"])
     named = xm.explain(machine, readings, GradCAM(at="right_pool", stream="right"), targets=["wear"])

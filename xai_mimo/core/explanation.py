@@ -3,12 +3,14 @@
 Layout (version 1):
 
 - one variable per stream, ``(head, sample, <stream>_<axis>, ...)``: dimension names carry the stream's name because two
-  streams may have axes of different length; ``(head, sample)`` where whole streams were the players;
+  streams may have axes of different length; the last axis alone where whole series or channels were the players, and
+  ``(head, sample)`` where whole streams were;
 - ``prediction``, and where the method has them ``baseline_prediction``, ``completeness_gap`` and diagnostics such as
   ``evaluations`` and ``converged``, all ``(head, sample)``; ``<stream>_standard_error`` like the stream;
 - coordinates ``head`` (target names), ``sample`` (row numbers), ``unit`` (the explained unit, ``(head, sample)``) and
   feature names on the last axis of each stream;
-- attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, streams, heads`` (JSON if nested).
+- attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, streams, heads`` (JSON if nested),
+  and ``unexplained``, streams that the method says nothing of, where there are any.
 
 Several methods joined have a leading ``explainer`` dimension, selected by ``.sel(explainer="shapley")``. It is not
 called ``method`` because ``.sel(method=...)`` means something else in xarray and would silently return every method. A
@@ -111,7 +113,7 @@ def to_dataset(
     }
     for stream in streams:
         values = attribution.values[stream.name]
-        dims = both if values.ndim == 2 else (*both, *stream.dims)
+        dims = (*both, *stream.dims[len(stream.dims) - (values.ndim - 2) :])
         data[stream.name] = (dims, values, {"unit": stream.unit})
         if attribution.standard_error is not None:
             data[f"{stream.name}_standard_error"] = (dims, attribution.standard_error[stream.name])
@@ -135,6 +137,8 @@ def to_dataset(
 
 def _attrs(attribution: Attribution, attrs: Mapping[str, Any]) -> dict[str, Any]:
     made = {"schema": SCHEMA, "signed": int(attribution.signed), **attrs}
+    if attribution.unexplained:
+        made["unexplained"] = json.dumps(attribution.unexplained)
     return {**made, "reference": attribution.reference} if attribution.reference else made
 
 
@@ -248,6 +252,12 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
                 raise SchemaError(
                     f"'{label}' lives in another space ({other.attrs['space']}) than the first "
                     f"({first.attrs['space']}); compare their stream shares instead."
+                )
+        for name in stream_names(first):
+            if other[name].ndim != first[name].ndim:
+                raise SchemaError(
+                    f"for stream '{name}' the methods give {first[name].dims[2:]} and, '{label}', {other[name].dims[2:]}; "
+                    "compare whole variables, compare(..., space='variables'), or methods that divide the stream alike."
                 )
         for name in ["head", "sample", *stream_names(first)]:
             if other[name].shape != first[name].shape or (

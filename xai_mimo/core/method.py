@@ -17,7 +17,8 @@ class Attribution:
     """What a method returns for a block of rows.
 
     Attributes:
-        values: ``{stream: (target, sample, *shape)}``, or ``(target, sample)`` where whole streams are the players.
+        values: ``{stream: (target, sample, *shape)}``; ``(target, sample, last axis)`` where whole series or channels
+            are the players, ``(target, sample)`` where whole streams are.
         prediction: ``(target, sample)``, the explained values.
         baseline_prediction: ``(target, sample)``, the mean of the target over the baselines; None where the method
             has no baseline, and then no completeness gap is reported.
@@ -25,6 +26,7 @@ class Attribution:
         diagnostics: further ``(target, sample)`` arrays, e.g. ``evaluations``, ``converged``.
         signed: whether negative values mean "speaks against"; False for attention.
         reference: BibTeX key where the source depends on the model (on the layer that was read), else "": the method's.
+        unexplained: streams that the method says nothing of: zeros there do not mean that a head reads nothing of them.
     """
 
     values: Arrays
@@ -34,6 +36,7 @@ class Attribution:
     diagnostics: Mapping[str, Array] = field(default_factory=dict)
     signed: bool = True
     reference: str = ""
+    unexplained: tuple[str, ...] = ()
 
 
 def _ignore(rows: float) -> None:

@@ -16,6 +16,7 @@ _HOME = {
     "IntegratedGradients": "integrated_gradients",
     "Interception": "interception",
     "Occlusion": "occlusion",
+    "PositionMaps": "position_maps",
     "Shapley": "shapley",
     "SmoothGrad": "gradients",
 }
@@ -29,6 +30,7 @@ __all__ = [
     "IntegratedGradients",
     "Interception",
     "Occlusion",
+    "PositionMaps",
     "Shapley",
     "SmoothGrad",
 ]
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from xai_mimo.explainers.integrated_gradients import IntegratedGradients
     from xai_mimo.explainers.interception import Interception
     from xai_mimo.explainers.occlusion import Occlusion
+    from xai_mimo.explainers.position_maps import PositionMaps
     from xai_mimo.explainers.shapley import Shapley
 
 

@@ -1,6 +1,6 @@
 """The cut that a class activation map is read at: whose channels, which input stream, and who else is read."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,7 +36,7 @@ class CamCut:
     layer: str
     source: Stream
     stream: Stream
-    owners: dict[str, tuple[str, ...]]
+    owners: Mapping[str, tuple[str, ...]]
     alone: bool
     method: str
 
@@ -51,6 +51,12 @@ class CamCut:
             f"{self.method} needs gradients, and {type(self.model).__name__} has none. Use 'occlusion' or 'shapley', "
             "which only ask for predictions."
         )
+
+    @property
+    def unexplained(self) -> tuple[str, ...]:
+        """The model's streams that were left out."""
+        others = [owner for owners in self.owners.values() for owner in owners if owner != self.stream.name]
+        return tuple(dict.fromkeys(others)) if self.alone else ()
 
     def check_others(self, gradients: Arrays, selectors: Sequence[Selector]) -> None:
         """Make sure that zeros for the other streams are true, or wanted.
@@ -127,7 +133,7 @@ def _cut(
     model: Model,
     part: Model,
     read: Callable[[Arrays], Arrays],
-    owners: dict[str, tuple[str, ...]],
+    owners: Mapping[str, tuple[str, ...]],
     *,
     layer: str,
     stream: str | None,
@@ -158,7 +164,7 @@ def _cut(
 
 
 def _candidates(
-    part: Model, owners: dict[str, tuple[str, ...]], stream: str | None, raw: Collection[str]
+    part: Model, owners: Mapping[str, tuple[str, ...]], stream: str | None, raw: Collection[str]
 ) -> list[Stream]:
     """Streams of the part with positions computed from one of the model's streams; raw ones pass beside the layer."""
     return [
@@ -168,7 +174,7 @@ def _candidates(
     ]
 
 
-def _described(part: Model, owners: dict[str, tuple[str, ...]]) -> str:
+def _described(part: Model, owners: Mapping[str, tuple[str, ...]]) -> str:
     return ", ".join(f"'{s.name}' {s.shape} made of {', '.join(owners[s.name]) or 'nothing'}" for s in part.streams)
 
 

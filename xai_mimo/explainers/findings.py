@@ -1,5 +1,6 @@
 """What is noticed over all blocks of a run: streams that a head never answers to, rows that did not converge."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +101,8 @@ class Findings:
 
 def _silent(block: xr.Dataset, heads: list[str]) -> _Pairs:
     pairs = set()
-    for stream in stream_names(block):
+    unexplained = json.loads(block.attrs.get("unexplained", "[]"))
+    for stream in (name for name in stream_names(block) if name not in unexplained):
         values = block[stream].values
         used = np.any(values.reshape(len(heads), -1) != 0, axis=1)
         pairs |= {(head, stream) for head, is_used in zip(heads, used, strict=True) if not is_used}

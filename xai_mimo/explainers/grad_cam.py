@@ -184,4 +184,4 @@ class _Canvas:
         self.prediction[:, rows] = values
 
     def attribution(self, *, signed: bool) -> Attribution:
-        return Attribution(self.values, self.prediction, signed=signed)
+        return Attribution(self.values, self.prediction, signed=signed, unexplained=self.cut.unexplained)

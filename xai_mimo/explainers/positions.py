@@ -58,19 +58,13 @@ def resize(maps: Array, size: Sequence[int]) -> Array:
     return resized
 
 
-def lay_over(maps: Array, stream: Stream, shape: Sequence[int], *, axes: int, what: str) -> Array:
-    """Maps over a layer's positions as values of a stream whose positions these are.
-
-    Each position's value is divided evenly among its channels, so that the sum over channels is the resized map.
+def positions_of(stream: Stream, shape: Sequence[int], *, axes: int, what: str) -> tuple[int, ...]:
+    """Lengths of a stream's axes of positions, where they are as many as those of a map.
 
     Args:
-        maps: ``(..., *positions)``.
-        stream: to lay them over.
-        shape: of one row of it.
-        axes: how many of the map's axes are positions.
+        stream: that a map is laid over. shape: of one row of it.
+        axes: how many axes of positions the map has.
         what: the map, for the error text.
-    Returns:
-        ``(..., *shape)``, float64.
     Raises:
         NotSupported: the stream has another number of axes of positions.
     """
@@ -81,8 +75,24 @@ def lay_over(maps: Array, stream: Stream, shape: Sequence[int], *, axes: int, wh
             "(explain(..., at='<layer>'))."
         )
     channel = channel_axis(stream, axes)
+    return tuple(n for i, n in enumerate(shape) if i != channel)
+
+
+def lay_over(maps: Array, stream: Stream, shape: Sequence[int], *, axes: int, what: str) -> Array:
+    """Maps over a layer's positions as values of a stream whose positions these are.
+
+    Each position's value is divided evenly among its channels, so that the sum over channels is the resized map.
+
+    Args:
+        maps: ``(..., *positions)``.
+        stream, shape, axes, what: see ``positions_of``.
+    Returns:
+        ``(..., *shape)``, float64.
+    Raises:
+        NotSupported: see ``positions_of``.
+    """
+    resized, channel = resize(maps, positions_of(stream, shape, axes=axes, what=what)), channel_axis(stream, axes)
     if channel is None:
-        return resize(maps, shape)
-    size = [n for i, n in enumerate(shape) if i != channel]
-    resized = np.expand_dims(resize(maps, size), maps.ndim - axes + channel)
-    return np.repeat(resized / shape[channel], shape[channel], axis=maps.ndim - axes + channel)
+        return resized
+    where = maps.ndim - axes + channel
+    return np.repeat(np.expand_dims(resized / shape[channel], where), shape[channel], axis=where)
