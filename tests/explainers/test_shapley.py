@@ -186,7 +186,7 @@ def test_rows_that_miss_the_standard_error_are_flagged():
 
 def test_a_budget_for_less_than_two_pairs_is_refused_with_the_number_needed():
     model = toys.mlp("tanh", {"u": 30, "v": 10})
-    with pytest.raises(BadSetting, match=r"40 players need a budget of at least 156 .* players='streams'"):
+    with pytest.raises(BadSetting, match=r"40 players need a budget of at least 156 .* players='variables' or players='streams'"):
         xm.explain(model, toys.rows(model), Shapley(budget=155))
     assert int(xm.explain(model, toys.rows(model), Shapley(budget=156))["evaluations"].max()) == 156
 
@@ -217,7 +217,7 @@ def test_it_equals_the_shap_package_within_monte_carlo_error():
     ("options", "text"),
     [
         ({"budget": 0}, "budget must be a whole number"),
-        ({"players": "pixels"}, "players 'pixels' is not one of features, streams"),
+        ({"players": "pixels"}, "players 'pixels' is not one of features, variables, streams"),
         ({"standard_error": -1}, "standard_error must be a number above 0"),
         ({"background_rows": 0}, "background_rows must be a whole number"),
     ],

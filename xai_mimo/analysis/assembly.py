@@ -107,7 +107,7 @@ def score_everything(
         panel.maps,
         subject.selectors,
         replacement(subject.model.streams, subject.background, settings),
-        players="streams" if space.is_streams else "features",
+        players="streams" if space.is_streams else "variables" if space.by_variable else "features",
         steps=settings.steps,
         controls=settings.controls,
         rng=rng,
@@ -200,7 +200,7 @@ def model_row(model: Model, name: str) -> dict[str, Any]:
     }
 
 
-def stream_rows(model: Model, owners: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def stream_rows(streams: Sequence[Stream], owners: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """The streams of the space of a comparison; ``sources`` are the model's streams that each depends on."""
     return [
         {
@@ -209,7 +209,7 @@ def stream_rows(model: Model, owners: Mapping[str, Sequence[str]]) -> list[dict[
             "features": list(s.features),
             "sources": list(owners.get(s.name, (s.name,))),
         }
-        for s in model.streams
+        for s in streams
     ]
 
 

@@ -28,18 +28,18 @@ from xai_mimo.analysis.layer_maps import layer_maps
 from xai_mimo.analysis.panel import make_panel
 from xai_mimo.analysis.references import cited
 from xai_mimo.analysis.runs import Run, Task, is_interception, method_rows, name_methods
-from xai_mimo.analysis.spaces import choose_space
+from xai_mimo.analysis.spaces import Space, choose_space
 from xai_mimo.analysis.statistics import resample_counts
 from xai_mimo.analysis.stream_maps import has_places, stream_map_rows
 from xai_mimo.analysis.truth import Truth, check_truth, true_features
 from xai_mimo.analysis.words import Vocabulary, check_vocabulary, words_of
 from xai_mimo.core.baselines import choose_background
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
-from xai_mimo.core.explanation import join, versions
+from xai_mimo.core.explanation import join, streams_of, versions
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.plugins import adapt
-from xai_mimo.core.streams import Array, check_inputs, name_values, unknown
+from xai_mimo.core.streams import Array, Stream, check_inputs, name_values, unknown
 from xai_mimo.core.targets import Selector, Target, Unit, default_targets, select
 from xai_mimo.explainers.explain import explain
 from xai_mimo.explainers.map_reading import head_rows
@@ -133,7 +133,8 @@ def compare(
         targets: what to explain; by default every head.
         background: rows that stand for "nothing known"; by default 100 rows drawn from ``x``.
         at: path of the layer at whose inputs to compare; by default found (see ``spaces.choose_space``).
-        space: "streams" to compare shares of whole streams, "inputs" to insist on the model's inputs.
+        space: "variables" to take every entry of a stream's last axis as a whole (a series over all its steps, a
+            channel); "streams" to compare shares of whole streams; "inputs" to insist on the model's inputs.
         rows: explain at most this many rows, drawn with the seed; None explains all.
         seed: of everything random.
         settings: of the scores.
@@ -172,6 +173,7 @@ def compare(
         heads = {s.name: s.head for s in selectors}
         features = true_features(known or {}, heads, where, subject.model.streams, subject.inputs)
         panel = make_panel(run.shown, repeats, counts)
+        shown = streams_of(next(iter(run.shown.values())))
         tables = score_everything(panel, run, subject, where, features, settings, draws[4])
         kinds = {str(getattr(m, "kind", "attention")) for m in named.values() if is_interception(m)}
         maps, steps = layer_maps(adapted, inputs, subject.model.streams, kinds)
@@ -188,13 +190,13 @@ def compare(
         "settings": settings.plain(),
         "model": model_row(adapted, str(getattr(model, "name", "") or type(model).__name__)),
         "data": {"rows": total, "explained_rows": len(picked), "sha256": digest(everything)},
-        "space": {"name": where.name, "text": where.text, "streams": stream_rows(subject.model, owners)},
+        "space": {"name": where.name, "text": where.text, "streams": stream_rows(shown, owners)},
         "targets": target_rows(adapted, wanted, selectors),
         "methods": methods_used,
         **tables,
-        "stream_maps": [] if where.is_streams else _stream_maps(run, subject, steps, words),
+        "stream_maps": [] if where.is_streams else _stream_maps(run, shown, steps, words),
         "maps": maps,
-        "examples": example_rows(run.shown, subject.inputs, chosen, heads, picked, words),
+        "examples": example_rows(run.shown, _shown_inputs(subject, where), chosen, heads, picked, words),
         "task": [],
         "truth": None if known is None else {h: {s: list(f) for s, f in t.items()} for h, t in known.items()},
         "versions": versions(),
@@ -203,11 +205,18 @@ def compare(
     return Comparison(joined, record)
 
 
+def _shown_inputs(subject: Subject, where: Space) -> dict[str, Array]:
+    """The rows as examples show them: the means of each variable where maps are by variable."""
+    if not where.by_variable:
+        return subject.inputs
+    return {name: x.reshape(len(x), -1, *x.shape[1:][-1:]).mean(axis=1) for name, x in subject.inputs.items()}
+
+
 def _stream_maps(
-    run: Run, subject: Subject, steps: Mapping[str, Sequence[str]], words: Mapping[str, Array]
+    run: Run, shown: Sequence[Stream], steps: Mapping[str, Sequence[str]], words: Mapping[str, Array]
 ) -> list[dict[str, Any]]:
     """Pictures of the streams with places; a text has none, because its tokens differ from row to row."""
-    streams = [s for s in subject.model.streams if has_places(s) and s.name not in words and "token" not in s.axes]
+    streams = [s for s in shown if has_places(s) and s.name not in words and "token" not in s.axes]
     return stream_map_rows(run.shown, streams, steps)
 
 

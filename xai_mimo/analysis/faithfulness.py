@@ -30,7 +30,8 @@ from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
 
 Predict = Callable[[Arrays], Mapping[str, Array]]
-Players = Literal["features", "streams"]
+Players = Literal["features", "variables", "streams"]
+"""Every single value; every entry of a stream's last axis over all other axes; whole streams."""
 
 ERASER_FRACTIONS = (0.01, 0.05, 0.10, 0.20, 0.50)
 """Shares of the features that count as the explanation: DeYoung et al. (2020), Section 4.2."""
@@ -132,7 +133,7 @@ def removal_curves(
         maps: label -> ``(target, sample, player)``, targets in the order of the selectors.
         selectors: the explained targets.
         replacement: rows to replace with, ``{stream: (row, *shape)}``; values are averaged over them.
-        players: "features", all values of all streams side by side, or "streams".
+        players: what is replaced at once, see ``Players``.
         steps: points of a curve beyond the first; all features when there are fewer.
         controls: number of random orders, each the same for all targets and methods.
         max_memory: bytes of one batch of replaced inputs.
@@ -144,7 +145,7 @@ def removal_curves(
     if steps < 1 or controls < 1:
         raise BadSetting(f"steps and controls must be at least 1; got {steps} and {controls}.")
     rows = len(next(iter(inputs.values())))
-    size = len(inputs) if players == "streams" else sum(x[0].size for x in inputs.values())
+    size = sum(int(np.prod(_own_axes(x, players), dtype=np.int64)) for x in inputs.values())
     for label, values in maps.items():
         if np.shape(values) != (len(selectors), rows, size):
             raise ShapeMismatch(
@@ -154,7 +155,7 @@ def removal_curves(
     ranks = [_ranks(np.abs(np.asarray(v, dtype=np.float64)), rng) for v in maps.values()]
     ranks.append(_ranks(np.zeros((controls, rows, size)), rng))
     counts = _counts(size, steps)
-    answers = _answers(predict, inputs, selectors, replacement, np.concatenate(ranks), counts, max_memory)
+    answers = _answers(predict, inputs, selectors, replacement, np.concatenate(ranks), counts, players, max_memory)
     full = take(predict(inputs), selectors)
     change = full.T[None, None, :, None, :] - answers  # (kind, order, sample, point, target)
     targets = np.arange(len(selectors))
@@ -196,6 +197,7 @@ def _answers(
     replacement: Arrays,
     ranks: Array,
     counts: Array,
+    players: Players,
     max_memory: int,
 ) -> Array:
     """v for every kind, order, row and point, of every target: ``(kind, order, sample, point, target)``."""
@@ -209,20 +211,25 @@ def _answers(
         kind, order, row, point, draw = np.unravel_index(items, shape)
         in_top = ranks[order, row] < counts[point][:, None]
         replaced = np.where(kind[:, None] == 0, in_top, ~in_top)
-        mixed = _mix(inputs, replacement, replaced, row, draw)
+        mixed = _mix(inputs, replacement, replaced, row, draw, players)
         answers[items] = take(predict(mixed), rows_of(selectors, row)).T
     found: Array = answers.reshape(*shape, len(selectors)).mean(axis=4)
     return found
 
 
-def _mix(inputs: Arrays, replacement: Arrays, replaced: Array, row: Array, draw: Array) -> Arrays:
+def _mix(inputs: Arrays, replacement: Arrays, replaced: Array, row: Array, draw: Array, players: Players) -> Arrays:
     """Rows of the inputs with the marked players taken from the replacement."""
     mixed, start = {}, 0
-    whole_streams = replaced.shape[1] != sum(x[0].size for x in inputs.values())
     for name, x in inputs.items():
-        width = 1 if whole_streams else x[0].size
-        mask = replaced[:, start : start + width]
-        mask = mask.reshape(-1, *([1] * (x.ndim - 1)) if whole_streams else x.shape[1:])
+        own = _own_axes(x, players)
+        width = int(np.prod(own, dtype=np.int64))
+        mask = replaced[:, start : start + width].reshape(-1, *(1,) * (x.ndim - 1 - len(own)), *own)
         mixed[name] = np.where(mask, replacement[name][draw], x[row])
         start += width
     return mixed
+
+
+def _own_axes(x: Array, players: Players) -> tuple[int, ...]:
+    """Lengths of the axes along which a stream's players differ: all of them, the last, or none."""
+    axes: tuple[int, ...] = x.shape[1:]
+    return axes if players == "features" else axes[-1:] if players == "variables" else ()

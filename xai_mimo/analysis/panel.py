@@ -1,5 +1,6 @@
 """The explanations of one comparison as plain arrays side by side: what every score is computed from."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,6 +97,30 @@ def _features(explanation: xr.Dataset) -> tuple[tuple[tuple[str, str], ...], Arr
 
 def _values(explanation: xr.Dataset) -> Array:
     return features_of(explanation).transpose("head", "sample", "feature").values.astype(np.float64)
+
+
+def as_variables(explanation: xr.Dataset, space: str) -> xr.Dataset:
+    """An explanation with one value for each entry of a stream's last axis: a whole series, a whole channel.
+
+    A[h, n, i] = sum over the other axes of A[h, n, ..., i], of magnitudes where the map has no sign
+
+    Maps that have the last axis alone stay as they are. Standard errors of sums are not known and are left out.
+
+    Args:
+        explanation: of one method.
+        space: name of the space that the result lives in.
+    """
+    streams = streams_of(explanation)
+    signed = bool(explanation.attrs["signed"])
+    for name in (s.name for s in streams):
+        others = [d for d in explanation[name].dims if d not in ("head", "sample")][:-1]
+        if others:
+            values = explanation[name] if signed else abs(explanation[name])
+            explanation = explanation.drop_vars(f"{name}_standard_error", errors="ignore")
+            explanation = explanation.assign({name: values.sum(others, keep_attrs=True)})
+    reduced = [dataclasses.replace(s, shape=s.shape[-1:], axes=s.axes[-1:]) for s in streams]
+    described = json.dumps([dataclasses.asdict(s) for s in reduced])
+    return explanation.assign_attrs(space=space, streams=described)
 
 
 def as_streams(explanation: xr.Dataset, streams: Sequence[Stream]) -> xr.Dataset:

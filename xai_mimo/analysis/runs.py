@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from xai_mimo.analysis.layer_shares import HeadRows, layer_shares
-from xai_mimo.analysis.panel import as_streams
+from xai_mimo.analysis.panel import as_streams, as_variables
 from xai_mimo.analysis.spaces import Space
 from xai_mimo.core.errors import EmptyData
 from xai_mimo.core.explanation import describe, settings_of
@@ -120,10 +120,10 @@ class Task:
     def _shown(self, explanation: xr.Dataset) -> xr.Dataset:
         if self.space.is_streams:
             return as_streams(explanation, self.model.streams)
-        if self.space.name == "inputs":
+        if not self.space.is_at_layer:
             # A layer that reads the raw inputs: the same streams, perhaps in the layer's own order.
-            return explanation.assign_attrs(space="inputs", **describe(self.model.streams, self.model.heads))
-        return explanation
+            explanation = explanation.assign_attrs(space="inputs", **describe(self.model.streams, self.model.heads))
+        return as_variables(explanation, self.space.name) if self.space.by_variable else explanation
 
 
 def method_rows(methods: Mapping[str, Method], run: Run, space: Space) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ raw inputs. Maps are therefore put into one space before anything is compared, a
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.model import Arrays, Interceptable, Interceptions, Model, Splittable
@@ -40,14 +40,17 @@ class Space:
     """One space, and what is explained and perturbed in it.
 
     Attributes:
-        name: "inputs", "at:<layer>" or "streams".
-        text: one sentence for a reader.
+        name: "inputs" or "at:<layer>", followed by ", by variable" where whole series are compared; or "streams".
+        text: what a reader must know of it.
         cut: where the interception maps are read off; None where they lie on the model's inputs, or there are none.
+        by_variable: whether every map is summed along all axes of a stream but the last, and variables (whole series,
+            whole channels) are replaced as a whole.
     """
 
     name: str
     text: str
     cut: Cut | None = None
+    by_variable: bool = False
 
     @property
     def is_at_layer(self) -> bool:
@@ -68,7 +71,7 @@ def choose_space(model: Model, first_row: Arrays, *, intercepts: bool, at: str |
         first_row: one row of its inputs, to see what its layers sow.
         intercepts: whether an interception method takes part.
         at: path of the layer to compare at; None finds the self-explaining layer.
-        space: None for the rule below; "inputs" or "streams" to insist.
+        space: None for the rule below; "inputs" or "streams" to insist; "variables" for the rule below, by variable.
     Returns:
         "inputs" without interception, or where the layer reads the raw inputs; else "at:<layer>"; "streams" where the
         model cannot be cut and the layer's streams carry the names of the model's.
@@ -76,10 +79,13 @@ def choose_space(model: Model, first_row: Arrays, *, intercepts: bool, at: str |
         BadSetting: an unknown space, "inputs" where the maps do not lie there, or several layers to choose from.
         NotSupported: no layer sows a map, or there is no common space.
     """
-    if space not in (None, "inputs", "streams"):
+    if space not in (None, "inputs", "variables", "streams"):
         raise BadSetting(
-            f"space {space!r} is not one of 'inputs' and 'streams'; for a layer's inputs give at='<layer>'."
+            f"space {space!r} is not one of 'inputs', 'variables' and 'streams'; for a layer's inputs give "
+            "at='<layer>'."
         )
+    if space == "variables":
+        return _by_variable(choose_space(model, first_row, intercepts=intercepts, at=at, space=None))
     if space is not None and at is not None and space == "inputs":
         raise BadSetting(f"space='inputs' and at='{at}' contradict each other; give one of them.")
     layer = at if at is not None or not intercepts else _self_explaining_layer(model, first_row)
@@ -116,6 +122,19 @@ def _streams(cut: Cut | None) -> Space:
         "All maps are summed to the share of each input stream in their magnitude; features are not compared, and "
         "shares have no sign.",
         cut,
+    )
+
+
+def _by_variable(found: Space) -> Space:
+    """The same space, the other axes of each stream summed up; shares of whole streams stay as they are."""
+    if found.is_streams:
+        return found
+    return replace(
+        found,
+        name=f"{found.name}, by variable",
+        text=f"{found.text} Each variable counts as a whole: maps are summed along the other axes of its stream (over "
+        "time), and a variable is replaced at all steps together.",
+        by_variable=True,
     )
 
 

@@ -128,7 +128,7 @@ def _feature_mask(
         elif any(source in known for source in sources):
             mask[...] = True
             widened.append(stream.name)
-        parts.append(mask.ravel())
+        parts.append(mask.reshape(-1, *mask.shape[-1:]).any(axis=0).ravel() if space.by_variable else mask.ravel())
     note = (
         f"the truth names raw inputs; at the layer every value of {', '.join(widened)} counts as true"
         if widened

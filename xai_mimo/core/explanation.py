@@ -256,8 +256,9 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
         for name in stream_names(first):
             if other[name].ndim != first[name].ndim:
                 raise SchemaError(
-                    f"for stream '{name}' the methods give {first[name].dims[2:]} and, '{label}', {other[name].dims[2:]}; "
-                    "compare whole variables, compare(..., space='variables'), or methods that divide the stream alike."
+                    f"'{label}' divides stream '{name}' by {other[name].dims[2:]}, the first method by "
+                    f"{first[name].dims[2:]}; compare whole variables, compare(..., space='variables'), or methods "
+                    "that divide the stream alike."
                 )
         for name in ["head", "sample", *stream_names(first)]:
             if other[name].shape != first[name].shape or (

@@ -12,7 +12,9 @@ from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.differentiable import slices
 
-Players = Literal["features", "streams"]
+Players = Literal["features", "variables", "streams"]
+"""Every single input value; every entry of a stream's last axis over all its other axes (the whole series of a feature,
+a whole channel of an image); whole streams."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Game:
     Attributes:
         model: only its predictions are used; one evaluation serves all targets.
         inputs: the rows. background: rows for unknown players. selectors: targets of the rows.
-        players: every single value, or whole streams.
+        players: see ``Players``.
         at_once: rows that one call to the model may hold.
     """
 
@@ -56,9 +58,7 @@ class Game:
     @property
     def sizes(self) -> list[int]:
         """Number of players in each stream."""
-        if self.players == "streams":
-            return [1] * len(self.inputs)
-        return [int(np.prod(x.shape[1:], dtype=np.int64)) for x in self.inputs.values()]
+        return [int(np.prod(self._own_axes(x), dtype=np.int64)) for x in self.inputs.values()]
 
     @property
     def depth(self) -> int:
@@ -95,7 +95,7 @@ class Game:
         made = {}
         players = np.split(known, np.cumsum(self.sizes)[:-1], axis=1)
         for (name, x), keep in zip(self.inputs.items(), players, strict=True):
-            wide = keep.reshape(len(row), *((1,) * (x.ndim - 1) if self.players == "streams" else x.shape[1:]))
+            wide = keep.reshape(len(row), *self._spread(x))
             made[name] = np.where(wide, x[row], self.background[name][against])
         return made
 
@@ -104,13 +104,23 @@ class Game:
         made = {}
         players = np.split(known, np.cumsum(self.sizes)[:-1], axis=1)
         for (name, x), keep in zip(self.inputs.items(), players, strict=True):
-            wide = keep.reshape(len(row), 1, *((1,) * (x.ndim - 1) if self.players == "streams" else x.shape[1:]))
+            wide = keep.reshape(len(row), 1, *self._spread(x))
             mixed = np.where(wide, x[row][:, None], self.background[name][None])
             made[name] = mixed.reshape(-1, *x.shape[1:])
         return made
 
     def split(self, values: Array) -> Arrays:
-        """``(target, sample, player)`` by stream: with the stream's axes, or without where streams are the players."""
+        """``(target, sample, player)`` by stream, with those of the stream's axes along which players differ."""
         parts = np.split(values, np.cumsum(self.sizes)[:-1], axis=2)
-        tails = [() if self.players == "streams" else x.shape[1:] for x in self.inputs.values()]
-        return {n: p.reshape(*p.shape[:2], *tail) for n, p, tail in zip(self.inputs, parts, tails, strict=True)}
+        own = [self._own_axes(x) for x in self.inputs.values()]
+        return {n: p.reshape(*p.shape[:2], *axes) for n, p, axes in zip(self.inputs, parts, own, strict=True)}
+
+    def _own_axes(self, x: Array) -> tuple[int, ...]:
+        """Lengths of the axes along which a stream's players differ: all of them, the last, or none."""
+        axes: tuple[int, ...] = x.shape[1:]
+        return axes if self.players == "features" else axes[-1:] if self.players == "variables" else ()
+
+    def _spread(self, x: Array) -> tuple[int, ...]:
+        """The same with an axis of length 1 in place of each other one."""
+        own = self._own_axes(x)
+        return (*(1,) * (x.ndim - 1 - len(own)), *own)

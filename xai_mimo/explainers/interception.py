@@ -120,7 +120,7 @@ class Interception:
         context.advance(len(prediction[0]))
         if self.kind != "contribution":
             found = last_layer_rows(chosen, selectors) if self.kind == "change" else head_rows(chosen, model, selectors)
-            return Attribution(by_stream(found, chosen, model), prediction, signed=False, reference=chosen.reference)
+            return Attribution(by_stream(found, chosen, inputs), prediction, signed=False, reference=chosen.reference)
         there = _maps(model, context.background)
         known = _choose(there, "contribution", chosen.layer)
         rows, bias = contributions(
@@ -133,7 +133,7 @@ class Interception:
             unowned=(unowned_parts(chosen, maps), unowned_parts(known, there)),
             from_background=self.baseline == "background",
         )
-        return Attribution(by_stream(rows, chosen, model), prediction, bias, reference=chosen.reference)
+        return Attribution(by_stream(rows, chosen, inputs), prediction, bias, reference=chosen.reference)
 
 
 def _maps(model: Model, inputs: Arrays) -> Interceptions:

@@ -125,13 +125,22 @@ def _sum(values: Array) -> Array:
 
 
 def _axis_first(found: InterceptionMap, axis: str) -> Array:
-    """``(axis, sample, other axes)``."""
+    """``(axis, sample, other axes)``, features last."""
     if axis not in found.axes:
         raise NotSupported(
             f"map '{found.name}' of layer '{found.layer}' has the axes {found.axes}; '{axis}' is needed to read it as "
             "an explanation of heads."
         )
-    return np.moveaxis(found.values, 1 + found.axes.index(axis), 0)
+    axes = ("sample", *found.axes)
+    others = [other for other in axes if other not in (axis, "feature")]
+    order = [axis, *others, *(["feature"] if "feature" in axes and axis != "feature" else [])]
+    return found.values.transpose([axes.index(name) for name in order])
+
+
+def _spread(found: InterceptionMap) -> tuple[int, ...]:
+    """Lengths of the axes that a map has beside its heads and features, such as time."""
+    sizes = zip(found.axes, found.values.shape[1:], strict=True)
+    return tuple(size for axis, size in sizes if axis not in ("head", "target", "layer", "feature"))
 
 
 def match_heads(
@@ -152,14 +161,14 @@ def match_heads(
     )
 
 
-def by_stream(values: Array, found: InterceptionMap, model: Model) -> Arrays:
+def by_stream(values: Array, found: InterceptionMap, inputs: Arrays) -> Arrays:
     """Split ``(target, sample, ..., feature)`` into the model's streams; zeros where the layer does not read one."""
     owners = np.asarray(found.coords["feature.stream"])
-    parts = {}
-    for stream in model.streams:
-        part = values[..., owners == stream.name]
-        parts[stream.name] = part if part.shape[-1] else np.zeros((*values.shape[:2], *(n or 1 for n in stream.shape)))
-    return parts
+    parts = {name: values[..., owners == name] for name in inputs}
+    return {
+        name: part if part.shape[-1] else np.zeros((*values.shape[:2], *inputs[name].shape[1:]))
+        for name, part in parts.items()
+    }
 
 
 def is_reading_streams(model: Model, inputs: Arrays, found: InterceptionMap, maps: Interceptions) -> None:
@@ -176,10 +185,9 @@ def is_reading_streams(model: Model, inputs: Arrays, found: InterceptionMap, map
         )
     name = found.layer.rsplit("/", 1)[-1]
     for stream in dict.fromkeys(owners):
-        fits = {s.name: s for s in model.streams}.get(stream)
-        shape = (*found.values.shape[1 : 1 + len(found.axes) - 2], owners.count(stream))
-        if fits is None or inputs[stream].shape[1:] != shape:
+        if stream not in inputs:
             raise _other_space(found, stream, name)
+        _check_axes(found, stream, owners.count(stream), inputs[stream].shape[1:], name)
     if not isinstance(model, Splittable):
         return
     try:
@@ -190,6 +198,20 @@ def is_reading_streams(model: Model, inputs: Arrays, found: InterceptionMap, map
     for stream in dict.fromkeys(owners):
         if stream not in read:
             raise _other_space(found, stream, name)
+
+
+def _check_axes(found: InterceptionMap, stream: str, count: int, shape: tuple[int, ...], name: str) -> None:
+    """Refuse a map whose entries are not the stream's values, nor its variables (entries of its last axis)."""
+    spread = _spread(found)
+    if shape == (*spread, count) or (not spread and shape[-1:] == (count,)):
+        return
+    if shape[: len(spread) + 1] == (*spread, count):
+        raise NotSupported(
+            f"map '{found.name}' of layer '{found.layer}' has one entry for several values of stream '{stream}', "
+            f"{(*spread, count)} for {shape}, so it cannot be laid beside explanations of single values; read it with "
+            "xai_mimo.intercept."
+        )
+    raise _other_space(found, stream, name)
 
 
 def _compare_context(inputs: Arrays, maps: Interceptions, found: InterceptionMap, name: str) -> None:

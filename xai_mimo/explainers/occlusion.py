@@ -25,7 +25,8 @@ class Occlusion:
     other, neither gets anything. The values need not sum to anything, so no completeness gap is reported.
 
     Attributes:
-        players: "features", every single input value, or "streams", whole streams.
+        players: "features", every single input value; "variables", every entry of a stream's last axis over all its
+            other axes, such as the whole series of a feature; or "streams", whole streams.
         baseline: "zero", "mean", "background" (averaged over the background's rows), or values per stream: one row, or
             a set of rows to average over.
 

@@ -36,7 +36,10 @@ class Shapley:
     Attributes:
         budget: coalitions evaluated per row and background row, at most; one draw takes 2 (P - 1). All targets share a
             prediction.
-        players: "features", every single input value, or "streams", whole streams.
+        players: "features", every single input value; "variables", every entry of a stream's last axis over all its
+            other axes, known or unknown as a whole, such as the whole series of a feature (the result has that last
+            axis alone); or "streams", whole streams. The values of a group's members do not sum to the group's: they
+            divide what they do together among other players too.
         standard_error: stop a row when for every target the largest standard error is at most this share of the sum of
             absolute values, judged from the fourth draw on; None walks the whole budget. Rows that do not get there
             are marked in ``converged``.
@@ -91,7 +94,8 @@ class Shapley:
         if draws < 2:
             raise BadSetting(
                 f"{count} players need a budget of at least {4 * (count - 1)} coalitions per row (two pairs of "
-                f"permutations, for a standard error); got budget={self.budget}. Raise it, or use players='streams'."
+                f"permutations, for a standard error); got budget={self.budget}. Raise it, or take larger players: "
+                "players='variables' or players='streams'."
             )
         ends = _Ends.of(game, count)
         mean, squares = (np.zeros((len(nobody), game.rows, count)) for _ in range(2))
