@@ -1,0 +1,153 @@
+"""What a class probability loses when a map decides which positions of an input stay: scores of classification heads.
+
+Maps are over positions (pixels, steps, tokens); all channels of a position stay or go together. As everywhere in this
+room their magnitudes are read, the one reading that maps with and without a sign share.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
+from xai_mimo.core.streams import Array, Head
+
+_TINY = 1e-8
+
+
+def average_drop(before: Any, after: Any) -> Array:
+    """How much of a class probability is lost when only what the map marks is kept, gains counted as no loss.
+
+    drop = 100 max(0, Y - O) / Y, Y the probability on the input, O on the input multiplied by the map
+
+    Args:
+        before: Y, ``(..., sample)``, from 0 to 1.
+        after: O, likewise.
+    Returns:
+        Per cent, from 0 to 100, of the shape given; smaller is better, and the mean over rows is the source's Average
+        Drop. NaN, meaning undefined, where Y is 0.
+    Raises:
+        ShapeMismatch, BadValues: arrays that do not fit, or that are no probabilities.
+    Source: Chattopadhay et al. (2018), "Grad-CAM++", Section 4.1.1.
+    """
+    return np.maximum(signed_average_drop(before, after), 0.0)
+
+
+def signed_average_drop(before: Any, after: Any) -> Array:
+    """``average_drop`` without its clipping: a gain counts as a negative drop, so that noise does not add up.
+
+    drop = 100 (Y - O) / Y
+
+    Args, Raises: as ``average_drop``.
+    Returns:
+        Per cent, at most 100; smaller is better. NaN where Y is 0.
+    Source: our reading, after Chattopadhay et al. (2018), "Grad-CAM++", Section 4.1.1.
+    """
+    y, o = (np.asarray(v, dtype=np.float64) for v in (before, after))
+    if y.shape != o.shape:
+        raise ShapeMismatch(
+            f"a drop wants one probability before and one after for each row; got {y.shape}, {o.shape}."
+        )
+    if not (((y >= 0) & (y <= 1)).all() and ((o >= 0) & (o <= 1)).all()):
+        raise BadValues("a drop is a share of a probability: values must lie from 0 to 1. Apply softmax or sigmoid.")
+    return np.where(y > 0, 100 * (y - o) / np.where(y > 0, y, 1.0), np.nan)
+
+
+def deletion_accuracy(outputs: Any, labels: Any) -> Array:
+    """Whether a row is still classified as labelled after its top positions were replaced (see ``delete_top``).
+
+    Args:
+        outputs: ``(sample, unit)`` of a head of classes, or ``(sample, 1)`` of a binary one, as probabilities.
+        labels: ``(sample,)`` whole numbers; without labels, the classes predicted before.
+    Returns:
+        ``(sample,)`` of 0 and 1; the mean is the accuracy. Smaller is better: what carried the class is gone. Read it
+        beside that of random positions.
+    Raises:
+        ShapeMismatch: arrays that do not fit.
+    Source: Samek et al. (2017), "Evaluating the Visualization of What a Deep Neural Network Has Learned", Section
+        III-B, at one size of the region that is taken away.
+    """
+    values, wanted = np.asarray(outputs, dtype=np.float64), np.asarray(labels)
+    if values.ndim != 2 or wanted.shape != values.shape[:1]:
+        raise ShapeMismatch(
+            f"deletion accuracy wants outputs (sample, unit) and one class per row; got {values.shape}, {wanted.shape}."
+        )
+    return (classes_of(values) == wanted).astype(np.float64)
+
+
+def classes_of(probabilities: Array) -> Array:
+    """The class of each row, ``(sample,)``: the likeliest unit, or whether the only one is likelier than not."""
+    return probabilities.argmax(axis=1) if probabilities.shape[1] > 1 else (probabilities[:, 0] > 0.5).astype(np.int64)
+
+
+def probabilities(outputs: Any, head: Head) -> Array | None:
+    """A head's outputs as probabilities, ``(sample, unit)`` in float64.
+
+    They are taken as they are where the head says so, or where no unit is told and all lie from 0 to 1 (and, for
+    classes, sum to one). Else they are read as logits: softmax over classes, sigmoid for each binary unit.
+
+    Returns:
+        None for a regression head, which has none.
+    """
+    if head.kind == "regression":
+        return None
+    values: Array = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
+    is_class = head.kind == "multiclass" and values.shape[1] > 1
+    fits = (values >= 0).all() and (values <= 1).all()
+    sums_to_one = not is_class or np.allclose(values.sum(axis=1), 1.0, atol=1e-3)
+    if head.unit == "probability" or (not head.unit and fits and sums_to_one):
+        return np.clip(values, 0.0, 1.0)
+    return np.asarray(special.softmax(values, axis=1) if is_class else special.expit(values))
+
+
+def keep_marked(inputs: Mapping[str, Array], weights: Mapping[str, Array]) -> dict[str, Array]:
+    """Inputs multiplied by maps, position by position: ``x * m``.
+
+    Args:
+        inputs: ``{stream: (sample, *shape)}`` of floats.
+        weights: ``{stream: (sample, *shape)}`` with axes of length 1 where all values share a weight, from ``scaled``;
+            streams without one stay as they are.
+    """
+    return {name: (x * weights[name]).astype(x.dtype) if name in weights else x for name, x in inputs.items()}
+
+
+def scaled(magnitudes: Mapping[str, Array]) -> dict[str, Array]:
+    """Maps brought to [0, 1], row by row over all streams together: (m - min) / (max - min + 1e-8).
+
+    Args:
+        magnitudes: ``{stream: (sample, *axes)}``, at least 0.
+    """
+    flat = {name: m.reshape(len(m), -1) for name, m in magnitudes.items()}
+    low = np.min([m.min(axis=1) for m in flat.values()], axis=0)[:, None]
+    high = np.max([m.max(axis=1) for m in flat.values()], axis=0)[:, None]
+    return {name: ((flat[name] - low) / (high - low + _TINY)).reshape(m.shape) for name, m in magnitudes.items()}
+
+
+def delete_top(
+    inputs: Mapping[str, Array],
+    magnitudes: Mapping[str, Array],
+    replacement: Mapping[str, Array],
+    k: int,
+    rng: np.random.Generator,
+) -> dict[str, Array]:
+    """Inputs whose k positions of largest magnitude, over all streams that have maps, are replaced.
+
+    Args:
+        inputs: ``{stream: (sample, *shape)}``.
+        magnitudes: ``{stream: (sample, *shape)}`` with axes of length 1 where all values go together.
+        replacement: ``{stream: (1, *shape)}``.
+        k: how many positions, at least 1.
+        rng: orders positions of equal magnitude.
+    Raises:
+        BadSetting: k is below 1.
+    """
+    if k < 1:
+        raise BadSetting(f"deletion accuracy takes at least 1 position away; got k={k}.")
+    flat = np.concatenate([m.reshape(len(m), -1) for m in magnitudes.values()], axis=1)
+    order = np.lexsort(np.stack([rng.random(flat.shape), -flat]), axis=-1)
+    gone = np.zeros(flat.shape, dtype=bool)
+    np.put_along_axis(gone, order[:, :k], True, axis=1)
+    parts = np.split(gone, np.cumsum([m[0].size for m in magnitudes.values()])[:-1], axis=1)
+    masks = {name: part.reshape(m.shape) for (name, m), part in zip(magnitudes.items(), parts, strict=True)}
+    return {name: np.where(masks[name], replacement[name], x) if name in masks else x for name, x in inputs.items()}
