@@ -29,10 +29,21 @@ _HOME = {
     "predictive_variance": "xai_mimo.layers.imv_reading",
     "MAIL": "xai_mimo.layers.mail",
     "MIMOAttentionLayer": "xai_mimo.layers.mimo_attention",
+    "MHEXHead": "xai_mimo.layers.mhex",
+    "MHEX": "xai_mimo.layers.mhex",
+    "add_mhex": "xai_mimo.layers.mhex_equip",
+    "DeepSupervision": "xai_mimo.layers.mhex_supervision",
+    "residual_sums": "xai_mimo.layers.mhex_blocks",
+    "read_saliency": "xai_mimo.layers.mhex_reading",
+    "key_channels": "xai_mimo.layers.mhex_reading",
+    "small_resnet": "xai_mimo.layers.mhex_networks",
+    "small_encoder": "xai_mimo.layers.mhex_networks",
     "InterceptionHistory": "xai_mimo.layers.history",
 }
 
 __all__ = [
+    "add_mhex",
+    "DeepSupervision",
     "em_bound",
     "FLINT",
     "FlintSchedule",
@@ -42,9 +53,12 @@ __all__ = [
     "IMVTensorCell",
     "InterceptionHistory",
     "InterpreterHead",
+    "key_channels",
     "MAIL",
     "Maximisation",
     "maximum_activating_samples",
+    "MHEX",
+    "MHEXHead",
     "MIMOAttentionLayer",
     "mixture_posterior",
     "MixtureEM",
@@ -52,6 +66,10 @@ __all__ = [
     "MixtureNLL",
     "predictive_variance",
     "read_layers",
+    "read_saliency",
+    "residual_sums",
+    "small_encoder",
+    "small_resnet",
     "temporal_importance",
     "variable_importance",
 ]
@@ -70,6 +88,12 @@ if TYPE_CHECKING:
     from xai_mimo.layers.imv_lstm import IMVLSTM
     from xai_mimo.layers.imv_reading import predictive_variance, temporal_importance, variable_importance
     from xai_mimo.layers.mail import MAIL
+    from xai_mimo.layers.mhex import MHEX, MHEXHead
+    from xai_mimo.layers.mhex_blocks import residual_sums
+    from xai_mimo.layers.mhex_equip import add_mhex
+    from xai_mimo.layers.mhex_networks import small_encoder, small_resnet
+    from xai_mimo.layers.mhex_reading import key_channels, read_saliency
+    from xai_mimo.layers.mhex_supervision import DeepSupervision
     from xai_mimo.layers.mimo_attention import MIMOAttentionLayer
 
 

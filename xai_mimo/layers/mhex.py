@@ -125,7 +125,9 @@ class MHEXHead(keras.layers.Layer):
         if not (self.return_logits or is_collecting()):
             return output
         features = ops.relu(total)
-        logits = ops.matmul(ops.matmul(self._mean(features, weights), self._of("gate_kernel")), self._of("class_kernel"))
+        logits = ops.matmul(
+            ops.matmul(self._mean(features, weights), self._of("gate_kernel")), self._of("class_kernel")
+        )
         logits = logits if self.class_bias is None else logits + self._of("class_bias")
         self._sow(logits, gate, features, output, weights)
         return (output, ops.cast(logits, self.compute_dtype)) if self.return_logits else output
@@ -196,6 +198,10 @@ class MHEXHead(keras.layers.Layer):
             sow(self, "mask", ops.squeeze(weights, -1), axes=positions)
         for name, values in (("features", features), ("gated_features", output)):
             sow(self, name, lambda values=values: precise(values), axes=(*positions, "channel"), on_request=True)
+
+
+MHEX = MHEXHead
+"""The same under the name of the method."""
 
 
 def _read_shape(input_shape: Any) -> tuple[int | None, ...]:

@@ -1,0 +1,114 @@
+"""Two small networks with residual sums, for experiments, tests and tutorials: plain Keras, to be equipped.
+
+``add_mhex`` equips any residual network; these are small enough for a CPU.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+
+def small_resnet(
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    widths: Sequence[int] = (16, 32, 64),
+    name: str = "small_resnet",
+) -> keras.Model:
+    """A residual network for small images: a stem, one block per width, and a linear classifier.
+
+    The first block keeps the size of the image; each other one halves it. Sums are called ``block_1_add``, ....
+
+    Args:
+        input_shape: (height, width, channel).
+        num_classes: units of the output ``logits``.
+        widths: channels of the blocks; the stem has those of the first.
+    """
+    inputs = keras.Input(input_shape, name="image")
+    x = _convolve(inputs, widths[0], 1, "stem")
+    x = layers.ReLU(name="stem_out")(x)
+    for i, width in enumerate(widths, start=1):
+        x = _residual_block(x, width, 1 if i == 1 else 2, f"block_{i}")
+    pooled = layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(inputs, layers.Dense(num_classes, name="logits")(pooled), name=name)
+
+
+def _residual_block(x: Any, width: int, stride: int, name: str) -> Any:
+    branch = layers.ReLU(name=f"{name}_hidden")(_convolve(x, width, stride, f"{name}_a"))
+    branch = _convolve(branch, width, 1, f"{name}_b")
+    keeps_shape = stride == 1 and x.shape[-1] == width
+    shortcut = x if keeps_shape else _convolve(x, width, stride, f"{name}_shortcut", size=1)
+    return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([branch, shortcut]))
+
+
+def _convolve(x: Any, width: int, stride: int, name: str, size: int = 3) -> Any:
+    x = layers.Conv2D(width, size, stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
+    return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
+
+
+def small_encoder(
+    vocabulary: int,
+    length: int,
+    num_classes: int,
+    *,
+    blocks: int = 4,
+    width: int = 32,
+    attention_heads: int = 4,
+    dropout: float = 0.0,
+    name: str = "small_encoder",
+) -> keras.Model:
+    """A transformer encoder for short texts that normalises before its branches, with a linear classifier.
+
+    Token 0 is padding and is masked everywhere. Sums are called ``block_1_attention_add`` and ``block_1_add``, ....
+
+    Args:
+        vocabulary: number of tokens, with padding.
+        length: of a text, in tokens.
+        num_classes: units of the output ``logits``.
+        blocks: attention and feed-forward sublayers, each with a residual sum.
+        width: of the residual stream.
+        attention_heads: of each attention sublayer.
+        dropout: behind the embedding and on both branches.
+    """
+    inputs = keras.Input((length,), dtype="int32", name="text")
+    x = layers.Embedding(vocabulary, width, mask_zero=True, name="tokens")(inputs)
+    x = layers.Dropout(dropout, name="dropout")(AddPositions(name="positions")(x))
+    for i in range(1, blocks + 1):
+        x = _encoder_block(x, attention_heads, dropout, f"block_{i}")
+    x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
+    pooled = layers.GlobalAveragePooling1D(name="pool")(x)
+    return keras.Model(inputs, layers.Dense(num_classes, name="logits")(pooled), name=name)
+
+
+def _encoder_block(x: Any, attention_heads: int, dropout: float, name: str) -> Any:
+    width = x.shape[-1]
+    normal = layers.LayerNormalization(epsilon=1e-5, name=f"{name}_attention_norm")(x)
+    attend = layers.MultiHeadAttention(attention_heads, width // attention_heads, name=f"{name}_attention")
+    branch = layers.Dropout(dropout, name=f"{name}_attention_dropout")(attend(normal, normal))
+    x = layers.Add(name=f"{name}_attention_add")([branch, x])
+    normal = layers.LayerNormalization(epsilon=1e-5, name=f"{name}_norm")(x)
+    hidden = layers.Dense(4 * width, "gelu", name=f"{name}_hidden")(normal)
+    branch = layers.Dropout(dropout, name=f"{name}_dropout")(layers.Dense(width, name=f"{name}_dense")(hidden))
+    return layers.Add(name=f"{name}_add")([branch, x])
+
+
+@keras.saving.register_keras_serializable(package="xai_mimo")
+class AddPositions(layers.Layer):
+    """Adds a learned vector to each position: ``(batch, token, C)`` to the same."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """One vector per position."""
+        self.position = self.add_weight(name="position", shape=tuple(input_shape[1:]), initializer="uniform")
+
+    def call(self, inputs: Any) -> Any:
+        """The sum."""
+        return inputs + self.position
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """That of the input."""
+        return input_shape
