@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from keras import ops
 
 from xai_mimo.layers import identity_states
-from xai_mimo.layers.identity_states import States
+from xai_mimo.layers.identity_states import Decomposition, States
 from xai_mimo.layers.interception import sow
 
 _LEADING_AXES = {0: (), 1: ("height",), 2: ("height", "width")}
@@ -50,7 +51,7 @@ class Names:
 
 
 def sow_maps(layer: Any, states: States, kernel: Any, bias: Any, *, names: Names, alpha: float) -> None:
-    """Offer all maps that ``IdentityMLP`` describes.
+    """Offer all maps that ``IdentityMLP`` describes; what nobody collects is not computed.
 
     Args:
         layer: whose maps they are.
@@ -59,23 +60,20 @@ def sow_maps(layer: Any, states: States, kernel: Any, bias: Any, *, names: Names
     rows = ops.shape(states.hidden[0])[0]
     steps = {"layer": [str(i + 1) for i in range(kernel.shape[0])]}
 
-    def of_layers(name: str, values: Any, units: str, coords: Mapping[str, Sequence[str]]) -> None:
+    def of_layers(name: str, values: Callable[[], Any], units: str, coords: Mapping[str, Sequence[str]]) -> None:
         sow(layer, name, values, axes=("layer", units), coords={**steps, **coords})
 
-    def of_features(name: str, values: Any, other: str, coords: Mapping[str, Sequence[str]]) -> None:
-        shape = (rows, values.shape[1], *names.axes)
-        lead = len(names.axes) - 1
-        ordered = ops.transpose(ops.reshape(values, shape), (0, *range(2, 2 + lead), 1, 2 + lead))
+    def of_features(name: str, values: Callable[[], Any], other: str, coords: Mapping[str, Sequence[str]]) -> None:
         axes = (*names.leading, other, "feature")
-        sow(layer, name, ordered, axes=axes, coords={**coords, **names.of_features()})
+        sow(layer, name, lambda: _unflattened(values(), names), axes=axes, coords={**coords, **names.of_features()})
 
-    of_features("change", identity_states.changes(states, alpha), "layer", steps)
-    of_features("increment", identity_states.increments(states), "layer", steps)
+    of_features("change", lambda: identity_states.changes(states, alpha), "layer", steps)
+    of_features("increment", lambda: identity_states.increments(states), "layer", steps)
     scores = identity_states.scores(states)
-    of_layers("score", scores, "target", names.of_units("target"))
+    of_layers("score", lambda: scores, "target", names.of_units("target"))
     if set(names.heads) - set(names.regression):
         coords = names.of_units("class", leave_out=names.regression)
-        of_layers("class_likelihood", _likelihood(scores, names), "class", coords)
+        of_layers("class_likelihood", lambda: _likelihood(scores, names), "class", coords)
     _sow_decompositions(layer, states, kernel, bias, names, alpha, of_features)
     for name, values in (
         ("deviation", identity_states.deviation(kernel, alpha)),
@@ -85,21 +83,37 @@ def sow_maps(layer: Any, states: States, kernel: Any, bias: Any, *, names: Names
         sow(layer, name, ops.broadcast_to(values, (rows, kernel.shape[0])), axes=("layer",), coords=steps)
 
 
+def _unflattened(values: Any, names: Names) -> Any:
+    """``(B, other, D)`` as ``(B, *leading axes, other, last axis)`` of the input."""
+    lead = len(names.axes) - 1
+    whole = ops.reshape(values, (ops.shape(values)[0], values.shape[1], *names.axes))
+    return ops.transpose(whole, (0, *range(2, 2 + lead), 1, 2 + lead))
+
+
 def _sow_decompositions(
     layer: Any, states: States, kernel: Any, bias: Any, names: Names, alpha: float, of_features: Callable[..., None]
 ) -> None:
     kernels, biases = ops.unstack(kernel, num=kernel.shape[0]), ops.unstack(bias, num=kernel.shape[0])
     targets = names.of_units("target")
-    whole = identity_states.decompose(states, kernels, biases)
-    written, direct = identity_states.decompose_directly(states, kernels, biases, alpha)
-    of_features("contribution", whole.terms, "target", targets)
-    of_features("direct_contribution", written, "target", targets)
+    whole = cache(lambda: identity_states.decompose(states, kernels, biases))
+    directly = cache(lambda: identity_states.decompose_directly(states, kernels, biases, alpha))
+    of_features("contribution", lambda: whole().terms, "target", targets)
+    of_features("direct_contribution", lambda: directly()[0], "target", targets)
     coords = {**targets, **names.of_units("score")}
-    sow(layer, "score_contribution", direct.terms, axes=("target", "score"), coords=coords)
-    for prefix, found in (("", whole), ("direct_", direct)):
-        repeated = ops.broadcast_to(found.bias, ops.shape(found.residual))
-        sow(layer, f"{prefix}bias", repeated, axes=("target",), coords=targets)
-        sow(layer, f"{prefix}clip_residual", found.residual, axes=("target",), coords=targets)
+    sow(layer, "score_contribution", lambda: directly()[1].terms, axes=("target", "score"), coords=coords)
+
+    def of_targets(name: str, values: Callable[[], Any]) -> None:
+        sow(layer, name, values, axes=("target",), coords=targets)
+
+    of_targets("bias", lambda: _repeated(whole()))
+    of_targets("clip_residual", lambda: whole().residual)
+    of_targets("direct_bias", lambda: _repeated(directly()[1]))
+    of_targets("direct_clip_residual", lambda: directly()[1].residual)
+
+
+def _repeated(found: Decomposition) -> Any:
+    """The bias for each row."""
+    return ops.broadcast_to(found.bias, ops.shape(found.residual))
 
 
 def _likelihood(scores: Any, names: Names) -> Any:

@@ -145,16 +145,20 @@ def _read(
     count = len(arrays[0]) if arrays else 0
     if not count:
         raise ValueError(f"Expected at least one row. Received: inputs with {count} rows")
-    parts: dict[str, list[np.ndarray]] = {}
+    labels = read_maps(model, _rows(inputs, slice(1)))[2]
+    path = layer_path(labels, layer, model, kind="IdentityMLP", sows="deviation")
+    meaning = {label.name: label for label in labels.values() if label.layer == path}
+    if not wanted <= set(meaning):
+        raise ValueError(
+            f"Expected names of maps out of {sorted(meaning)}. Received: maps={sorted(wanted - set(meaning))}"
+        )
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
     for start in range(0, count, batch_size):
-        rows = slice(start, start + batch_size)
-        part = keras.tree.map_structure(lambda values, rows=rows: np.asarray(values)[rows], inputs)
-        _, maps, labels = read_maps(model, part)
-        path = layer_path(labels, layer, model, kind="IdentityMLP", sows="deviation")
-        own = {label.name: key for key, label in labels.items() if label.layer == path}
-        if not wanted <= set(own):
-            raise ValueError(f"Expected names of maps out of {sorted(own)}. Received: maps={sorted(wanted - set(own))}")
-        for name in wanted:
-            parts.setdefault(name, []).append(np.asarray(maps[own[name]], "float64"))
-    meaning = {name: labels[key] for name, key in own.items()}
+        maps = read_maps(model, _rows(inputs, slice(start, start + batch_size)), names=wanted)[1]
+        for name, values in parts.items():
+            values.append(np.asarray(maps[f"{path}/{name}"], "float64"))
     return {name: np.concatenate(found) for name, found in parts.items()}, meaning
+
+
+def _rows(inputs: Any, rows: slice) -> Any:
+    return keras.tree.map_structure(lambda values: np.asarray(values)[rows], inputs)
