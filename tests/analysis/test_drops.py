@@ -64,7 +64,8 @@ def test_probabilities_are_read_off_the_head(rng):
     np.testing.assert_allclose(
         probabilities([[0.2]], Head("y", (1,), "binary", unit="log-odds")), 1 / (1 + np.exp(-0.2))
     )
-    assert probabilities([[0.2]], Head("y")) is None
+    with pytest.raises(BadSetting, match="head 'y' is of kind regression: it gives no probabilities that could drop"):
+        probabilities([[0.2]], Head("y"))
 
 
 def test_deletion_accuracy_by_hand():

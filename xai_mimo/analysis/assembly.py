@@ -39,6 +39,8 @@ class Settings:
         replacement: what replaced features become: the background's "mean", or "background" rows, averaged over.
         replacement_rows: how many background rows "background" takes.
         ceilings: run every method a second time, with another seed and background, to know its own noise.
+        deleted: share of the positions (pixels, steps, tokens) that deletion accuracy takes away.
+        tolerance: distance to a region, in positions, that the pointing game still counts as a hit.
         resamples: of the bootstrap; fewer, and recorded so, where rows times resamples would pass 20 million.
     """
 
@@ -48,6 +50,8 @@ class Settings:
     replacement: Literal["mean", "background"] = "mean"
     replacement_rows: int = 5
     ceilings: bool = True
+    deleted: float = 0.1
+    tolerance: float = 0.0
     resamples: int = 2000
 
     def __post_init__(self) -> None:
@@ -55,6 +59,10 @@ class Settings:
             raise BadSetting(f"replacement {self.replacement!r} is not one of 'mean' and 'background'.")
         if self.replacement_rows < 1:
             raise BadSetting(f"replacement_rows must be at least 1; got {self.replacement_rows}.")
+        if not 0 < self.deleted < 1:
+            raise BadSetting(f"deleted must be a share above 0 and below 1; got {self.deleted}.")
+        if not 0 <= self.tolerance < np.inf:
+            raise BadSetting(f"tolerance must be a distance of at least 0; got {self.tolerance}.")
 
     def for_rows(self, rows: int) -> "Settings":
         """These settings with as many resamples as memory has room for."""
@@ -99,8 +107,13 @@ def score_everything(
     truth: Mapping[str, TrueFeatures],
     settings: Settings,
     rng: np.random.Generator,
+    *,
+    further: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Every table of the record that is computed from maps: scores, differences, shares, features, curves, verdicts."""
+    """Every table of the record that is computed from maps: scores, differences, shares, features, curves, verdicts.
+
+    ``further`` are rows of scores that were computed elsewhere; verdicts read them too.
+    """
     curves, controls = removal_curves(
         subject.model.predict,
         subject.inputs,
@@ -117,6 +130,7 @@ def score_everything(
         *records.faithfulness_scores(panel, curves, controls),
         *records.truth_scores(panel, truth),
         *records.complexity_scores(panel),
+        *further,
     ]
     differences = records.differences(panel, curves, controls, rng)
     gaps = records.gap_rows(run.raw, {label: _tolerance(e.attrs) for label, e in run.raw.items()})

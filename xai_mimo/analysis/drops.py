@@ -1,7 +1,8 @@
 """What a class probability loses when a map decides which positions of an input stay: scores of classification heads.
 
 Maps are over positions (pixels, steps, tokens); all channels of a position stay or go together. As everywhere in this
-room their magnitudes are read, the one reading that maps with and without a sign share.
+room their magnitudes are read, the one reading that maps with and without a sign share. Average Drop multiplies inputs
+by a map: what it removes becomes 0, which should mean "nothing there", as in images on a black ground.
 """
 
 from collections.abc import Mapping
@@ -81,17 +82,17 @@ def classes_of(probabilities: Array) -> Array:
     return probabilities.argmax(axis=1) if probabilities.shape[1] > 1 else (probabilities[:, 0] > 0.5).astype(np.int64)
 
 
-def probabilities(outputs: Any, head: Head) -> Array | None:
-    """A head's outputs as probabilities, ``(sample, unit)`` in float64.
+def probabilities(outputs: Any, head: Head) -> Array:
+    """The outputs of a head of classes as probabilities, ``(sample, unit)`` in float64.
 
     They are taken as they are where the head says so, or where no unit is told and all lie from 0 to 1 (and, for
     classes, sum to one). Else they are read as logits: softmax over classes, sigmoid for each binary unit.
 
-    Returns:
-        None for a regression head, which has none.
+    Raises:
+        BadSetting: a regression head, which has none.
     """
     if head.kind == "regression":
-        return None
+        raise BadSetting(f"head '{head.name}' is of kind regression: it gives no probabilities that could drop.")
     values: Array = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
     is_class = head.kind == "multiclass" and values.shape[1] > 1
     fits = (values >= 0).all() and (values <= 1).all()

@@ -6,11 +6,12 @@ The rule, in the order in which it is applied:
    for intervals.
 2. *misleading* - its order is worse than a random one (the whole interval of the paired difference, for deletion or for
    insertion), or the truth is known and its map avoids it: the true features get less of its mass than chance gives
-   them, or its mean map ranks them behind the others (the whole interval, either way).
+   them, or its mean map ranks them behind the others (the whole interval, either way); where the truth is marked as
+   regions, less mass than chance lies in them, or it points at them less often.
 3. *supported* - its order beats a random one for deletion and for insertion, it reaches at least half of what the best
    method of the comparison gains over random, its map finds the true features where they are known (more mass than
-   chance, and an AUROC of the mean map of at least 0.8, intervals above chance), and it agrees with some other method
-   more than the floors do.
+   chance, and an AUROC of the mean map of at least 0.8, intervals above chance; for regions, more mass than chance and
+   the largest value inside in at least half of the rows), and it agrees with some other method more than the floors do.
 4. *doubtful* - everything else.
 
 Agreement can take a verdict away but never grant one: Neely et al. (2022), "A Song of (Dis)agreement", show that
@@ -149,6 +150,8 @@ def _truth(method: str, scores: Sequence[Row]) -> _Finding:
     value = {r["metric"]: r for r in rows if r["role"] == "value"}
     chance = {r["metric"]: r["estimate"] for r in rows if r["role"] == "floor_random"}
     mean_map, share = value.get("auroc_mean_map"), value.get("share")
+    if "mass_in_region" in value and "pointing_game" in value:
+        return _region(value["mass_in_region"], value["pointing_game"], chance)
     if mean_map is None:
         return _Finding(None, ())
     sentences = [f"Ground truth: its mean map ranks the true features with AUROC {_span(mean_map)}; 0.5 is chance."]
@@ -163,6 +166,20 @@ def _truth(method: str, scores: Sequence[Row]) -> _Finding:
         return _Finding(-1, tuple(sentences))
     found = mean_map["estimate"] >= TRUTH_FOUND and min(over_chance) > 0
     return _Finding(1 if found else 0, tuple(sentences))
+
+
+def _region(mass: Row, pointing: Row, chance: Mapping[str, float]) -> _Finding:
+    """A map finds a region where both scores are above chance and it points there more often than not."""
+    over_chance = [_side(row, chance.get(row["metric"], 0.0)) for row in (mass, pointing)]
+    sentences = (
+        f"Ground truth: {mass['estimate']:.0%} of its mass lies in the marked regions, "
+        f"{chance.get('mass_in_region', 0.0):.0%} would by chance.",
+        f"Ground truth: its largest value lies in them in {pointing['estimate']:.0%} of the rows, "
+        f"{chance.get('pointing_game', 0.0):.0%} by chance.",
+    )
+    if min(over_chance) < 0:
+        return _Finding(-1, sentences)
+    return _Finding(1 if min(over_chance) > 0 and pointing["estimate"] >= HALF else 0, sentences)
 
 
 def _side(row: Row, chance: float) -> int:
