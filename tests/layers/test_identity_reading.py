@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tests.layers.identity_by_hand import built, maps_of, randomize
-from xai_mimo.layers import IdentityMLP, read_layers
+from xai_mimo.layers import IdentityMLP, identity_states, read_layers
 
 HEADS = {"kind": 3, "load": 2, "alarm": 1}
 
@@ -66,6 +66,20 @@ def test_print_shows_the_deviation_in_a_line_per_layer(setting):
     expected = [1, found.deviation[0], found.diagonal[0], found.off_diagonal[0], found.step[0]]
     expected += [found.accuracy["kind"][0], found.accuracy["alarm"][0], found.error["load"][0]]
     np.testing.assert_allclose(first, expected, atol=6e-4)
+
+
+def test_decompositions_that_nobody_asks_for_are_computed_for_one_row_only(setting, monkeypatch):
+    """That row tells what the layer's maps are; every other is read for the maps that are wanted."""
+    model, x, _, maps = setting
+    rows, slow = [], identity_states.decompose
+    monkeypatch.setattr(
+        identity_states, "decompose", lambda states, *w: rows.append(len(states.hidden[0])) or slow(states, *w)
+    )
+    read_layers(model, x, batch_size=4)
+    assert rows == [1]
+    found = read_layers(model, x, maps=["contribution", "bias"], batch_size=4)
+    assert rows == [1, 1, 4, 4, 3]
+    np.testing.assert_allclose(found.maps["contribution"], maps["contribution"], atol=1e-6)
 
 
 def test_one_of_several_layers_is_named(rng):

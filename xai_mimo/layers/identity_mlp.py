@@ -43,7 +43,9 @@ class IdentityMLP(keras.layers.Layer):
 
     Training (our reading): cross-entropy of the outputs alone, no loss on hidden layers, no weight decay (it pulls to
     zero, not to the identity), SGD with momentum 0.9 and the learning rate 0.1 / depth. With such a loss the last layer
-    never changes the features.
+    never changes the features. Every layer writes into every score, so the curvature of a squared error grows as
+    depth * (sum_j f_j^2 + 1): give a head of quantities, with labels in [-1, 1], a loss weight of about 1 / D, or its
+    scores saturate in the hidden layers, or training diverges where they are linear (our finding).
 
     Maps for ``collect()``, in float32 or better, of the scaled inputs. Leading axes of images come first, e.g.
     ``(height, width, layer, feature)``; ``feature`` is the last axis of the input (the channel of an image, the column
@@ -66,7 +68,9 @@ class IdentityMLP(keras.layers.Layer):
       means of W_jj and of |W_ij|. The same for all rows; read them beside every other map.
 
     "Exactly" is up to rounding in the dtype of the computation. ``Interception(kind="contribution")`` reads
-    ``contribution`` where it sums to the output up to a constant: with ``class_activation="linear"``.
+    ``contribution`` as an explanation, whose completeness gap is then ``clip_residual``; ``baseline="background"``
+    measures it from where Shapley values are measured, and not from the middle of the range, where a scaled feature is
+    zero. ``Interception(kind="change")`` reads c^L.
 
     Args:
         num_classes: of a single head, whose logits ``call`` returns as a tensor. Give this or ``heads``.
