@@ -10,10 +10,13 @@ from xai_mimo.datasets.beijing import beijing_pm25, beijing_pm25_series
 from xai_mimo.datasets.data import Data
 from xai_mimo.datasets.fashion_mnist import fashion_mnist
 from xai_mimo.datasets.idx import idx_images, read_idx
+from xai_mimo.datasets.located import Located, keyword_sequences, pasted_digits
 from xai_mimo.datasets.milling import predictive_maintenance
 from xai_mimo.datasets.mnist import mnist
+from xai_mimo.datasets.pneumonia_mnist import pneumonia_mnist
 from xai_mimo.datasets.rules import FAILURES, TRUTH, exact_rules, is_tie, smooth_rules
 from xai_mimo.datasets.scaling import Scaling
+from xai_mimo.datasets.sentiment_sentences import Texts, sentiment_sentences
 from xai_mimo.datasets.series import Series, split, windows
 from xai_mimo.datasets.smart_house import sml2010, sml2010_series
 
@@ -21,8 +24,10 @@ __all__ = [
     "FAILURES",
     "TRUTH",
     "Data",
+    "Located",
     "Scaling",
     "Series",
+    "Texts",
     "ai4i2020",
     "ai4i2020_path",
     "beijing_pm25",
@@ -31,9 +36,13 @@ __all__ = [
     "fashion_mnist",
     "idx_images",
     "is_tie",
+    "keyword_sequences",
     "mnist",
+    "pasted_digits",
+    "pneumonia_mnist",
     "predictive_maintenance",
     "read_idx",
+    "sentiment_sentences",
     "smooth_rules",
     "sml2010",
     "sml2010_series",

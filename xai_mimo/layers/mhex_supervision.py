@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
 
 from xai_mimo.layers.interception import MapLabels, collect
 from xai_mimo.layers.mhex import MHEXHead
@@ -191,8 +190,8 @@ def _kind(network: Any, output: str, kinds: str | Mapping[str, str] | None) -> s
     kind = kinds if isinstance(kinds, str) else (kinds or {}).get(output) or _kind_of_activation(network, output)
     if kind not in KINDS:
         raise ValueError(
-            f"Expected `kinds` to say what output '{output}' is: one of {', '.join(map(repr, KINDS))}; only softmax and "
-            f"sigmoid outputs are recognised. Received: kinds={kinds!r}"
+            f"Expected `kinds` to say what output '{output}' is, one of {', '.join(map(repr, KINDS))}; only softmax "
+            f"and sigmoid are recognised. Received: kinds={kinds!r}"
         )
     return kind
 
