@@ -192,3 +192,25 @@ def test_bad_maps_and_settings_are_refused(inputs, zeros, rng):
         removal_curves(linear, inputs, {"m": np.ones((2, ROWS, 4))}, selectors(), zeros, rng=rng)
     with pytest.raises(BadSetting, match="at least 1; got 0 and 3"):
         removal_curves(linear, inputs, {"m": contributions(inputs)}, selectors(), zeros, steps=0, rng=rng)
+
+
+def test_whole_variables_are_replaced_at_all_steps_together(rng):
+    """f = sum over steps of a series' weighted products of steps, so that a half-replaced series would show."""
+    inputs = {"s": rng.standard_normal((ROWS, 2, 3)), "b": rng.standard_normal((ROWS, 1))}
+    zeros = {"s": np.zeros((1, 2, 3)), "b": np.zeros((1, 1))}
+    weights = np.array([5.0, -3.0, 1.0])
+
+    def products(given):
+        return {"one": (given["s"].prod(axis=1) * weights).sum(axis=1, keepdims=True) + given["b"]}
+
+    exact = np.concatenate([inputs["s"].prod(axis=1) * weights, inputs["b"]], axis=1)
+    curves, random = removal_curves(
+        products, inputs, {"exact": exact[None]}, selectors()[:1], zeros, players="variables", rng=rng
+    )
+    ordered = np.take_along_axis(exact, np.argsort(-np.abs(exact), axis=1), axis=1).cumsum(axis=1)
+    np.testing.assert_allclose(curves["exact"].deletion[0, :, 1:], ordered, atol=1e-12)
+    assert random[0].players == 4
+    with pytest.raises(ShapeMismatch, match=r"expected \(1, 6, 4\): one value per target, row and variable"):
+        removal_curves(
+            products, inputs, {"m": exact[None, :, :3]}, selectors()[:1], zeros, players="variables", rng=rng
+        )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xai_mimo.analysis.panel import as_streams
+from xai_mimo.analysis.panel import as_streams, as_variables
 from xai_mimo.analysis.spaces import Cut, Space, choose_space
 from xai_mimo.analysis.truth import check_truth, true_features
 from xai_mimo.core.errors import BadSetting, DuplicateName, NotSupported
@@ -102,7 +102,19 @@ def test_a_model_without_a_common_space_says_what_to_do():
         choose(Sown(MAIL), at="mail")
 
 
+def test_variables_may_be_compared_in_every_space_but_streams():
+    raw = {"thermal": ("thermal",), "wear": ("wear",)}
+    found = choose(Cuttable(raw, MAIL), space="variables")
+    assert (found.name, found.by_variable, found.is_at_layer) == ("inputs, by variable", True, False)
+    assert "a variable is replaced at all steps together" in found.text
+    found = choose(Cuttable(ENCODED, MAIL), space="variables")
+    assert (found.name, found.by_variable, found.is_at_layer) == ("at:mail, by variable", True, True)
+    assert not choose(Sown(attention("mail", "thermal", "wear")), space="variables").by_variable
+
+
 def test_bad_wishes_are_refused():
+    with pytest.raises(BadSetting, match="space 'pixels' is not one of 'inputs', 'variables' and 'streams'"):
+        choose(Sown(MAIL), space="pixels")
     with pytest.raises(NotSupported, match="no self-explaining layer"):
         choose(Sown())
     with pytest.raises(BadSetting, match=r"several self-explaining layers \(mail, other\); name one with at='mail'"):
@@ -120,6 +132,23 @@ def explanation(values, streams=STREAMS, reads=None):
         attrs["reads"] = reads
     found = Attribution(values, prediction=np.ones((1, 1)))
     return to_dataset(found, streams=streams, selectors=[selector], samples=np.arange(1), attrs=attrs)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_variables_are_sums_over_the_other_axes(signed):
+    streams = (Stream("s", (2, 2), features=("x", "y")), Stream("age", (1,)))
+    values = {"s": np.array([[[[1.0, -2.0], [3.0, 1.0]]]]), "age": np.array([[[-4.0]]])}
+    given = explanation(values, streams).assign_attrs(signed=int(signed))
+    given["s_standard_error"], given["age_standard_error"] = abs(given["s"]), abs(given["age"])
+    found = validate(as_variables(given, "inputs, by variable"))
+    np.testing.assert_array_equal(found["s"], [[[4.0, -1.0 if signed else 3.0]]])
+    np.testing.assert_array_equal(found["age"], [[[-4.0]]])
+    assert list(found["s_feature"].values) == ["x", "y"]
+    assert "s_standard_error" not in found
+    assert "age_standard_error" in found
+    assert list(features_of(found)["feature"].values) == ["s.x", "s.y", "age.0"]
+    again = as_variables(found, "inputs, by variable")
+    np.testing.assert_array_equal(again["s"], found["s"])
 
 
 def test_shares_of_streams_are_sums_of_magnitudes():
@@ -158,6 +187,14 @@ def test_truth_of_a_feature_holds_at_every_time():
     known = check_truth({"risk": {"s": ["y"]}}, ["risk"], streams)
     found = true_features(known, {"risk": "risk"}, Space("inputs", ""), streams, {"s": np.ones((1, 3, 2))})
     assert found["risk"].mask.tolist() == [False, True] * 3
+
+
+def test_truth_by_variable_holds_for_the_whole_series():
+    streams = (Stream("s", (3, 2), features=("x", "y")),)
+    known = check_truth({"risk": {"s": ["y"]}}, ["risk"], streams)
+    space = Space("inputs, by variable", "", by_variable=True)
+    found = true_features(known, {"risk": "risk"}, space, streams, {"s": np.ones((1, 3, 2))})
+    assert found["risk"].mask.tolist() == [False, True]
 
 
 def test_truth_behind_encoders_counts_whole_streams_and_says_so():

@@ -1,6 +1,6 @@
 """Shapley values: additive models, enumeration, axioms, standard errors, the shap package."""
 
-from itertools import combinations
+from itertools import combinations, product
 from math import factorial
 
 import numpy as np
@@ -13,6 +13,7 @@ from tests import toys
 from tests.conftest import needs
 from xai_mimo.core.errors import BadSetting, NotConvergedWarning
 from xai_mimo.core.explanation import features_of
+from xai_mimo.core.streams import Head, Stream
 from xai_mimo.explainers import Shapley
 
 pytestmark = pytest.mark.all_frameworks
@@ -186,7 +187,9 @@ def test_rows_that_miss_the_standard_error_are_flagged():
 
 def test_a_budget_for_less_than_two_pairs_is_refused_with_the_number_needed():
     model = toys.mlp("tanh", {"u": 30, "v": 10})
-    with pytest.raises(BadSetting, match=r"40 players need a budget of at least 156 .* players='variables' or players='streams'"):
+    with pytest.raises(
+        BadSetting, match=r"40 players need a budget of at least 156 .* players='variables' or players='streams'"
+    ):
         xm.explain(model, toys.rows(model), Shapley(budget=155))
     assert int(xm.explain(model, toys.rows(model), Shapley(budget=156))["evaluations"].max()) == 156
 
@@ -254,3 +257,67 @@ def test_sampling_follows_the_unit_of_each_row():
     found = xm.explain(model, toys.rows(model, 8), SAMPLED, targets=[("kind", "label")], labels=labels)
     np.testing.assert_array_equal(found["unit"][0], labels["kind"])
     np.testing.assert_allclose(found["completeness_gap"], 0, atol=1e-12)
+
+
+class Sequences:
+    """One stream of 2 steps by 3 features, beside a plain one; answers mix both, steps and features."""
+
+    streams = (
+        Stream("series", (2, 3), dtype="float64", features=("a", "b", "c")),
+        Stream("age", (1,), dtype="float64"),
+    )
+    heads = (Head("y"), Head("z", (2,)))
+    fingerprint = "5e"
+
+    def predict(self, inputs):
+        s, age = inputs["series"], inputs["age"][:, 0]
+        y = s[:, 0, 0] * s[:, 1, 1] + np.sin(s[:, 1, 0] + age)
+        z = np.stack([s[:, :, 2].prod(axis=1) * age, (s.sum(axis=(1, 2)) + age) ** 2], axis=1)
+        return {"y": y[:, None], "z": z}
+
+
+def slow_groups(model, head, unit, x, background):
+    """The definition for four players, the three series and the age, row by row: ``(sample, player)``."""
+
+    def worth(i, known):
+        mixed = {name: rows.copy() for name, rows in background.items()}
+        for player in known:
+            if player < 3:
+                mixed["series"][:, :, player] = x["series"][i][:, player]
+            else:
+                mixed["age"][:] = x["age"][i]
+        return model.predict(mixed)[head][:, unit].mean()
+
+    values = np.zeros((len(x["age"]), 4))
+    for i, player in product(range(len(values)), range(4)):
+        others = [p for p in range(4) if p != player]
+        for size in range(4):
+            weight = factorial(size) * factorial(3 - size) / factorial(4)
+            for known in combinations(others, size):
+                values[i, player] += weight * (worth(i, (*known, player)) - worth(i, known))
+    return values
+
+
+@pytest.mark.parametrize("budget", [16, 15], ids=["exact", "sampled"])
+def test_whole_variables_as_players_equal_the_definition(budget):
+    model = Sequences()
+    x, background = toys.rows(model, 2), toys.rows(model, 3, seed=7)
+    found = xm.explain(model, x, Shapley(budget=budget, players="variables"), background=background)
+    assert found["series"].dims == ("head", "sample", "series_feature")
+    np.testing.assert_array_equal(found["series_feature"], ["a", "b", "c"])
+    np.testing.assert_allclose(found["completeness_gap"], 0, atol=1e-12)
+    for name, head, unit in (("y", "y", 0), ("z:0", "z", 0), ("z:1", "z", 1)):
+        ours = np.concatenate([found[s].sel(head=name) for s in ("series", "age")], axis=-1)
+        error = np.concatenate([found[f"{s}_standard_error"].sel(head=name) for s in ("series", "age")], axis=-1)
+        off = np.abs(ours - slow_groups(model, head, unit, x, background))
+        assert (off <= (1e-10 if budget == 16 else 1e-10 + 8 * error.max())).all()
+    assert (found["series_standard_error"].max() == 0) == (budget == 16)
+
+
+def test_on_plain_streams_variables_are_features():
+    model = toys.mlp()
+    x, background = toys.rows(model, 2), toys.rows(model, 3, seed=7)
+    by_variable, by_feature = (
+        xm.explain(model, x, Shapley(players=p), background=background)["u"] for p in ("variables", "features")
+    )
+    np.testing.assert_array_equal(by_variable, by_feature)
