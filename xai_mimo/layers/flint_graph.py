@@ -9,7 +9,7 @@ import keras
 from xai_mimo.layers.flint_head import InterpreterHead
 from xai_mimo.layers.flint_losses import EntropyPair, InputFidelity, OutputFidelity, Sparsity
 from xai_mimo.layers.flint_networks import default_decoder, default_dictionary
-from xai_mimo.layers.flint_predictor import Predictor
+from xai_mimo.layers.flint_predictor import Frozen, Predictor
 
 Reconstruction = Literal["squared", "absolute"]
 
@@ -71,7 +71,8 @@ def assemble(
         ValueError: a network of the user does not fit.
     """
     inputs = predictor.inputs()
-    traced = predictor.trunk(inputs, training=False) if frozen else predictor.trunk(inputs)
+    trunk = Frozen(predictor.trunk, name="flint_frozen") if frozen else predictor.trunk
+    traced = trunk(inputs)
     taps = list(traced["taps"])
     dictionary = networks.dictionary
     if dictionary is None:

@@ -56,6 +56,21 @@ class Predictor:
         )
 
 
+class Frozen(keras.layers.Layer):
+    """A network in inference mode whatever the mode of the model around it, without gradients.
+
+    A ``training=False`` given to a nested functional model does not do: the outer model's mode overrides it.
+    """
+
+    def __init__(self, network: keras.Model, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.network = network
+
+    def call(self, inputs: Any) -> Any:
+        """What the network gives."""
+        return keras.tree.map_structure(keras.ops.stop_gradient, self.network(inputs, training=False))
+
+
 def read_predictor(model: Any, taps: Sequence[str], kinds: str | Mapping[str, str] | None) -> Predictor:
     """Read a predictor's heads and find the layers to tap.
 

@@ -1,0 +1,118 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from keras import ops
+
+from tests.layers.flint_by_hand import entropy, sigmoid, softmax
+from xai_mimo.layers import flint_losses as losses
+
+VECTORS = arrays("float64", st.integers(2, 6), elements=st.floats(-20, 20, width=32))
+
+
+def as_float(value):
+    return float(ops.convert_to_numpy(value))
+
+
+@given(VECTORS, st.floats(-5, 5))
+@settings(max_examples=25, deadline=None)
+def test_entropy_equals_the_slow_formula_is_bounded_and_ignores_a_shift(values, shift):
+    found = as_float(losses.entropy(ops.convert_to_tensor(values.astype("float32"))))
+    np.testing.assert_allclose(found, entropy(values.astype("float32").astype("float64")), atol=1e-4)
+    assert -1e-6 <= found <= np.log(len(values)) + 1e-5
+    shifted = as_float(losses.entropy(ops.convert_to_tensor((values + shift).astype("float32"))))
+    np.testing.assert_allclose(shifted, found, atol=2e-3)
+
+
+def test_entropy_of_equal_values_is_the_logarithm_of_their_number():
+    np.testing.assert_allclose(as_float(losses.entropy(ops.ones((7,)) * 3)), np.log(7), rtol=1e-6)
+
+
+def test_entropy_pair_is_that_of_rows_less_that_of_the_mean_row(rng):
+    phi = rng.normal(size=(6, 4)).astype("float32")
+    slow = np.mean([entropy(np.abs(row)) for row in phi]) - entropy(np.abs(phi).mean(axis=0))
+    np.testing.assert_allclose(as_float(losses.entropy_pair(ops.convert_to_tensor(phi))), slow, rtol=1e-5)
+
+
+def test_entropy_pair_tends_to_its_lower_bound_where_each_row_has_one_attribute_and_the_batch_all():
+    found = as_float(losses.entropy_pair(ops.eye(5) * 1000.0))
+    np.testing.assert_allclose(found, -np.log(5), atol=1e-5)
+
+
+def test_sparsity_is_the_mean_over_rows_and_attributes(rng):
+    phi = rng.normal(size=(6, 4)).astype("float32")
+    np.testing.assert_allclose(as_float(losses.sparsity(ops.convert_to_tensor(phi))), np.abs(phi).mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_fidelity_of_classes_is_the_cross_entropy_with_the_predictor_as_target(from_logits, rng):
+    f, s = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
+    p = softmax(f)
+    slow = np.mean([-sum(p[i, c] * np.log(softmax(s)[i, c]) for c in range(3)) for i in range(5)])
+    given_ = (f if from_logits else p).astype("float32")
+    found = losses.output_fidelity(ops.convert_to_tensor(given_), s.astype("float32"), "multiclass", from_logits)
+    np.testing.assert_allclose(as_float(found), slow, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multilabel"])
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_fidelity_of_choices_between_no_and_yes_is_the_mean_over_their_units(kind, from_logits, rng):
+    f, s = rng.normal(size=(5, 2)), rng.normal(size=(5, 2))
+    p, q = sigmoid(f), sigmoid(s)
+    slow = np.mean(-(p * np.log(q) + (1 - p) * np.log(1 - q)))
+    given_ = (f if from_logits else p).astype("float32")
+    found = losses.output_fidelity(
+        ops.convert_to_tensor(given_), ops.convert_to_tensor(s.astype("float32")), kind, from_logits
+    )
+    np.testing.assert_allclose(as_float(found), slow, rtol=1e-5)
+
+
+def test_fidelity_of_quantities_is_the_mean_squared_difference(rng):
+    f, s = rng.normal(size=(2, 5, 2)).astype("float32")
+    found = losses.output_fidelity(ops.convert_to_tensor(f), ops.convert_to_tensor(s), "regression", False)
+    np.testing.assert_allclose(as_float(found), np.square(f - s).mean(), rtol=1e-5)
+
+
+@given(arrays("float64", (4, 3), elements=st.floats(-6, 6)), arrays("float64", (4, 3), elements=st.floats(-6, 6)))
+@settings(max_examples=25, deadline=None)
+def test_fidelity_is_at_least_the_entropy_of_the_predictor_and_equal_to_it_for_equal_shares(f, s):
+    least = np.mean([entropy(row) for row in f])
+
+    def fidelity(scores):
+        tensors = [ops.convert_to_tensor(v.astype("float32")) for v in (f, scores)]
+        return as_float(losses.output_fidelity(*tensors, "multiclass", True))
+
+    assert fidelity(s) >= least - 1e-4
+    np.testing.assert_allclose(fidelity(f + 1.5), least, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel", "regression"])
+def test_no_gradient_reaches_the_predictors_outputs(kind, rng):
+    f, s = rng.normal(size=(2, 4, 3)).astype("float32")
+    of_outputs, of_scores = gradients(lambda a, b: losses.output_fidelity(a, b, kind, True), f, s)
+    np.testing.assert_array_equal(of_outputs, 0)
+    assert np.abs(of_scores).max() > 0
+
+
+def gradients(function, *arrays):
+    """Gradients of a scalar on the active backend; zero where none flows."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return [np.asarray(g) for g in jax.grad(function, argnums=tuple(range(len(arrays))))(*arrays)]
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.constant(a) for a in arrays]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = function(*tensors)
+        return [g.numpy() for g in tape.gradient(value, tensors, unconnected_gradients="zero")]
+    import torch
+
+    tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
+    found = torch.autograd.grad(function(*tensors), tensors, allow_unused=True)
+    return [np.zeros_like(a) if g is None else g.numpy() for a, g in zip(arrays, found, strict=True)]
