@@ -2,7 +2,7 @@
 
 import pytest
 
-from xai_mimo.analysis.references import OF_METRICS, REFERENCES, cited
+from xai_mimo.analysis.references import OF_METRICS, REFERENCES, cited, of_metrics
 from xai_mimo.core.plugins import plugins
 from xai_mimo.layers import IMVLSTM, MAIL, IdentityMLP
 
@@ -11,7 +11,8 @@ pytestmark = pytest.mark.all_frameworks
 
 def test_every_method_and_layer_of_ours_can_be_cited():
     methods = {name: entry.load().reference for name, entry in plugins("xai_mimo.methods").items()}
-    assert methods.pop("interception") == ""  # that of the layer it reads
+    for of_a_layer in ("interception", "position_maps"):
+        assert methods.pop(of_a_layer) == ""  # that of the layer it reads
     layers = {layer.__name__: layer.reference for layer in (MAIL, IMVLSTM, IdentityMLP)}
     missing = {name: key for name, key in {**methods, **layers}.items() if key not in REFERENCES}
     assert not missing
@@ -20,6 +21,12 @@ def test_every_method_and_layer_of_ours_can_be_cited():
 def test_an_entry_stands_under_its_own_key():
     for key, entry in REFERENCES.items():
         assert entry.splitlines()[0].endswith("{" + key + ",")
+
+
+def test_metrics_that_are_not_always_there_have_sources():
+    found = of_metrics(["average_drop", "deletion_area", "pointing_game", "signed_average_drop", "mass_in_region"])
+    assert found == ["chattopadhay2018gradcampp", "zhang2018excitation", "arras2022clevrxai"]
+    assert set(found) <= set(REFERENCES)
 
 
 def test_keys_of_foreign_plugins_are_left_out():

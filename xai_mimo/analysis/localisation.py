@@ -81,7 +81,8 @@ def area(regions: Any) -> Array:
 
 
 def _is_telling(marked: Array) -> Array:
-    return marked.any(axis=1) & ~marked.all(axis=1)
+    telling: Array = marked.any(axis=1) & ~marked.all(axis=1)
+    return telling
 
 
 def _flat(values: Array) -> Array:

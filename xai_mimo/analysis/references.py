@@ -233,6 +233,18 @@ OF_METRICS = (
 )
 """What every comparison rests on, whatever the methods."""
 
+_OF_METRIC = {
+    "mass_in_region": "arras2022clevrxai",
+    "pointing_game": "zhang2018excitation",
+    "average_drop": "chattopadhay2018gradcampp",
+    "signed_average_drop": "chattopadhay2018gradcampp",
+}
+
+
+def of_metrics(metrics: Iterable[str]) -> list[str]:
+    """Keys of the metrics that not every comparison has."""
+    return list(dict.fromkeys(_OF_METRIC[metric] for metric in metrics if metric in _OF_METRIC))
+
 
 def cited(keys: Iterable[str]) -> dict[str, str]:
     """BibTeX entries of the metrics and of these methods, by key; a key of a plugin that we do not know is left out."""

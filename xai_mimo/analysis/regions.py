@@ -53,7 +53,7 @@ def split_truth(
             marked[name] = _region(value, stream, rows) if _is_region(value) else _features(value, stream, head, rows)
         regions[head] = marked
     rest = {head: given for head, given in truth.items() if head not in regions}
-    return rest or None, regions
+    return (rest if rest or not regions else None), regions
 
 
 def rows_of_regions(regions: Regions, picked: Array) -> Regions:

@@ -10,8 +10,9 @@ from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Stream, check_unique, unknown
 
-Truth = Mapping[str, Mapping[str, Sequence[str]] | Sequence[str]]
-"""``{head: {stream: [feature, ...]}}``, or ``{head: [stream, ...]}`` where all of a stream matters."""
+Truth = Mapping[str, Mapping[str, Sequence[str] | Array] | Sequence[str]]
+"""``{head: {stream: [feature, ...]}}``, or ``{head: [stream, ...]}`` where all of a stream matters; or regions, arrays
+of booleans ``(sample, *positions)`` in place of features (see ``regions``)."""
 
 
 @dataclass(frozen=True)
