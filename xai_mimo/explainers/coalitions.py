@@ -8,13 +8,14 @@ import numpy as np
 
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.streams import Array
+from xai_mimo.core.streams import Array, Stream
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.differentiable import slices
+from xai_mimo.explainers.patches import Patch, check_streams, players_of
 
-Players = Literal["features", "variables", "streams"]
+Players = Literal["features", "variables", "patches", "streams"]
 """Every single input value; every entry of a stream's last axis over all its other axes (the whole series of a feature,
-a whole channel of an image); whole streams."""
+a whole channel of an image); neighbouring positions with all their channels; whole streams."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Game:
         model: only its predictions are used; one evaluation serves all targets.
         inputs: the rows. background: rows for unknown players. selectors: targets of the rows.
         players: see ``Players``.
+        groups: ``{stream: player of each value}``, with axes of length 1 where all values share one.
         at_once: rows that one call to the model may hold.
     """
 
@@ -35,6 +37,7 @@ class Game:
     background: Arrays
     selectors: Sequence[Selector]
     players: Players
+    groups: Arrays
     at_once: int
 
     @staticmethod
@@ -45,10 +48,13 @@ class Game:
         selectors: Sequence[Selector],
         context: Context,
         players: Players,
+        patch: Patch | None,
     ) -> "Game":
-        """A game whose calls fit into the context's memory."""
+        """A game whose calls fit into the context's memory; ``patch`` where patches are the players, else None."""
         row = sum(x[0].nbytes for x in inputs.values()) + 8 * sum(h.size for h in model.heads)
-        return Game(model, inputs, background, selectors, players, context.chunk(3 * row, at_most=2**20))
+        check_streams(patch, model.streams)
+        groups = {s.name: _groups(s, inputs[s.name].shape[1:], players, patch) for s in model.streams}
+        return Game(model, inputs, background, selectors, players, groups, context.chunk(3 * row, at_most=2**20))
 
     @property
     def rows(self) -> int:
@@ -58,7 +64,7 @@ class Game:
     @property
     def sizes(self) -> list[int]:
         """Number of players in each stream."""
-        return [int(np.prod(self._own_axes(x), dtype=np.int64)) for x in self.inputs.values()]
+        return [int(self.groups[name].max()) + 1 for name in self.inputs]
 
     @property
     def depth(self) -> int:
@@ -95,7 +101,7 @@ class Game:
         made = {}
         players = np.split(known, np.cumsum(self.sizes)[:-1], axis=1)
         for (name, x), keep in zip(self.inputs.items(), players, strict=True):
-            wide = keep.reshape(len(row), *self._spread(x))
+            wide = _wide(keep, self.groups[name])
             made[name] = np.where(wide, x[row], self.background[name][against])
         return made
 
@@ -104,23 +110,37 @@ class Game:
         made = {}
         players = np.split(known, np.cumsum(self.sizes)[:-1], axis=1)
         for (name, x), keep in zip(self.inputs.items(), players, strict=True):
-            wide = keep.reshape(len(row), 1, *self._spread(x))
+            wide = _wide(keep, self.groups[name])[:, None]
             mixed = np.where(wide, x[row][:, None], self.background[name][None])
             made[name] = mixed.reshape(-1, *x.shape[1:])
         return made
 
     def split(self, values: Array) -> Arrays:
-        """``(target, sample, player)`` by stream, with those of the stream's axes along which players differ."""
+        """``(target, sample, player)`` by stream, with those of the stream's axes along which players differ.
+
+        The value of a patch is divided evenly among its values, so that what it sums to stays.
+        """
         parts = np.split(values, np.cumsum(self.sizes)[:-1], axis=2)
-        own = [self._own_axes(x) for x in self.inputs.values()]
-        return {n: p.reshape(*p.shape[:2], *axes) for n, p, axes in zip(self.inputs, parts, own, strict=True)}
+        return {name: self._shaped(part, name) for name, part in zip(self.inputs, parts, strict=True)}
 
-    def _own_axes(self, x: Array) -> tuple[int, ...]:
-        """Lengths of the axes along which a stream's players differ: all of them, the last, or none."""
-        axes: tuple[int, ...] = x.shape[1:]
-        return axes if self.players == "features" else axes[-1:] if self.players == "variables" else ()
+    def _shaped(self, part: Array, name: str) -> Array:
+        shape, group = self.inputs[name].shape[1:], self.groups[name]
+        if self.players != "patches":
+            own = shape if self.players == "features" else shape[-1:] if self.players == "variables" else ()
+            return part.reshape(*part.shape[:2], *own)
+        each = np.broadcast_to(group, shape)
+        return (part / np.bincount(each.ravel()))[..., each]
 
-    def _spread(self, x: Array) -> tuple[int, ...]:
-        """The same with an axis of length 1 in place of each other one."""
-        own = self._own_axes(x)
-        return (*(1,) * (x.ndim - 1 - len(own)), *own)
+
+def _groups(stream: Stream, shape: tuple[int, ...], players: Players, patch: Patch | None) -> Array:
+    if patch is not None:
+        return players_of(stream, shape, patch)
+    own = shape if players == "features" else shape[-1:] if players == "variables" else ()
+    return np.arange(int(np.prod(own, dtype=np.int64))).reshape(*(1,) * (len(shape) - len(own)), *own)
+
+
+def _wide(keep: Array, group: Array) -> Array:
+    """``(coalition, player)`` as ``(coalition, *axes)``, a mark for each value of a stream, or for all of an axis."""
+    if group.size != keep.shape[1]:
+        keep = keep[:, group.ravel()]
+    return keep.reshape(len(keep), *group.shape)

@@ -13,6 +13,7 @@ from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.coalitions import Game, Players
 from xai_mimo.explainers.differentiable import slices
+from xai_mimo.explainers.patches import Patch, check_patch
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,21 @@ class Occlusion:
 
     Attributes:
         players: "features", every single input value; "variables", every entry of a stream's last axis over all its
-            other axes, such as the whole series of a feature; or "streams", whole streams.
+            other axes, such as the whole series of a feature; "patches", neighbouring positions with all their
+            channels; or "streams", whole streams.
+        patch: where patches are the players, positions along each axis: one number for all streams with positions, one
+            for each axis, or these by stream. Values of streams without one are players each. What a patch loses is
+            divided evenly among its values.
         baseline: "zero", "mean", "background" (averaged over the background's rows), or values per stream: one row, or
             a set of rows to average over.
 
     Source: Zeiler and Fergus (2014), "Visualizing and Understanding Convolutional Networks", Section 4.2, with patches
-    of one value or one stream.
+    that do not overlap, of one value, of neighbours or of a whole stream.
     """
 
     players: Players = "features"
     baseline: Baseline = "zero"
+    patch: Patch | None = None
 
     name: ClassVar[str] = "occlusion"
     reference: ClassVar[str] = "zeiler2014visualizing"
@@ -43,11 +49,12 @@ class Occlusion:
     def __post_init__(self) -> None:
         if self.players not in get_args(Players):
             raise BadSetting(f"players {self.players!r} is not one of {', '.join(get_args(Players))}.")
+        check_patch(self.patch, wanted=self.players == "patches")
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Take away each player of each row in turn; one prediction serves all targets."""
         baselines = resolve_baseline(self.baseline, model.streams, context.background)
-        game = Game.of(model, inputs, baselines, selectors, context, self.players)
+        game = Game.of(model, inputs, baselines, selectors, context, self.players, self.patch)
         prediction, count = take(model.predict(inputs), selectors), sum(game.sizes)
         lost = np.empty((len(selectors), game.rows * count))
         for part in slices(game.rows * count, context.chunk(count)):

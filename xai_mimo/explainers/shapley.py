@@ -14,6 +14,7 @@ from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.coalitions import Game, Players
 from xai_mimo.explainers.differentiable import slices
+from xai_mimo.explainers.patches import Patch, check_patch
 
 # Beyond this many players a table of all coalitions is too large, whatever the budget.
 _MOST_EXACT = 16
@@ -38,8 +39,12 @@ class Shapley:
             prediction.
         players: "features", every single input value; "variables", every entry of a stream's last axis over all its
             other axes, known or unknown as a whole, such as the whole series of a feature (the result has that last
-            axis alone); or "streams", whole streams. The values of a group's members do not sum to the group's: they
-            divide what they do together among other players too.
+            axis alone); "patches", neighbouring positions with all their channels; or "streams", whole streams. The
+            values of a group's members do not sum to the group's: they divide what they do together among other players
+            too.
+        patch: where patches are the players, positions along each axis: one number for all streams with positions, one
+            for each axis, or these by stream. Values of streams without one are players each. What a patch is given is
+            divided evenly among its values.
         standard_error: stop a row when for every target the largest standard error is at most this share of the sum of
             absolute values, judged from the fourth draw on; None walks the whole budget. Rows that do not get there
             are marked in ``converged``.
@@ -53,6 +58,7 @@ class Shapley:
     players: Players = "features"
     standard_error: float | None = None
     background_rows: int = 20
+    patch: Patch | None = None
 
     name: ClassVar[str] = "shapley"
     reference: ClassVar[str] = "lundberg2017unified"
@@ -62,13 +68,14 @@ class Shapley:
         whole(self.background_rows, "background_rows")
         if self.players not in get_args(Players):
             raise BadSetting(f"players {self.players!r} is not one of {', '.join(get_args(Players))}.")
+        check_patch(self.patch, wanted=self.players == "patches")
         if self.standard_error is not None:
             positive(self.standard_error, "standard_error")
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Enumerate or sample, whichever the budget allows."""
         background = _thin(context.background, int(self.background_rows))
-        game = Game.of(model, inputs, background, selectors, context, self.players)
+        game = Game.of(model, inputs, background, selectors, context, self.players, self.patch)
         count = sum(game.sizes)
         is_exact = count <= _MOST_EXACT and 2**count <= self.budget
         nobody = game.values(np.arange(game.rows), np.zeros((game.rows, count), dtype=bool))
