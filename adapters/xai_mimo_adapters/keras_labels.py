@@ -105,13 +105,10 @@ def _streams_only(coords: Mapping[str, tuple[str, ...]], names: Renaming) -> dic
 
 
 def _heads(coords: Mapping[str, tuple[str, ...]], names: Renaming) -> dict[str, tuple[str, ...]]:
-    own = list(dict.fromkeys(coords.get("head", coords.get("target.head", ()))))
+    axes = [axis for axis in coords if axis == "head" or axis.endswith(".head")]
+    own = list(dict.fromkeys(name for axis in axes[:1] for name in coords[axis]))
     if not names.heads or len(own) != len(names.heads):
         return {}
     order: list[Any] = keras.tree.flatten({name: name for name in own}) if names.is_mapping else own
     model = dict(zip(order, names.heads, strict=True))
-    return {
-        axis: tuple(model[name] for name in coords[axis])
-        for axis in ("head", "target.head")
-        if axis in coords and set(coords[axis]) <= set(model)
-    }
+    return {axis: tuple(model[name] for name in coords[axis]) for axis in axes if set(coords[axis]) <= set(model)}

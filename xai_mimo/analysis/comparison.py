@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +19,17 @@ from xai_mimo.analysis.assembly import (
     digest,
     make_subject,
     model_row,
+    replacement,
     score_everything,
     stream_rows,
     target_rows,
 )
+from xai_mimo.analysis.drop_scores import drop_scores
 from xai_mimo.analysis.examples import example_rows
 from xai_mimo.analysis.layer_maps import layer_maps
-from xai_mimo.analysis.panel import make_panel
-from xai_mimo.analysis.references import cited
+from xai_mimo.analysis.panel import Panel, make_panel
+from xai_mimo.analysis.references import cited, of_metrics
+from xai_mimo.analysis.regions import Regions, region_rows, region_scores, rows_of_regions, split_truth
 from xai_mimo.analysis.runs import Run, Task, is_interception, method_rows, name_methods
 from xai_mimo.analysis.spaces import Space, choose_space
 from xai_mimo.analysis.statistics import resample_counts
@@ -127,7 +130,8 @@ def compare(
         methods: names or settings objects; a mapping gives them labels of your own.
         labels: true values, ``{head: (sample, ...)}`` for some heads or a list with all; shown beside examples and
             needed for targets with unit "label".
-        truth: features known to matter, ``{head: {stream: [feature, ...]}}`` or ``{head: [stream, ...]}``.
+        truth: features known to matter, ``{head: {stream: [feature, ...]}}`` or ``{head: [stream, ...]}``; or, where
+            they differ from row to row, regions: ``{head: {stream: booleans (sample, *positions)}}``, each row of x.
         vocabulary: words of the ids that a stream of tokens holds, ``{stream: ("<pad>", "good", ...)}``, id 0 first;
             shown in the report in place of the ids.
         targets: what to explain; by default every head.
@@ -149,14 +153,15 @@ def compare(
     adapted = adapt(model)
     everything = check_inputs(x, adapted.streams)
     total = len(next(iter(everything.values())))
-    draws = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5)]
+    draws = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(6)]
     picked = _pick_rows(total, rows, draws[0])
     settings = (settings or Settings()).for_rows(len(picked))
     inputs = {name: values[picked] for name, values in everything.items()}
     chosen = _check_labels(labels, adapted, picked, total)
     selectors = select(targets, adapted.heads, adapted.predict(inputs), chosen)
     wanted = _expand(targets, adapted)
-    known = _check_truth(truth, adapted, selectors)
+    known, regions = _check_truth(truth, adapted, selectors, total)
+    regions = rows_of_regions(regions, picked)
     vocabulary = check_vocabulary(vocabulary, adapted.streams, everything)
     first = {name: values[:1] for name, values in inputs.items()}
     intercepts = any(is_interception(m) for m in named.values())
@@ -170,15 +175,16 @@ def compare(
         joined = join(run.shown).assign_coords(sample=picked)
         counts = resample_counts(len(picked), settings.resamples, draws[3])
         subject = make_subject(where, adapted, inputs, backgrounds[0], selectors)
-        heads = {s.name: s.head for s in selectors}
-        features = true_features(known or {}, heads, where, subject.model.streams, subject.inputs)
-        panel = make_panel(run.shown, repeats, counts)
-        shown = streams_of(next(iter(run.shown.values())))
-        tables = score_everything(panel, run, subject, where, features, settings, draws[4])
-        kinds = {str(getattr(m, "kind", "attention")) for m in named.values() if is_interception(m)}
-        maps, steps = layer_maps(adapted, inputs, subject.model.streams, kinds)
         owners = where.cut.owners if where.cut is not None and where.is_at_layer else {}
         words = words_of(adapted.streams, owners, inputs, subject.inputs, vocabulary)
+        heads = {s.name: s.head for s in selectors}
+        features = true_features(known or {}, heads, where, subject.model.streams, subject.inputs)
+        panel = make_panel(run.shown, repeats, counts, words)
+        shown = streams_of(next(iter(run.shown.values())))
+        further = _over_positions(panel, subject, where, regions, heads, chosen, words, settings, draws[5])
+        tables = score_everything(panel, run, subject, where, features, settings, draws[4], further=further)
+        kinds = {str(getattr(m, "kind", "attention")) for m in named.values() if is_interception(m)}
+        maps, steps = layer_maps(adapted, inputs, subject.model.streams, kinds)
         tick("scores")
     methods_used = method_rows(named, run, where)
     record = {
@@ -199,8 +205,11 @@ def compare(
         "examples": example_rows(run.shown, _shown_inputs(subject, where), chosen, heads, picked, words),
         "task": [],
         "truth": None if known is None else {h: {s: list(f) for s, f in t.items()} for h, t in known.items()},
+        "regions": region_rows(regions),
         "versions": versions(),
-        "references": cited([*(m["reference"] for m in methods_used), *(m["reference"] for m in maps)]),
+        "references": cited(
+            [*(m["reference"] for m in (*methods_used, *maps)), *of_metrics(s["metric"] for s in further)]
+        ),
     }
     return Comparison(joined, record)
 
@@ -220,13 +229,42 @@ def _stream_maps(
     return stream_map_rows(run.shown, streams, steps)
 
 
+def _over_positions(
+    panel: Panel,
+    subject: Subject,
+    where: Space,
+    regions: Regions,
+    heads: Mapping[str, str],
+    labels: Mapping[str, Array],
+    texts: Collection[str],
+    settings: Settings,
+    rng: np.random.Generator,
+) -> list[dict[str, Any]]:
+    """Scores of maps whose players have places: marked regions, and drops of class probabilities."""
+    marked = region_scores(panel, regions, heads, subject.inputs, where, tolerance=settings.tolerance, rng=rng)
+    if where.is_streams or where.by_variable:
+        return marked
+    rows = replacement(subject.model.streams, subject.background, settings)
+    dropped = drop_scores(
+        panel,
+        subject.model,
+        subject.inputs,
+        rows,
+        subject.selectors,
+        labels,
+        share=settings.deleted,
+        rng=rng,
+        texts=texts,
+    )
+    return [*marked, *dropped]
+
+
 def _check_truth(
-    truth: Truth | None, model: Model, selectors: Sequence[Selector]
-) -> dict[str, dict[str, tuple[str, ...]]] | None:
-    if truth is None:
-        return None
-    names = dict.fromkeys([*(h.name for h in model.heads), *(s.name for s in selectors)])
-    return check_truth(truth, list(names), model.streams)
+    truth: Truth | None, model: Model, selectors: Sequence[Selector], rows: int
+) -> tuple[dict[str, dict[str, tuple[str, ...]]] | None, Regions]:
+    names = list(dict.fromkeys([*(h.name for h in model.heads), *(s.name for s in selectors)]))
+    rest, regions = split_truth(truth, names, model.streams, rows)
+    return (None if rest is None else check_truth(rest, names, model.streams)), regions
 
 
 def _pick_rows(total: int, rows: int | None, rng: np.random.Generator) -> Array:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,8 @@ class Panel:
         repeats: label -> the same method run again with another seed; empty when ceilings were not wanted.
         players: ``(stream, feature)`` of each player; feature is "" where players are whole streams.
         features: what the players are of: ``(stream, name along the last axis)``. Where a stream has further axes
-            (steps, pixels) several players are of one feature; streams of places alone are one feature, "(all places)".
+            (steps, pixels) several players are of one feature; texts, and streams of places or of one channel alone,
+            are one feature, "(all places)".
         feature_of: ``(player,)``, the position of each player's feature.
         counts: ``(resample, row)``, the bootstrap that all scores share.
     """
@@ -52,8 +53,16 @@ class Panel:
         return int(self.counts.shape[1])
 
 
-def make_panel(explanations: Mapping[str, xr.Dataset], repeats: Mapping[str, xr.Dataset], counts: Array) -> Panel:
-    """Put explanations of one space (already checked by ``core.explanation.join``) side by side."""
+def make_panel(
+    explanations: Mapping[str, xr.Dataset],
+    repeats: Mapping[str, xr.Dataset],
+    counts: Array,
+    texts: Collection[str] = (),
+) -> Panel:
+    """Put explanations of one space (already checked by ``core.explanation.join``) side by side.
+
+    ``texts`` are streams of words, whose last axis, the width of an embedding, has no names worth telling.
+    """
     first = next(iter(explanations.values()))
     flat = features_of(first)
     owners = [str(s) for s in flat["stream"].values]
@@ -61,7 +70,7 @@ def make_panel(explanations: Mapping[str, xr.Dataset], repeats: Mapping[str, xr.
     players = tuple(
         (owner, label.removeprefix(owner).removeprefix(".")) for owner, label in zip(owners, labels, strict=True)
     )
-    features, feature_of = _features(first)
+    features, feature_of = _features(first, texts)
     return Panel(
         heads=tuple(str(h) for h in first["head"].values),
         maps={label: _values(e) for label, e in explanations.items()},
@@ -74,7 +83,7 @@ def make_panel(explanations: Mapping[str, xr.Dataset], repeats: Mapping[str, xr.
     )
 
 
-def _features(explanation: xr.Dataset) -> tuple[tuple[tuple[str, str], ...], Array]:
+def _features(explanation: xr.Dataset, texts: Collection[str]) -> tuple[tuple[tuple[str, str], ...], Array]:
     names: list[tuple[str, str]] = []
     owners = []
     for stream in streams_of(explanation):
@@ -82,7 +91,7 @@ def _features(explanation: xr.Dataset) -> tuple[tuple[tuple[str, str], ...], Arr
         dims = [d for d in variable.dims if d not in ("head", "sample")]
         if not dims:
             ticks = [""]
-        elif stream.axes[-1] in POSITIONS:
+        elif stream.axes[-1] in POSITIONS or stream.name in texts or (len(dims) > 1 and variable.sizes[dims[-1]] == 1):
             ticks = [ALL_PLACES]
         else:
             last = dims[-1]

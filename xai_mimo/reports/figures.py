@@ -6,29 +6,38 @@ figure. Intervals are those of the record (95 % bootstrap over rows); a value wi
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from matplotlib.figure import Figure
 
 from xai_mimo.core.errors import BadSetting
+from xai_mimo.reports import pictures
 from xai_mimo.reports.canvas import Format, saved
+from xai_mimo.reports.example_figures import example_map
 from xai_mimo.reports.files import make_folder, write_bytes
+from xai_mimo.reports.layer_figures import layer_map
 from xai_mimo.reports.map_figures import direction, feature_map, stream_shares
 from xai_mimo.reports.schema import check
 from xai_mimo.reports.score_figures import agreement, completeness_gaps, ground_truth, removal_curve
+from xai_mimo.reports.select import of_head
+from xai_mimo.reports.stream_figures import stream_map, streams_with_places
 
 __all__ = [
     "FIGURES",
     "agreement",
     "completeness_gaps",
     "direction",
+    "example_map",
     "feature_map",
     "ground_truth",
+    "layer_map",
     "removal_curve",
     "save_all",
+    "stream_map",
     "stream_shares",
+    "streams_with_places",
 ]
 
 FIGURES: Mapping[str, Callable[..., Figure | None]] = {
@@ -47,14 +56,15 @@ _FORMATS = get_args(Format)
 
 
 def save_all(record: Mapping[str, Any], folder: str | Path, *, formats: Sequence[Format] = ("pdf",)) -> list[Path]:
-    """Save every figure of every head.
+    """Save every figure of every head, of its example rows, and of the layers' maps.
 
     Args:
         record: the comparison record.
         folder: made if missing; nothing is written outside it, whatever the heads are called.
         formats: of "svg", "pdf", "png"; one file each.
     Returns:
-        Paths ``<folder>/<number>_<head>_<figure>.<format>``, in the order of heads and figures.
+        Paths ``<folder>/<number>_<head>_<figure>.<format>``, in the order of heads and figures; then
+        ``layer<number>_<layer>_<number>_<map>.<format>``.
     Raises:
         SchemaError: see ``schema.check``. BadSetting: another format. FileProblem: the folder cannot be written.
     """
@@ -63,14 +73,30 @@ def save_all(record: Mapping[str, Any], folder: str | Path, *, formats: Sequence
         raise BadSetting(f"figures are saved as {', '.join(_FORMATS)}; got {', '.join(map(repr, unknown))}.")
     record = check(record)
     folder = make_folder(folder)
-    paths = []
+    return [
+        write_bytes(saved(figure, kind), folder / f"{stem}.{kind}")
+        for stem, figure in _all_figures(record)
+        for kind in formats
+    ]
+
+
+def _all_figures(record: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
+    """Every figure with the name of its file."""
     for i, target in enumerate(record["targets"], start=1):
+        head = target["name"]
+        start = f"{i:02d}_{_file_name(head)}"
         for name, draw in FIGURES.items():
-            figure = draw(record, target["name"])
+            figure = draw(record, head)
             if figure is not None:
-                stem = f"{i:02d}_{_file_name(target['name'])}_{name}"
-                paths += [write_bytes(saved(figure, kind), folder / f"{stem}.{kind}") for kind in formats]
-    return paths
+                yield f"{start}_{name}", figure
+        for k, picture in enumerate(pictures.of_streams(record, head), start=1):
+            yield f"{start}_stream{k}_{_file_name(picture.name)}", picture.figure
+        for row in of_head(record, "examples", head):
+            for k, picture in enumerate(pictures.of_example(record, row), start=1):
+                yield f"{start}_row{row['row']}_{k}_{_file_name(picture.name)}", picture.figure
+    for i, (layer, shown, _) in enumerate(pictures.of_layers(record), start=1):
+        for k, picture in enumerate(shown, start=1):
+            yield f"layer{i:02d}_{_file_name(layer)}_{k:02d}_{_file_name(picture.name)}", picture.figure
 
 
 def _file_name(name: str) -> str:

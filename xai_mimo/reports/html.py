@@ -4,13 +4,13 @@ The same record gives the same bytes: no clock, no random ids.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from xai_mimo.reports import numbers, view
+from xai_mimo.reports import numbers, pictures, view
 from xai_mimo.reports.figures import FIGURES
 from xai_mimo.reports.files import write_text
 from xai_mimo.reports.palette import styles
@@ -49,6 +49,16 @@ def render(record: Mapping[str, Any]) -> str:
         description = f"Figure: {_FIGURE_TITLES[name]}, head {head}. The numbers are in the tables of this section."
         return inline_svg(figure, key=f"h{head_number}-{name.replace('_', '-')}", description=description)
 
+    def show(shown: Iterable[pictures.Picture], about: str, key: str) -> list[dict[str, str]]:
+        return [
+            {
+                "title": p.title,
+                "caption": p.caption,
+                "svg": inline_svg(p.figure, key=f"{key}-{i}", description=f"Figure: {p.title}, {about}. {p.caption}"),
+            }
+            for i, p in enumerate(shown, start=1)
+        ]
+
     heads = [view.head_view(record, i, draw) for i in range(1, len(record["targets"]) + 1)]
     return (
         _environment()
@@ -62,6 +72,16 @@ def render(record: Mapping[str, Any]) -> str:
             task_models=labels(record.get("task") or [], "model"),
             verdict_words=view.VERDICTS,
             key=view.key_of(styles(record)),
+            stream_pictures=lambda head: show(
+                pictures.of_streams(record, head["name"]), f"head {head['name']}", f"h{head['number']}-s"
+            ),
+            example_pictures=lambda head, row, i: show(
+                pictures.of_example(record, row), f"row {row['row']}", f"h{head['number']}-e{i}"
+            ),
+            layers=[
+                {"name": layer, "pictures": show(shown, f"layer {layer}", f"l{i}"), "notes": notes}
+                for i, (layer, shown, notes) in enumerate(pictures.of_layers(record), start=1)
+            ],
         )
     )
 

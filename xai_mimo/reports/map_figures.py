@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 from xai_mimo.reports.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
 from xai_mimo.reports.numbers import shorten_all
 from xai_mimo.reports.palette import INK, MUTED, styles
-from xai_mimo.reports.select import feature_ranking, labels, of_head, signed_labels
+from xai_mimo.reports.select import feature_ranking, labels, of_head, signed_labels, true_features
 
 Record = Mapping[str, Any]
 Feature = tuple[str, str]
 
 FEATURES_SHOWN = 15
+ALL_PLACES = "(all places)"
 
 
 @inked
@@ -32,7 +33,9 @@ def stream_shares(record: Record, head: str, *, with_legend: bool = True) -> Fig
             y, 100 * r["mean"], height=0.56 / len(methods), color=look[r["method"]].colour, alpha=0.3, linewidth=0
         )
         dot(axes, r, y, look[r["method"]], key="mean", scale=100)
-    as_rows(axes, shorten_all(streams), range(len(streams)))
+    starred = true_features(record, head) if record["space"]["name"] == "streams" else ()
+    names = [f"★ {name}" if s in starred else name for s, name in zip(streams, shorten_all(streams), strict=True)]
+    as_rows(axes, names, range(len(streams)))
     axes.set_xlim(0, 102)
     axes.set_ylim(len(streams) - 0.5, -0.5)
     axes.set_xlabel("share of the map's magnitude (%)")
@@ -48,7 +51,7 @@ def feature_map(record: Record, head: str, *, with_legend: bool = True, most: in
     Features are grouped by stream; a star marks those known to matter where the record holds the truth.
     """
     ranked = feature_ranking(record, head)
-    if not ranked:
+    if all(feature == ALL_PLACES for _, feature in ranked):  # the shares of the streams say the same
         return None
     shown = set(ranked[:most])
     rows = [r for r in of_head(record, "features", head) if r["mean_abs"] is not None]
@@ -102,7 +105,7 @@ class _Grouped(NamedTuple):
 
 def _grouped(record: Record, head: str, features: Sequence[Feature], methods: int, *, with_legend: bool) -> _Grouped:
     """Axes with one row per feature under the name of its stream, and where each feature stands."""
-    truth = (record["truth"] or {}).get(head, {})
+    truth = true_features(record, head)
     names: list[str] = []
     place: dict[Feature, float] = {}
     headings: dict[str, float] = {}

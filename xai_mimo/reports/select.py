@@ -30,6 +30,21 @@ def head_unit(record: Record, target: str) -> str:
     return next((h["unit"] for h in record["model"]["heads"] if h["name"] == head), "")
 
 
+def space_streams(record: Record) -> Sequence[Row]:
+    """The streams that the maps lie on; older records know those of the model alone."""
+    found: Sequence[Row] = record["space"].get("streams") or record["model"]["streams"]
+    return found
+
+
+def true_features(record: Record, target: str) -> Mapping[str, Sequence[str]]:
+    """``{stream: [feature, ...]}`` known to matter, in the space of the comparison; older records: as it was given."""
+    if "true_features" in record:
+        found: Mapping[str, Sequence[str]] = record["true_features"].get(target, {})
+        return found
+    given: Mapping[str, Sequence[str]] = (record["truth"] or {}).get(target, {})
+    return given
+
+
 def feature_ranking(record: Record, head: str) -> list[tuple[str, str]]:
     """``(stream, feature)`` by the largest share that any method gives it, largest first."""
     rows = [r for r in of_head(record, "features", head) if r["mean_abs"] is not None]

@@ -67,7 +67,8 @@ def _rename(element: ET.Element, key: str, used: set[str]) -> None:
             if value in used:
                 element.set("id", f"{key}-{value}")
         elif name == _HREF:
-            element.set("href", f"#{key}-{value.removeprefix('#')}")
+            is_inside = value.startswith("data:")  # the pixels of a heat map
+            element.set("href", value if is_inside else f"#{key}-{value.removeprefix('#')}")
         elif name == "style":
             element.set("style", _themed(value, key))
         else:

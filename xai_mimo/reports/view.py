@@ -3,9 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from xai_mimo.reports.example_figures import kinds_of_streams
 from xai_mimo.reports.numbers import number, words
 from xai_mimo.reports.palette import Style
-from xai_mimo.reports.select import beside, head_unit, labels, of_head
+from xai_mimo.reports.pictures import notes_of_streams
+from xai_mimo.reports.select import (
+    beside,
+    feature_ranking,
+    head_unit,
+    labels,
+    of_head,
+    space_streams,
+    true_features,
+)
+from xai_mimo.reports.tokens import texts
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -19,6 +30,7 @@ VERDICTS = {
 _FLOORS = ("floor_random", "floor_permuted", "ceiling")
 _OPEN_AT_MOST = 2
 _EXAMPLE_FEATURES = 8
+_TABLE_FEATURES = 50
 
 
 def summary(record: Record) -> list[dict[str, Any]]:
@@ -66,6 +78,10 @@ def head_view(record: Record, number_of_head: int, draw: Callable[[int, str, str
     target = record["targets"][number_of_head - 1]
     name = target["name"]
     scores = of_head(record, "scores", name)
+    ranked = feature_ranking(record, name)
+    told = set(ranked[:_TABLE_FEATURES])
+    features = of_head(record, "features", name)
+    notes = [r for r in (*scores, *of_head(record, "shares", name)) if r.get("note")]
     model_head = next((h for h in record["model"]["heads"] if h["name"] == target["head"]), {"kind": "", "unit": ""})
     return {
         "number": number_of_head,
@@ -80,12 +96,13 @@ def head_view(record: Record, number_of_head: int, draw: Callable[[int, str, str
         "others": [r for r in scores if r["family"] != "agreement"],
         "differences": of_head(record, "differences", name),
         "shares": of_head(record, "shares", name),
-        "features": of_head(record, "features", name),
+        "features": [r for r in features if not ranked or (r["stream"], r["feature"]) in told],
+        "hidden_features": max(0, len(ranked) - _TABLE_FEATURES),
         "gaps": of_head(record, "gaps", name),
         "examples": [example(record, r) for r in of_head(record, "examples", name)],
-        "notes": labels([r for r in (*scores, *of_head(record, "shares", name)) if r.get("note")], "note"),
+        "notes": [*labels(notes, "note"), *notes_of_streams(record, name)],
         "rows": max((r["rows"] for r in scores), default=record["data"]["explained_rows"]),
-        "true": (record["truth"] or {}).get(name, {}),
+        "true": true_features(record, name),
     }
 
 
@@ -105,15 +122,18 @@ def agreement_table(scores: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def example(record: Record, row: Row) -> dict[str, Any]:
-    """One explained row: its leading features, what they were, and what each method says of them.
+    """One explained row: its leading features, what they were, and what each method says of them; its texts.
 
-    Axes in front of the last one (time, height, width) are summed, for attributions; inputs are shown only where a
-    feature has one value.
+    Steps of a series are summed, for attributions; inputs are shown only where a feature has one value. Images and
+    texts are shown as such and have no features in the table.
     """
-    names = {s["name"]: s["features"] for s in record["model"]["streams"]}
+    names = {s["name"]: s["features"] for s in space_streams(record)}
+    kinds = kinds_of_streams(record, row)
     cells: dict[tuple[str, str], dict[str, float]] = {}
     for method, streams in row["values"].items():
         for stream, values in streams.items():
+            if kinds[stream] in ("image", "tokens"):
+                continue
             summed = _last_axis(values)
             for feature, value in zip(_feature_names(names.get(stream, []), len(summed)), summed, strict=True):
                 cells.setdefault((stream, feature), {})[method] = value
@@ -125,6 +145,9 @@ def example(record: Record, row: Row) -> dict[str, Any]:
     return {
         **row,
         "label": _label(row["label"]),
+        "note": row.get("note", ""),
+        "texts": texts(record, row),
+        "source": row,
         "hidden": max(0, len(ranked) - _EXAMPLE_FEATURES),
         "features": [
             {

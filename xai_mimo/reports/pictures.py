@@ -1,0 +1,125 @@
+"""Which pictures of places a report holds, with their titles and captions: of streams, of layers and of single rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from xai_mimo.reports.example_figures import example_map, kinds_of_streams
+from xai_mimo.reports.layer_figures import hidden_panels, layer_map
+from xai_mimo.reports.numbers import number, whole, words
+from xai_mimo.reports.select import labels, of_head
+from xai_mimo.reports.stream_figures import IMAGE, ROWS_SHOWN, stream_map, streams_with_places
+
+Record = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+
+class Picture(NamedTuple):
+    """A figure with what stands above and below it; ``name`` tells it from its neighbours."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+def of_streams(record: Record, head: str) -> Iterator[Picture]:
+    """Magnitude, and direction where a method has a sign, of each stream with places."""
+    over = f"mean over {whole(record['data']['explained_rows'])} rows"
+    for stream in streams_with_places(record, head):
+        row = next(r for r in of_head(record, "stream_maps", head) if r["stream"] == stream and r["mean"] is not None)
+        places = "pixel" if set(IMAGE) <= set(row["axes"]) else "place"
+        more = _of_rows(row) + (f" {row['note'].capitalize()}." if row["note"] else "")
+        magnitude = stream_map(record, head, stream)
+        if magnitude is not None:
+            yield Picture(
+                f"{stream}-magnitude",
+                f"Where in {stream}",
+                f"Magnitude at each {places}, {over}, in percent of the magnitude of the method's whole map. Equal "
+                f"colours are equal shares.{more}",
+                magnitude,
+            )
+        signed = stream_map(record, head, stream, signed=True)
+        if signed is not None:
+            yield Picture(
+                f"{stream}-signed",
+                f"Direction in {stream}",
+                f"Signed methods only, {over}, on the same measure: blue raises the prediction, orange lowers it. What "
+                f"raises some predictions and lowers others cancels here.{more}",
+                signed,
+            )
+
+
+def notes_of_streams(record: Record, head: str) -> list[str]:
+    """Why streams have no picture."""
+    rows = [r for r in of_head(record, "stream_maps", head) if r["mean"] is None]
+    return list(dict.fromkeys(f"Map of {r['stream']} {r['note']}" for r in rows))
+
+
+def of_layers(record: Record) -> list[tuple[str, list[Picture], list[str]]]:
+    """Every layer with the pictures of its maps and notes on those that have none."""
+    rows = record.get("maps") or []
+    found = []
+    for layer in labels(rows, "layer"):
+        mine = [row for row in rows if row["layer"] == layer]
+        shown = {row["name"]: _of_map(record, row) for row in mine}
+        notes = [
+            f"{words(row['name'])}: {row['note'] or 'zero everywhere'}" for row in mine if shown[row["name"]] is None
+        ]
+        found.append((layer, [picture for picture in shown.values() if picture is not None], notes))
+    return found
+
+
+def of_example(record: Record, row: Row) -> Iterator[Picture]:
+    """The images and series of one row."""
+    for stream, kind in kinds_of_streams(record, row).items():
+        figure = example_map(record, row, stream)
+        if figure is not None:
+            below = (
+                " Grey: the input. Faint colour: next to nothing is attributed; colours end at the 99.5 % quantile."
+                if kind == "image"
+                else ""
+            )
+            yield Picture(
+                stream,
+                stream,
+                "Attribution in percent of the magnitude of the method's map of this row; blue raises the prediction, "
+                f"orange lowers it, violet has no sign.{below}",
+                figure,
+            )
+
+
+def _of_map(record: Record, row: Row) -> Picture | None:
+    figure = layer_map(record, row)
+    if figure is None:
+        return None
+    parts = [f"{' × '.join(row['axes'])}, mean over {whole(row['rows'])} rows."]
+    if _smallest(row["mean"]) < 0:
+        parts.append("Values of opposite sign cancel in the mean.")
+    hidden = hidden_panels(record, row)
+    if hidden:
+        parts.append(f"{hidden} more panels are in the record.")
+    deviation = _deviation(record, row["layer"])
+    if deviation and len(row["axes"]) > 1:
+        parts.append(f"Deviation from identity by layer: {deviation}; near 0 a map may be read in the input's words.")
+    if row["note"]:
+        parts.append(f"{row['note']}.")
+    return Picture(row["name"], words(row["name"]).capitalize(), " ".join(parts), figure)
+
+
+def _deviation(record: Record, layer: str) -> str:
+    """How far each layer of an identity-initialised network is from the identity: no map of it is read without."""
+    found = [r for r in record.get("maps", ()) if (r["layer"], r["name"], r["axes"]) == (layer, "deviation", ["layer"])]
+    return ", ".join(number(value) for value in found[0]["mean"]) if found and found[0]["mean"] is not None else ""
+
+
+def _smallest(values: Any) -> float:
+    return min(map(_smallest, values)) if isinstance(values, list) else values
+
+
+def _of_rows(row: Row) -> str:
+    axes: Sequence[str] = row["axes"]
+    count = len(row["coords"].get(axes[-1], ()))
+    is_cut = not set(IMAGE) <= set(axes) and count > ROWS_SHOWN
+    return f" The {ROWS_SHOWN} of {count} features that matter most to some method." if is_cut else ""
