@@ -107,6 +107,12 @@ def test_classes_are_dropped_and_deleted(result):
     assert {"zhang2018excitation", "chattopadhay2018gradcampp", "arras2022clevrxai"} <= set(result.record["references"])
 
 
+def test_a_report_shows_them(result, tmp_path):
+    page = result.report(tmp_path / "report.html").read_text()
+    for words in ("pointing game", "mass in region", "signed average drop", "deletion accuracy"):
+        assert words in page
+
+
 def test_taking_all_evidence_away_loses_the_class(model, patches):
     x, _ = patches
     loses = xm.compare(
