@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from tests.reports.pictured import pictured_record
 from tests.reports.records import AWKWARD, HOSTILE, make_record
 from xai_mimo.core.errors import FileProblem
 from xai_mimo.reports import html, json_file
@@ -208,6 +209,91 @@ def test_whole_streams_and_time_series_in_examples():
     assert "u a – 0.750" in text  # summed over time, without a single input value
     assert "u b – 0.375" in text
     assert "v c 7.00 0.0625" in text
+
+
+@pytest.fixture(scope="module")
+def pictured_page():
+    return html.render(
+        pictured_record(
+            streams=(HOSTILE, AWKWARD, "text"),
+            features=(HOSTILE, "b"),
+            words=(HOSTILE, "<b>bold</b>", "&amp;", *["x"] * 9),
+            layer=HOSTILE,
+            head=HOSTILE,
+            methods=2,
+        )
+    )
+
+
+def test_pictures_words_and_layers_stay_text_and_load_nothing(pictured_page):
+    reader = _Reader(pictured_page)
+    assert reader.open == []
+    assert len(reader.all("script")) == 1
+    assert "<script>alert" not in pictured_page
+    assert "<b>bold" not in pictured_page
+    for word in (HOSTILE, "<b>bold</b>", "&amp;", "x × 9"):
+        assert word in reader.words
+    images = reader.all("image")
+    assert len(images) > 20
+    assert all(i["href"].startswith("data:image/png;base64,") for i in images)
+    assert not re.search(r"url\((?!#)|https?://", pictured_page)
+    ids = [attrs["id"] for _, attrs in reader.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+
+
+def test_layers_have_a_section_with_their_notes(pictured_page, page):
+    text = _Reader(pictured_page).text
+    assert "What the layers say of themselves" in text
+    assert f"Layer {HOSTILE} (10 maps)" in text
+    assert "large: left out: too many values" in text
+    assert "blocks of 2 x 2 pixels" in text
+    assert "What the layers say of themselves" not in _Reader(page).text
+
+
+def test_images_and_texts_are_not_in_the_table_of_features(pictured_page):
+    reader = _Reader(pictured_page)
+    tables = [a["aria-label"] for a in reader.all("div") if (a.get("aria-label") or "").startswith("Row ")]
+    assert len(tables) == 3
+    rows = re.findall(r"<tr><td>(.*?)</td>", pictured_page)
+    assert not [r for r in rows if r in ("text", AWKWARD)]
+
+
+def test_a_table_of_many_features_is_cut_and_says_so():
+    record = make_record(1, methods=2, features={"u": tuple(f"f{i}" for i in range(120))})
+    page = html.render(record)
+    assert (
+        page.count('<td class="num">', page.index('aria-label="Feature maps'), page.index("Can they be believed?"))
+        == 200
+    )
+    assert "70 smaller features are in the record" in page
+
+
+def test_streams_with_many_features_are_not_listed_in_full():
+    record = make_record(1, methods=1, features={"u": tuple(f"f{i}" for i in range(784))})
+    text = _Reader(html.render(record)).text
+    assert "f39, … 784 in all" in text
+    assert "f40, f41" not in text
+
+
+@pytest.mark.slow
+def test_three_heads_over_a_square_image_stay_small():
+    record = pictured_record(pixels=(28, 28), methods=4)
+    one = record["targets"][0]["name"]
+    for table in (
+        "scores",
+        "differences",
+        "shares",
+        "features",
+        "curves",
+        "gaps",
+        "examples",
+        "verdicts",
+        "stream_maps",
+    ):
+        record[table] = [r | {"head": f"h{i}"} for i in range(3) for r in record[table] if r["head"] == one]
+    record["targets"] = [{"name": f"h{i}", "head": one, "unit": "0"} for i in range(3)]
+    assert len(html.render(record).encode()) < 1_500_000
+    assert len(json_file.to_json(record)) < 1_500_000
 
 
 @pytest.mark.slow

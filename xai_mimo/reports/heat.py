@@ -22,8 +22,9 @@ from xai_mimo.reports.palette import MUTED
 
 Array = np.ndarray[Any, Any]
 
+_LEVELS = 257  # odd, so that zero has a colour of its own
 SIGNED = LinearSegmentedColormap.from_list(
-    "xai_mimo_signed", ["#7a3300", "#D55E00", "#f4b58a", "#f7f7f7", "#8fc3e8", "#0072B2", "#00375c"]
+    "xai_mimo_signed", ["#7a3300", "#D55E00", "#f4b58a", "#f7f7f7", "#8fc3e8", "#0072B2", "#00375c"], N=_LEVELS
 )
 MAGNITUDE = LinearSegmentedColormap.from_list(
     "xai_mimo_magnitude", ["#f7f7f7", "#cbbbe6", "#8C6BB1", "#4d2a7c", "#24083f"]
@@ -138,12 +139,12 @@ def _glazed(colours: LinearSegmentedColormap, lowest: float) -> LinearSegmentedC
     Args:
         colours: to take the hues from. lowest: -1 where the middle is zero, 0 where the beginning is.
     """
-    shares = np.linspace(lowest, 1.0, 256)
+    shares = np.linspace(lowest, 1.0, _LEVELS)
     strength = np.abs(shares)
     hues = np.sign(shares) * (_FAINTEST_HUE + (1 - _FAINTEST_HUE) * strength)
     glazed = colours((hues - lowest) / (1 - lowest))
     glazed[:, 3] = _STRONGEST * strength**0.7
-    return LinearSegmentedColormap.from_list(f"{colours.name}_glazed", glazed)
+    return LinearSegmentedColormap.from_list(f"{colours.name}_glazed", glazed, N=_LEVELS)
 
 
 def _pixels(colours: Array) -> Array:
