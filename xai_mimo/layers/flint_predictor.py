@@ -114,7 +114,7 @@ def _tapped(core: Any, name: str) -> Any:
         names = list(dict.fromkeys(layer.name for layer in core.layers))
         raise ValueError(f"Expected `taps` to name layers of '{core.name}': {', '.join(names)}. Received: '{name}'")
     if len(found) > 1 or len(found[0].outputs) > 1:
-        many = f"called {len(found)} times" if len(found) > 1 else f"gives {len(found[0].outputs)} tensors"
+        many = f"is called {len(found)} times" if len(found) > 1 else f"gives {len(found[0].outputs)} tensors"
         raise ValueError(
             f"Expected `taps` to name layers that are called once and give one tensor. Received: '{name}', which {many}"
         )
