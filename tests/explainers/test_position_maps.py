@@ -154,6 +154,34 @@ def network():
     return xm.adapt(net)
 
 
+def test_other_methods_name_the_one_that_reads_positions(network):
+    x = {"image": np.zeros((2, 8, 8, 1)), "table": np.zeros((2, 2))}
+    with pytest.raises(NotSupported, match=r"no layer sows a map 'attention'.*read by the method 'position_maps'"):
+        xm.explain(network, x, "interception")
+    with pytest.raises(NotSupported, match=r"position by position.*Put 'position_maps' in its place"):
+        xm.compare(network, x)
+
+
+def test_the_maps_are_those_of_the_layers_own_reading():
+    import keras
+
+    from xai_mimo.layers.mhex import MHEXHead
+    from xai_mimo.layers.mhex_reading import read_saliency
+
+    image = keras.Input((9, 6, 1), name="image")
+    code = keras.layers.Conv2D(3, 3, padding="same", activation="relu")(image)
+    code = MHEXHead(heads={"kind": 2}, name="low")([keras.layers.Conv2D(3, 3, padding="same")(code), code])
+    code = keras.layers.AveragePooling2D((2, 3), padding="same")(code)
+    code = MHEXHead(heads={"kind": 2}, name="high")([keras.layers.Conv2D(3, 3, padding="same")(code), code])
+    pooled = keras.layers.GlobalAveragePooling2D()(code)
+    net = keras.Model(image, {"kind": keras.layers.Dense(2, activation="softmax", name="kind")(pooled)})
+    x = np.random.default_rng(2).standard_normal((4, 9, 6, 1)).astype("float32")
+    for nonnegativity, fusion in (("map", "mean"), ("none", "product")):
+        theirs = read_saliency(net, x, nonnegativity=nonnegativity, fusion=fusion)["saliency"][0]
+        ours = xm.explain(net, x, PositionMaps(nonnegativity=nonnegativity, fusion=fusion))["image"][0]
+        np.testing.assert_allclose(ours.sum("image_channel"), theirs, atol=1e-5)
+
+
 def test_mhex_heads_are_read(network):
     rng = np.random.default_rng(0)
     x = {"image": rng.standard_normal((5, 8, 8, 1)), "table": rng.standard_normal((5, 2))}

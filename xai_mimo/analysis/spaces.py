@@ -5,11 +5,11 @@ raw inputs. Maps are therefore put into one space before anything is compared, a
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from xai_mimo.core.errors import BadSetting, NotSupported
-from xai_mimo.core.model import Arrays, Interceptable, Interceptions, Model, Splittable
+from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, Splittable
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,13 @@ def _by_variable(found: Space) -> Space:
 
 
 def _self_explaining_layer(model: Model, first_row: Arrays) -> str:
-    layers = list(dict.fromkeys(m.layer for m in _maps(model, first_row).values()))
+    maps = _maps(model, first_row).values()
+    layers = list(dict.fromkeys(m.layer for m in maps if not _is_over_positions(m.layer, maps)))
+    if maps and not layers:
+        raise NotSupported(
+            "the model's layers say where the evidence lies, position by position; 'interception' reads maps over "
+            "features. Put 'position_maps' in its place."
+        )
     if not layers:
         raise NotSupported(
             "the model has no self-explaining layer, so there is nothing to intercept. Leave 'interception' out of "
@@ -150,6 +156,11 @@ def _self_explaining_layer(model: Model, first_row: Arrays) -> str:
             f"the model has several self-explaining layers ({', '.join(layers)}); name one with at='{layers[0]}'."
         )
     return layers[0]
+
+
+def _is_over_positions(layer: str, maps: Collection[InterceptionMap]) -> bool:
+    """Whether a layer sows class maps over positions, which are of no one space of features."""
+    return any(m.layer == layer and m.name == "class_map" for m in maps)
 
 
 def _maps(model: Model, first_row: Arrays) -> Interceptions:

@@ -155,7 +155,9 @@ def _choose(maps: Interceptions, name: str, layer: str | None) -> InterceptionMa
     """The one map of this name, of the layer with this name or path."""
     found = {m.layer: m for m in maps.values() if m.name == name}
     if not found:
-        raise NotSupported(f"no layer sows a map '{name}'; there are: {', '.join(maps)}.")
+        is_over_positions = any(m.name == "class_map" for m in maps.values())
+        mend = " Maps over positions are read by the method 'position_maps'." if is_over_positions else ""
+        raise NotSupported(f"no layer sows a map '{name}'; there are: {', '.join(maps)}.{mend}")
     if layer is None:
         if len(found) > 1:
             raise BadSetting(f"several layers sow '{name}' ({', '.join(found)}); name one: Interception(layer=...).")
