@@ -159,14 +159,16 @@ def _posterior(batch: _Batch, head: str, targets: np.ndarray) -> np.ndarray:
 
 def _batches(model: keras.Model, inputs: Any, layer: str | None, batch_size: int) -> Iterator[_Batch]:
     count = _count(inputs)
-    for start in range(0, count, batch_size):
-        rows = slice(start, min(start + batch_size, count))
-        part = keras.tree.map_structure(lambda values, rows=rows: np.asarray(values)[rows], inputs)
+    size = min(batch_size, count)
+    for start in range(0, count, size):
+        rows = slice(start, min(start + size, count))
+        index = np.minimum(np.arange(start, start + size), count - 1)  # equal batches: one shape to compile for
+        part = keras.tree.map_structure(lambda values, index=index: np.asarray(values)[index], inputs)
         _, maps, labels = read_maps(model, part)
         path = layer_path(labels, layer, model, kind="IMVLSTM", sows="variable_attention")
         own = {label.name: key for key, label in labels.items() if label.layer == path}
         yield _Batch(
-            {name: np.asarray(maps[key], "float64") for name, key in own.items()},
+            {name: np.asarray(maps[key], "float64")[: rows.stop - start] for name, key in own.items()},
             {name: labels[key] for name, key in own.items()},
             rows,
         )
