@@ -1,0 +1,139 @@
+"""Whether near inputs get near explanations: maps of rows that were moved a little, against the maps of the rows.
+
+A map may only move as fast as the model does: read these beside the model's own change, which the caller can measure
+with the same rows, and never alone. A map that ignores its input is perfectly robust.
+
+Perturbed rows come from ``nearby``; the caller explains them again, with the units of the rows themselves, so that a
+prediction that flips does not pass for an unstable map.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from xai_mimo.core.errors import BadSetting, ShapeMismatch
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.streams import Array
+
+Explain = Callable[[Arrays], Any]
+"""Rows ``{stream: (sample, *shape)}`` -> maps ``(target, sample, player)``; the same targets each time."""
+
+
+def nearby(inputs: Mapping[str, Array], scale: Mapping[str, Any], radius: float, rng: np.random.Generator) -> Arrays:
+    """Rows moved by a random amount: x + radius * scale * u, u uniform in [-1, 1] for each value.
+
+    Args:
+        inputs: ``{stream: (sample, *shape)}``; streams of whole numbers stay as they are.
+        scale: what a step of 1 is, ``{stream: number or array that fits a row}``, such as each feature's standard
+            deviation; 0 keeps a feature fixed.
+        radius: how far, in these steps.
+        rng: of u.
+    Raises:
+        BadSetting: a radius that is not above 0.
+    """
+    if not np.isfinite(radius) or radius <= 0:
+        raise BadSetting(f"the radius must be a number above 0; got {radius!r}.")
+    moved = {}
+    for name, x in inputs.items():
+        step = radius * np.asarray(scale[name]) * rng.uniform(-1, 1, x.shape) if x.dtype.kind == "f" else 0
+        moved[name] = (x + step).astype(x.dtype)
+    return moved
+
+
+def max_sensitivity(
+    explain: Explain,
+    inputs: Arrays,
+    maps: Any,
+    *,
+    scale: Mapping[str, Any],
+    radius: float = 0.02,
+    samples: int = 10,
+    rng: np.random.Generator,
+) -> Array:
+    """How far a map moves, at most, when its row is moved a little, as a share of the map.
+
+    sensitivity = max over draws e of ||A(x + e) - A(x)|| / ||A(x)||
+
+    Args:
+        explain: explains moved rows; see ``Explain``.
+        inputs: the rows, ``{stream: (sample, *shape)}``.
+        maps: their maps, ``(target, sample, player)``.
+        scale, radius, rng: see ``nearby``.
+        samples: draws for each row. The maximum grows with them: compare methods at equal numbers.
+    Returns:
+        ``(target, sample)``, at least 0, smaller is better; NaN, meaning undefined, where the map is zero.
+    Raises:
+        BadSetting, ShapeMismatch: settings out of range, or maps that do not fit.
+    Source: Yeh et al. (2019), "On the (In)fidelity and Sensitivity of Explanations", Definition 2; divided by the
+        norm of the map, as is usual, so that methods of different units can be compared.
+    """
+    before = np.asarray(maps, dtype=np.float64)
+    size = np.linalg.norm(before, axis=2)
+    moves = [change for change, _ in _moves(explain, inputs, before, scale, radius, samples, rng)]
+    return np.where(size > 0, np.max(moves, axis=0) / np.where(size > 0, size, 1.0), np.nan)
+
+
+def local_lipschitz(
+    explain: Explain,
+    inputs: Arrays,
+    maps: Any,
+    *,
+    scale: Mapping[str, Any],
+    radius: float = 0.02,
+    samples: int = 10,
+    rng: np.random.Generator,
+) -> Array:
+    """How fast a map moves, at most, per step of its row.
+
+    lipschitz = max over draws e of ||A(x + e) - A(x)|| / ||e / scale||
+
+    Args, Raises: as ``max_sensitivity``.
+    Returns:
+        ``(target, sample)``, at least 0, in the map's unit per step; smaller is smoother. NaN, meaning undefined, where
+        no value of the row could move.
+    Source: Alvarez-Melis and Jaakkola (2018), "On the Robustness of Interpretability Methods", Equation 2; estimated
+        over random draws instead of by optimisation, and measured in steps of the features' scales (our reading).
+    """
+    before = np.asarray(maps, dtype=np.float64)
+    rates = [
+        change / np.where(way > 0, way, np.nan)
+        for change, way in _moves(explain, inputs, before, scale, radius, samples, rng)
+    ]
+    return np.max(rates, axis=0)
+
+
+def _moves(
+    explain: Explain,
+    inputs: Arrays,
+    before: Array,
+    scale: Mapping[str, Any],
+    radius: float,
+    samples: int,
+    rng: np.random.Generator,
+) -> list[tuple[Array, Array]]:
+    """For each draw, how far the maps moved ``(target, sample)`` and how far the rows did ``(sample,)``, in steps."""
+    if samples < 1:
+        raise BadSetting(f"samples must be at least 1; got {samples}.")
+    rows = len(next(iter(inputs.values())))
+    if before.ndim != 3 or before.shape[1] != rows:
+        raise ShapeMismatch(f"robustness wants maps (target, sample, player) of {rows} rows; got {before.shape}.")
+    found = []
+    for _ in range(samples):
+        moved = nearby(inputs, scale, radius, rng)
+        after = np.asarray(explain(moved), dtype=np.float64)
+        if after.shape != before.shape:
+            raise ShapeMismatch(f"the maps of moved rows have shape {after.shape}, those of the rows {before.shape}.")
+        found.append((np.linalg.norm(after - before, axis=2), _way(inputs, moved, scale)))
+    return found
+
+
+def _way(inputs: Arrays, moved: Arrays, scale: Mapping[str, Any]) -> Array:
+    """How far each row went, in steps: the norm over all streams, ``(sample,)``."""
+    total = np.zeros(len(next(iter(inputs.values()))))
+    for name, x in inputs.items():
+        step = np.broadcast_to(np.asarray(scale[name], dtype=np.float64), x.shape) if x.dtype.kind == "f" else 0.0
+        change = moved[name].astype(np.float64) - x
+        in_steps = np.where(step > 0, change / np.where(step > 0, step, 1.0), 0.0)
+        total += (in_steps**2).reshape(len(x), -1).sum(axis=1)
+    return np.sqrt(total)
