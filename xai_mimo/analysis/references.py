@@ -35,6 +35,14 @@ REFERENCES = {
   volume = {34},
   year = {2021}
 }""",
+    "sun2025multihead": """@misc{sun2025multihead,
+  title = {Multi-Head Explainer: A General Framework to Improve Explainability in {CNN}s and Transformers},
+  author = {Sun, Bohang and Li{\\`o}, Pietro},
+  year = {2025},
+  eprint = {2501.01311},
+  archivePrefix = {arXiv},
+  primaryClass = {cs.CV}
+}""",
     "sundararajan2017axiomatic": """@inproceedings{sundararajan2017axiomatic,
   title = {Axiomatic Attribution for Deep Networks},
   author = {Sundararajan, Mukund and Taly, Ankur and Yan, Qiqi},

@@ -145,8 +145,11 @@ class MHEXHead(keras.layers.Layer):
         return (shape, (shape[0], sum(self.heads.values()))) if self.return_logits else shape
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
-        """A position of the output is real where it is in both inputs; logits have no mask."""
-        joint = _joint_mask(previous_mask)
+        """A position of the output is real where it is in both inputs; logits have no mask.
+
+        Only masks that came along with the inputs are passed on: one that was given to this layer is for it alone.
+        """
+        joint = _joint_mask(previous_mask) if isinstance(previous_mask, list | tuple) else None
         return (joint, None) if self.return_logits else joint
 
     def get_config(self) -> dict[str, Any]:
@@ -206,7 +209,8 @@ MHEX = MHEXHead
 
 def _read_shape(input_shape: Any) -> tuple[int | None, ...]:
     """The common shape of both inputs."""
-    shapes = [tuple(shape) for shape in input_shape] if isinstance(input_shape, list | tuple) else []
+    is_pair = isinstance(input_shape, list | tuple) and all(isinstance(shape, list | tuple) for shape in input_shape)
+    shapes = [tuple(shape) for shape in input_shape] if is_pair else []
     fits = len(shapes) == 2 and len(shapes[0]) == len(shapes[1]) >= 3 and isinstance(shapes[0][-1], int)
     if not fits or any(None not in pair and pair[0] != pair[1] for pair in zip(*shapes, strict=True)):
         raise ValueError(

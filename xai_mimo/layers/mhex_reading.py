@@ -103,7 +103,8 @@ def key_channels(
         path = layer_path(batch.labels, layer, model, kind="MHEXHead", sows="logits")
         block = next(block for block in batch.blocks if block.path == path)
         pooled = block.mean(block.features)
-        weights = [block.weights(head, units) for head, units in batch.units(unit).items()]
+        chosen = batch.units(unit)
+        weights = [block.weights(head, units) for head, units in chosen.items()]
         parts.append(np.stack([pooled * w for w in weights]))
     values = np.concatenate(parts, axis=1)
     mean = values.mean(axis=1)
@@ -114,7 +115,7 @@ def key_channels(
             "mean": (("head", "channel"), mean),
             "rank": (("head", "channel"), rank),
         },
-        {"head": list(batch.heads)},
+        {"head": list(chosen)},
     )
 
 
