@@ -143,27 +143,32 @@ def variables(task: Task, found: Found) -> str:
 
 def agreement(task: Task, found: Found) -> str:
     """Spearman's coefficients between the layer's own importances and attributions, per head."""
-    rows = []
+    overall = [(kind, other) for kind in ("posterior", "prior") for other in (IG, SHAPLEY)]
+    levels = ("variable", "variable x step")
+    rows, floors = [], []
     for name in READ:
         readings = _readings(found, name)
         for head in task.heads:
-            for kind in ("posterior", "prior"):
-                for other in (IG, SHAPLEY):
-                    value = [ranks_agree(r.variables[kind][head], r.variables[other][head]) for r in readings]
-                    rows.append(
-                        [name, head, "variable, over all windows", f"{kind} / {other}", _mean_sd(value, 2), "0", "-"]
-                    )
-            for level in ("variable", "variable x step"):
-                for one, other in PAIRS:
-                    triples = np.array([r.agreement[level, head, one, other] for r in readings])
-                    cells = [_mean_sd(list(column), 2) for column in triples.T]
-                    rows.append([name, head, f"{level}, per window", f"{one} / {other}", *cells])
+            cells = [
+                _mean_sd([ranks_agree(r.variables[kind][head], r.variables[other][head]) for r in readings], 2)
+                for kind, other in overall
+            ]
+            for level in levels:
+                for pair in PAIRS:
+                    value, floor, ceiling = np.array([r.agreement[level, head, *pair] for r in readings]).T
+                    floors += [abs(f) for f in floor]
+                    above = "" if np.isnan(ceiling).any() else f" ({np.mean(ceiling):.2f})"
+                    cells.append(_mean_sd(list(value), 2) + above)
+            rows.append([name, head, *cells])
+    columns = [f"all windows: {kind} / {other}" for kind, other in overall]
+    columns += [f"{level}: {one} / {other}" for level in levels for one, other in PAIRS]
     text = (
-        "\nAgreement: Spearman's coefficient of the magnitudes. Per window, the layer's own map is pi over variables, "
-        "and pi alpha over variables and steps; the floor is the first map with its entries permuted; the ceiling the "
-        "lower agreement of the two methods with themselves under another seed:\n\n"
+        "\nAgreement: Spearman's coefficient of the magnitudes, over variables for all windows together; then mean "
+        "over windows, over variables, and over variables and steps, where the layer's own map is pi, and pi alpha. In "
+        "brackets the ceiling, the lower agreement of the two methods with themselves under another seed; the floor, "
+        f"the first map with its entries permuted, is at most {max(floors):.2f} in magnitude:\n\n"
     )
-    return text + _table(["model", "head", "level", "pair", "agreement", "floor", "ceiling"], rows)
+    return text + _table(["model", "head", *columns], rows)
 
 
 def times(task: Task, found: Found) -> str:
