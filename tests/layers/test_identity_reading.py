@@ -48,6 +48,19 @@ def test_figures_of_the_weights_and_the_maps_asked_for_come_along(setting):
     assert not found.accuracy
 
 
+def test_scores_that_the_activation_has_cut_alike_are_told_as_tied(setting):
+    """Biases of 5 lift two scores of three above the cut: their classes cannot be told apart before the last layer."""
+    model, x, y, _ = setting
+    layer = model.get_layer("mlp")
+    bias = keras.ops.convert_to_numpy(layer.bias).copy()
+    bias[1:3, 3:5] = 5.0
+    layer.bias.assign(bias)
+    found = read_layers(model, x, y)
+    assert set(found.tied) == {"kind"}
+    np.testing.assert_array_equal(found.tied["kind"], [0, 1, 1, 0])
+    np.testing.assert_array_equal(found.accuracy["kind"][1:3], (y["kind"] == 0).mean())
+
+
 def test_steps_of_images_are_means_over_all_pixels(rng):
     x = rng.uniform(-1, 1, size=(3, 2, 2, 1)).astype("float32")
     layer, _, _ = built(x)
@@ -59,12 +72,12 @@ def test_print_shows_the_deviation_in_a_line_per_layer(setting):
     model, x, y, _ = setting
     found = read_layers(model, x, y)
     lines = str(found).split("\n")
-    head = "layer  deviation  diagonal  |off-diagonal|  |step|  accuracy kind  accuracy alarm  error load"
+    head = "layer  deviation  diagonal  |off-diagonal|  |step|  accuracy kind  accuracy alarm  tied kind  error load"
     assert lines[0] == head
     assert len(lines) == 5
     first = [float(entry) for entry in lines[1].split()]
     expected = [1, found.deviation[0], found.diagonal[0], found.off_diagonal[0], found.step[0]]
-    expected += [found.accuracy["kind"][0], found.accuracy["alarm"][0], found.error["load"][0]]
+    expected += [found.accuracy["kind"][0], found.accuracy["alarm"][0], found.tied["kind"][0], found.error["load"][0]]
     np.testing.assert_allclose(first, expected, atol=6e-4)
 
 

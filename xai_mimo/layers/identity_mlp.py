@@ -45,7 +45,9 @@ class IdentityMLP(keras.layers.Layer):
     zero, not to the identity), SGD with momentum 0.9 and the learning rate 0.1 / depth. With such a loss the last layer
     never changes the features. Every layer writes into every score, so the curvature of a squared error grows as
     depth * (sum_j f_j^2 + 1): give a head of quantities, with labels in [-1, 1], a loss weight of about 1 / D, or its
-    scores saturate in the hidden layers, or training diverges where they are linear (our finding).
+    scores saturate in the hidden layers, or training diverges where they are linear (our finding). So do class scores
+    of images with a blank background at -1 (``tied`` in ``read_layers``): declare ``scale=(-high, high)``, which keeps
+    a background of 0 at 0, and take linear scores.
 
     Maps for ``collect()``, in float32 or better, of the scaled inputs. Leading axes of images come first, e.g.
     ``(height, width, layer, feature)``; ``feature`` is the last axis of the input (the channel of an image, the column

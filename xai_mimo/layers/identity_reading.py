@@ -28,6 +28,10 @@ class LayerReading:
         step: mean over rows and features of |d^l|, ``(L,)``.
         accuracy: ``{head: (L,)}``, share of rows whose most likely class in that layer is the label; no probe is
             trained. Heads of classes only; empty without labels.
+        tied: ``{head: (L,)}``, share of rows whose largest score in that layer is that of several classes, as where the
+            activation has cut them all to 1. Their most likely class is then the first of them, and ``accuracy`` tells
+            nothing: train with ``class_activation="linear"``, or with features that are near zero in most rows. Heads
+            of several classes only.
         error: ``{head: (L,)}``, root mean squared error of the layer's scores, in the label's unit; heads in
             ``regression`` only. Scores of hidden layers are within [-1, 1] unless ``class_activation="linear"``.
         maps: the maps that were asked for, by name, ``(rows, *axes)``.
@@ -39,6 +43,7 @@ class LayerReading:
     off_diagonal: np.ndarray
     step: np.ndarray
     accuracy: Mapping[str, np.ndarray]
+    tied: Mapping[str, np.ndarray]
     error: Mapping[str, np.ndarray]
     maps: Mapping[str, np.ndarray]
     labels: Mapping[str, MapLabels]
@@ -47,6 +52,7 @@ class LayerReading:
         columns = {"deviation": self.deviation, "diagonal": self.diagonal, "|off-diagonal|": self.off_diagonal}
         columns |= {"|step|": self.step}
         columns |= {f"accuracy {head}": values for head, values in self.accuracy.items()}
+        columns |= {f"tied {head}": values for head, values in self.tied.items()}
         columns |= {f"error {head}": values for head, values in self.error.items()}
         lines = ["layer  " + "  ".join(columns)]
         for i in range(len(self.deviation)):
@@ -83,9 +89,10 @@ def read_layers(
     heads = tuple(dict.fromkeys(targets["target.head"]))
     given = {} if labels is None else _by_head(labels, heads)
     classes = set(meaning["class_likelihood"].coords["class.head"]) if "class_likelihood" in meaning else set()
+    scores = {head: found["score"][:, :, np.asarray(targets["target.head"]) == head] for head in heads}
     accuracy, error = {}, {}
     for head, values in given.items():
-        own = found["score"][:, :, np.asarray(targets["target.head"]) == head]
+        own = scores[head]
         if head in classes:
             accuracy[head] = _accuracy(own, _classes(values, own, head))
         else:
@@ -97,6 +104,7 @@ def read_layers(
         off_diagonal=found["off_diagonal"][0],
         step=step.reshape(len(step), -1).mean(axis=1),
         accuracy=accuracy,
+        tied={head: _tied(own) for head, own in scores.items() if head in classes and own.shape[-1] > 1},
         error=error,
         maps={name: found[name] for name in maps},
         labels=meaning,
@@ -106,6 +114,11 @@ def read_layers(
 def _accuracy(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     chosen = scores[..., 0] > 0 if scores.shape[-1] == 1 else scores.argmax(axis=-1)
     return (chosen == labels[:, None]).mean(axis=0)
+
+
+def _tied(scores: np.ndarray) -> np.ndarray:
+    largest = scores.max(axis=-1, keepdims=True)
+    return ((scores == largest).sum(axis=-1) > 1).mean(axis=0)
 
 
 def _error(scores: np.ndarray, labels: np.ndarray, head: str) -> np.ndarray:
