@@ -3,7 +3,7 @@
 ``add_mhex`` equips any residual network; these are small enough for a CPU.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ from keras import layers
 
 def small_resnet(
     input_shape: tuple[int, int, int],
-    num_classes: int,
+    num_classes: int | Mapping[str, int],
     widths: Sequence[int] = (16, 32, 64),
     name: str = "small_resnet",
 ) -> keras.Model:
@@ -22,7 +22,7 @@ def small_resnet(
 
     Args:
         input_shape: (height, width, channel).
-        num_classes: units of the output ``logits``.
+        num_classes: units of the output ``logits``; or of each output by its name, which are then given in a mapping.
         widths: channels of the blocks; the stem has those of the first.
     """
     inputs = keras.Input(input_shape, name="image")
@@ -31,7 +31,13 @@ def small_resnet(
     for i, width in enumerate(widths, start=1):
         x = _residual_block(x, width, 1 if i == 1 else 2, f"block_{i}")
     pooled = layers.GlobalAveragePooling2D(name="pool")(x)
-    return keras.Model(inputs, layers.Dense(num_classes, name="logits")(pooled), name=name)
+    return keras.Model(inputs, _classify(pooled, num_classes), name=name)
+
+
+def _classify(pooled: Any, num_classes: int | Mapping[str, int]) -> Any:
+    if not isinstance(num_classes, Mapping):
+        return layers.Dense(num_classes, name="logits")(pooled)
+    return {name: layers.Dense(units, name=name)(pooled) for name, units in num_classes.items()}
 
 
 def _residual_block(x: Any, width: int, stride: int, name: str) -> Any:
@@ -50,7 +56,7 @@ def _convolve(x: Any, width: int, stride: int, name: str, size: int = 3) -> Any:
 def small_encoder(
     vocabulary: int,
     length: int,
-    num_classes: int,
+    num_classes: int | Mapping[str, int],
     *,
     blocks: int = 4,
     width: int = 32,
@@ -65,7 +71,7 @@ def small_encoder(
     Args:
         vocabulary: number of tokens, with padding.
         length: of a text, in tokens.
-        num_classes: units of the output ``logits``.
+        num_classes: units of the output ``logits``; or of each output by its name, which are then given in a mapping.
         blocks: attention and feed-forward sublayers, each with a residual sum.
         width: of the residual stream.
         attention_heads: of each attention sublayer.
@@ -78,7 +84,7 @@ def small_encoder(
         x = _encoder_block(x, attention_heads, dropout, f"block_{i}")
     x = layers.LayerNormalization(epsilon=1e-5, name="norm")(x)
     pooled = layers.GlobalAveragePooling1D(name="pool")(x)
-    return keras.Model(inputs, layers.Dense(num_classes, name="logits")(pooled), name=name)
+    return keras.Model(inputs, _classify(pooled, num_classes), name=name)
 
 
 def _encoder_block(x: Any, attention_heads: int, dropout: float, name: str) -> Any:
