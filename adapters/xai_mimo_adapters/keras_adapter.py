@@ -15,6 +15,7 @@ from xai_mimo_adapters.keras_graph import Graph, Key, Step, cuttable_layers, fin
 from xai_mimo_adapters.keras_labels import Renaming, relabelled, renaming_of
 from xai_mimo_adapters.keras_memory import values_of_model, values_of_steps
 from xai_mimo_adapters.keras_part import KerasPart
+from xai_mimo_adapters.keras_random import shuffled
 from xai_mimo_adapters.keras_reading import Tensors, fingerprint, read_functional, read_other
 from xai_mimo_adapters.keras_runner import DEFAULT_MAX_MEMORY, Runner, engine_for
 
@@ -145,6 +146,22 @@ class KerasAdapter:
     def layers(self) -> tuple[str, ...]:
         """Layers that ``tail`` takes, each after those that feed it; () for a subclassed model."""
         return cuttable_layers(self._graph) if self._graph is not None else ()
+
+    def randomised(self, rng: np.random.Generator, layers: Sequence[str] | None = None) -> "KerasAdapter":
+        """A copy of a functional model with the weights of these layers, or of all, shuffled.
+
+        Each trainable tensor keeps its values in a random order, and so its scale and whatever holds for each value.
+
+        Raises:
+            NotSupported: a subclassed model. UnknownName: no such layer.
+        """
+        if self._graph is None:
+            raise NotSupported(
+                f"model '{self.model.name}' ({type(self.model).__name__}) cannot be copied: its call is its own code. "
+                "Build it as a functional model (keras.Model(inputs, outputs))."
+            )
+        copy = shuffled(self.model, rng, layers)
+        return KerasAdapter(copy, streams=self.streams, heads=self.heads, max_memory=self._max_memory)
 
     def _cut(self, layer: str) -> tuple[Step, Cut]:
         graph = self._cuttable(layer)

@@ -107,6 +107,19 @@ def test_classes_are_dropped_and_deleted(result):
     assert {"zhang2018excitation", "chattopadhay2018gradcampp", "arras2022clevrxai"} <= set(result.record["references"])
 
 
+def test_the_channels_of_a_position_are_summed_before_pointing():
+    def sum_of_two(image):
+        return {"y": image[:, 0, 0, 0] * 3 + image[:, 0, 0, 1] * 3 + image[:, 1, 1, 0] * 4}
+
+    regions = np.zeros((3, 2, 2), dtype=bool)
+    regions[:, 0, 0] = True
+    model = xm.adapt(sum_of_two, streams=[Stream("image", (2, 2, 2))], heads=[Head("y", ())])
+    images = np.ones((3, 2, 2, 2), np.float32)
+    found = xm.compare(model, images, ["occlusion"], truth={"y": {"image": regions}}, settings=FAST)
+    assert estimate(found, "pointing_game", "occlusion", head="y").estimate == 1
+    np.testing.assert_allclose(estimate(found, "mass_in_region", "occlusion", head="y").estimate, 0.6)
+
+
 def test_a_report_shows_them(result, tmp_path):
     page = result.report(tmp_path / "report.html").read_text()
     for words in ("pointing game", "mass in region", "signed average drop", "deletion accuracy"):

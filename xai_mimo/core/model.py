@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from xai_mimo.core.streams import Array, Head, Stream
 from xai_mimo.core.targets import Selector
 
@@ -109,6 +111,14 @@ class Splittable(Protocol):
 
     def layer_streams(self, layer: str) -> dict[str, tuple[str, ...]]:
         """The model's streams that each stream of the tail depends on; an equal name means the raw input."""
+
+
+@runtime_checkable
+class Randomisable(Protocol):
+    """A model whose weights can be drawn anew."""
+
+    def randomised(self, rng: np.random.Generator, layers: Sequence[str] | None = None) -> Model:
+        """A copy with the weights of these layers, or of all, drawn anew; the model itself stays as it is."""
 
 
 @runtime_checkable
