@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.layers import flint_answer
-from tests.layers.flint_by_hand import compiled, mixed_data, mixed_flint, mixed_predictor
+from tests.layers.flint_by_hand import mixed_data, mixed_flint, mixed_predictor
 
 pytestmark = pytest.mark.all_frameworks
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ def test_three_backends_agree(tmp_path):
     x, y = mixed_data(np.random.default_rng(2), rows=12)
     predictor = mixed_predictor()
     predictor.get_layer("tap").rate = 0.0  # draws of dropout differ between backends
-    model = compiled(mixed_flint(predictor=predictor))
+    model = mixed_flint(predictor=predictor)
     model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "data.npz", x=x, **y)
     others = [b for b in ("jax", "tensorflow", "torch") if b != keras.backend.backend()]

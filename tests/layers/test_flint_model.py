@@ -38,9 +38,9 @@ def test_post_hoc_training_leaves_every_weight_and_state_of_the_predictor(rng):
     assert len(f.trainable_variables) == 10
     for old, new in zip(start, numpy_of(model.trainable_variables), strict=True):
         assert not np.array_equal(old, new)
-    names = {id(v) for v in f.variables}
-    assert not names & {id(v) for v in model.trainable_weights}
-    assert names <= {id(v) for v in model.non_trainable_weights}
+    theirs = {id(v) for v in f.variables}
+    assert not theirs & {id(v) for v in model.trainable_weights}
+    assert theirs <= {id(v) for v in model.non_trainable_variables}
 
 
 def test_post_hoc_a_predictor_with_dropout_and_batch_norm_is_read_in_inference_mode(rng):
@@ -67,7 +67,7 @@ def test_compile_adam_and_fit_x_are_enough_post_hoc(rng):
 def test_without_weights_the_predictor_trains_as_if_it_were_alone(rng):
     x, y = mixed_data(rng)
     alone, beside = mixed_predictor(seed=3), mixed_predictor(seed=3)
-    alone.compile(keras.optimizers.SGD(0.05), loss=dict(LOSSES))
+    compiled(alone)
     alone.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0)
     weights = dict.fromkeys(("fidelity", "reconstruction", "entropy", "sparsity"), 0.0)
     model = compiled(mixed_flint(predictor=beside, weights=weights, dropout=0.3))

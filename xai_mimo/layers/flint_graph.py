@@ -87,7 +87,8 @@ def assemble(
             f"{interpreter.heads if isinstance(interpreter, InterpreterHead) else type(interpreter).__name__}. "
             "Relevances have their closed form for a linear head only."
         )
-    scores = interpreter(attributes)
+    made = interpreter(attributes)
+    scores = {head: made[head] for head in predictor.units}  # some backends sort the keys of what a layer returns
     decoder, rebuilt = _decode(networks, attributes, keras.tree.flatten(inputs))
     terms = _terms(predictor, reconstruction if rebuilt else None)
     outputs = _charge(predictor, terms, list(traced["heads"]), attributes, scores, keras.tree.flatten(inputs), rebuilt)
