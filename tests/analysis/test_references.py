@@ -4,7 +4,7 @@ import pytest
 
 from xai_mimo.analysis.references import OF_METRICS, REFERENCES, cited, of_metrics
 from xai_mimo.core.plugins import plugins
-from xai_mimo.layers import IMVLSTM, MAIL, IdentityMLP, MHEXHead
+from xai_mimo.layers import FLINT, IMVLSTM, MAIL, IdentityMLP, MHEXHead
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -13,7 +13,7 @@ def test_every_method_and_layer_of_ours_can_be_cited():
     methods = {name: entry.load().reference for name, entry in plugins("xai_mimo.methods").items()}
     for of_a_layer in ("interception", "position_maps"):
         assert methods.pop(of_a_layer) == ""  # that of the layer it reads
-    layers = {layer.__name__: layer.reference for layer in (MAIL, IMVLSTM, IdentityMLP, MHEXHead)}
+    layers = {layer.__name__: layer.reference for layer in (MAIL, IMVLSTM, IdentityMLP, MHEXHead, FLINT)}
     missing = {name: key for name, key in {**methods, **layers}.items() if key not in REFERENCES}
     assert not missing
 
