@@ -9,6 +9,7 @@ from tests.layers.imv_reference import randomize
 from xai_mimo.analysis.assembly import Settings
 from xai_mimo.core.errors import NotSupported, SchemaError
 from xai_mimo.core.explanation import features_of
+from xai_mimo.core.streams import Stream
 from xai_mimo.explainers import IntegratedGradients, Interception, Shapley
 from xai_mimo.layers import IMVLSTM, MixtureMean
 
@@ -126,6 +127,22 @@ def test_behind_a_standardisation_the_comparison_is_at_the_layer(maps, x):
     assert result.record["space"]["name"] == "at:imv, by variable"
     shown = features_of(result.explanations).sel(explainer="interception", head="load")
     np.testing.assert_allclose(shown, maps["variable_attention"][:, 0], atol=1e-6)
+
+
+def test_a_model_whose_call_is_its_own_code_is_refused_with_the_reason(x):
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.imv = IMVLSTM(2, name="imv")
+
+        def call(self, weather):
+            return self.imv(weather)
+
+    net = Own()
+    net(x)
+    own = xm.adapt(net, streams=[Stream("stream_0", (STEPS, VARIABLES))], heads={"load": 1})
+    with pytest.raises(NotSupported, match="cannot be told: the model's call is its own code"):
+        xm.explain(own, x, "interception")
 
 
 def test_maps_that_do_not_lie_on_single_values_are_refused_with_advice(model, x):

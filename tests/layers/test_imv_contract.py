@@ -135,12 +135,29 @@ def test_fit_lowers_the_loss_of_every_head_when_compiled_by_xla(rng):
     inputs = keras.Input((5, 3))
     keras.utils.set_random_seed(0)
     model = keras.Model(inputs, IMVLSTM(4, heads=HEADS, output="mixture")(inputs))
-    jit = keras.backend.backend() != "torch"  # torch compiles elsewhere and for minutes
+    jit = keras.backend.backend() != "torch"  # there it takes a minute, see the slow test
     losses = {"load": MixtureNLL(), "forces": MixtureNLL()}
     model.compile(keras.optimizers.Adam(0.02), losses, jit_compile=jit)
     history = model.fit(x, y, epochs=6, batch_size=32, verbose=0).history
     assert history["load_loss"][-1] < history["load_loss"][0]
     assert history["forces_loss"][-1] < history["forces_loss"][0]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch warns of each place where it breaks the graph
+def test_compiled_training_gives_the_losses_of_uncompiled_training(rng):
+    """XLA on JAX and TensorFlow; ``torch.compile`` on PyTorch, which needs a C++ compiler."""
+    x = rng.normal(size=(32, 2, 2)).astype("float32")
+    losses = {}
+    for jit in (True, False):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((2, 2))
+        model = keras.Model(inputs, IMVLSTM(2, output="mixture")(inputs))
+        model.compile(keras.optimizers.Adam(0.02), MixtureNLL(), jit_compile=jit)
+        assert model.jit_compile == jit
+        losses[jit] = model.fit(x, x[:, -1, :1], epochs=3, batch_size=32, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(losses[True], losses[False], rtol=1e-4)
+    assert losses[True][-1] < losses[True][0]
 
 
 @pytest.mark.parametrize(

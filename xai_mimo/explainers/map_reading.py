@@ -219,7 +219,11 @@ def _compare_context(inputs: Arrays, maps: Interceptions, found: InterceptionMap
     try:
         attention, context = maps[f"{found.layer}/attention"], maps[f"{found.layer}/context"]
     except KeyError as err:
-        raise _other_space(found, found.coords["feature.stream"][0], name) from err
+        raise NotSupported(
+            f"whether layer '{found.layer}' reads the model's inputs cannot be told: the model's call is its own code, "
+            "and the layer sows no weighted inputs ('context') to compare with. Build the model as a functional one "
+            "(keras.Model(inputs, outputs)), or read the maps as they are with xai_mimo.intercept."
+        ) from err
     owners = list(dict.fromkeys(found.coords["feature.stream"]))
     x = np.concatenate([inputs[s] for s in owners], axis=-1).astype(np.float64)
     given, seen = _axis_first(attention, "head") * x, _axis_first(context, "head").astype(np.float64)

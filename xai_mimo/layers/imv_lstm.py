@@ -53,6 +53,9 @@ class IMVLSTM(keras.layers.Layer):
 
     A likelihood-trained mixture has to explain each value by one variable alone, so that "tensor" fits sums of effects
     of several variables worse than with the mean squared error. Standardise the target: ``min_scale`` is in its unit.
+    ``compile(jit_compile=True)`` works on every backend, but is of use on JAX and TensorFlow alone: on PyTorch Keras
+    hands the step to ``torch.compile``, which needs a C++ compiler and breaks the graph at each time step (a minute of
+    compiling for three steps), so that Keras leaves it out there unless told otherwise.
 
     Masks: the state stands still at masked steps, temporal attention is exactly zero there, and h_T is the state after
     the last real step, wherever the padding is. A row with a single real step attends to that step.
