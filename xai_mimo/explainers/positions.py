@@ -42,8 +42,7 @@ def interpolation(size: int, wanted: int) -> Array:
     """
     scale = size / wanted
     centres = (np.arange(wanted) + 0.5) * scale - 0.5
-    held = np.clip(centres, 0, size - 1) if scale <= 1 else centres
-    weights = np.maximum(0.0, 1.0 - np.abs(held[:, None] - np.arange(size)) / max(1.0, scale))
+    weights = np.maximum(0.0, 1.0 - np.abs(centres[:, None] - np.arange(size)) / max(1.0, scale))
     found: Array = weights / weights.sum(axis=1, keepdims=True)
     return found
 
