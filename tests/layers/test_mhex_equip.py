@@ -96,7 +96,10 @@ def test_sums_in_nested_models_are_found():
     inner_in = keras.Input((4, 3))
     inner = keras.Model(inner_in, dense_block(dense_block(inner_in, "first"), "second"), name="trunk")
     inputs = keras.Input((4, 3), name="x")
-    model = add_mhex(scores(inputs, inner(inputs)))
+    outer = scores(inputs, inner(inputs))
+    model = add_mhex(outer)
+    with pytest.raises(ValueError, match=r"Received: \['first_add', 'second_add'\], which are in a model nested in it"):
+        add_mhex(outer, mask="x")
     assert {head.name for head in heads_of(model)} == {"first_mhex", "second_mhex"}
     assert heads_of(model)[0].heads == {"y": 2}
 
@@ -150,6 +153,13 @@ def test_a_block_whose_sum_is_inside_is_refused_with_advice_and_equipped_from_ou
     np.testing.assert_allclose(net.predict([x, real], verbose=0), expected, atol=1e-5)
     with pytest.raises(ValueError, match=r"Expected `mask` to name an input of the model, one of \['x', 'mask'\]"):
         add_mhex(model, ["encoder"], mask="padding")
+
+
+def test_heads_have_the_precision_of_the_sums_that_they_replace():
+    inputs = keras.Input((4, 3), name="x")
+    x = layers.Add(dtype="mixed_bfloat16", name="block_add")([layers.Dense(3)(inputs), inputs])
+    (head,) = heads_of(add_mhex(scores(inputs, x)))
+    assert (head.compute_dtype, head.variable_dtype) == ("bfloat16", "float32")
 
 
 def test_outputs_in_a_mapping_keep_their_names():

@@ -154,10 +154,10 @@ def test_with_weight_zero_class_kernels_stay_and_gate_kernels_move(x, rng):
 def test_a_file_keeps_the_network_the_kinds_and_the_weights(x, rng, tmp_path):
     y = rng.integers(0, 3, ROWS)
     model = DeepSupervision(network(), weight=0.7, block_weights={"block_1_mhex": 2.0})
-    model.compile("adam", "sparse_categorical_crossentropy")
-    model.fit(x, y, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for either in (model, loaded):
+        either.compile("adam", "sparse_categorical_crossentropy")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
     assert (loaded.kinds, loaded.weight) == ({"kind": "multiclass"}, {"kind": 0.7})
     assert loaded.block_weights == {"block_1_mhex": 2.0, "block_2_mhex": 1.0}
@@ -218,6 +218,10 @@ def test_supervised_heads_of_an_equipped_network_learn(x):
             "`kinds` to say what output 'kind' is, one of 'multiclass', 'binary'",
         ),
         (lambda: DeepSupervision(network(), kinds="classes"), "Received: kinds='classes'"),
+        (
+            lambda: DeepSupervision(network(), kinds={"knd": "binary"}),
+            r"for outputs out of \['kind'\]. Received: kinds={'knd",
+        ),
         (lambda: DeepSupervision(network(), weight=-1.0), "Expected `weight` to be finite and 0 or more"),
         (
             lambda: DeepSupervision(network(), weight={"x": 1}),

@@ -1,5 +1,6 @@
 """A head inside a residual block: it gates the block's branch and says, for each class, where the evidence lies."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -200,14 +201,14 @@ class MHEXHead(keras.layers.Layer):
         if weights is not None:
             sow(self, "mask", ops.squeeze(weights, -1), axes=positions)
         for name, values in (("features", features), ("gated_features", output)):
-            sow(self, name, lambda values=values: precise(values), axes=(*positions, "channel"), on_request=True)
+            sow(self, name, functools.partial(precise, values), axes=(*positions, "channel"), on_request=True)
 
 
 MHEX = MHEXHead
 """The same under the name of the method."""
 
 
-def _read_shape(input_shape: Any) -> tuple[int | None, ...]:
+def _read_shape(input_shape: Any) -> tuple[Any, ...]:
     """The common shape of both inputs."""
     is_pair = isinstance(input_shape, list | tuple) and all(isinstance(shape, list | tuple) for shape in input_shape)
     shapes = [tuple(shape) for shape in input_shape] if is_pair else []

@@ -1,6 +1,7 @@
 """Puts MHEX heads into a residual network that exists already."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -68,6 +69,7 @@ def add_mhex(
     return DeepSupervision(copied, kinds=kinds, weight=weight, block_weights=block_weights)
 
 
+@dataclass(frozen=True)
 class _Equipped:
     """Stands for a chosen operation while the model is rebuilt: what to call in its place.
 
@@ -78,9 +80,10 @@ class _Equipped:
         mask: symbolic mask of the tokens, if the user named one.
     """
 
-    def __init__(self, head: MHEXHead, local: int | None, block: Any) -> None:
-        self.head, self.local, self.block = head, local, block
-        self.mask: Any = None
+    head: MHEXHead
+    local: int | None
+    block: Any
+    mask: Any
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.local is None:
@@ -94,39 +97,42 @@ class _Equipped:
 
 def _copy(model: Any, chosen: Mapping[Any, int | None], settings: Mapping[str, Any], mask: str | None) -> Any:
     """The model rebuilt from copies of its layers, with heads in the chosen places and the model's weights."""
+    inputs = keras.tree.map_structure(
+        lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name), model.input
+    )
+    symbol = None if mask is None else _mask(model, inputs, mask, chosen)
     copies: list[tuple[Any, Any]] = []
 
     def copy(operation: Any) -> Any:
         made = type(operation).from_config(operation.get_config())
+        if chosen.get(operation) is None:  # a layer to keep, or a whole block
+            copies.append((operation, made))
         if operation not in chosen:
-            copies.append((operation, made))
             return made
-        local = chosen[operation]
-        if local is None:
-            copies.append((operation, made))
-        return _Equipped(MHEXHead(**settings, name=_name(operation.name)), local, made)
+        head = MHEXHead(**settings, name=_name(operation.name), dtype=getattr(operation, "dtype_policy", None))
+        return _Equipped(head, chosen[operation], made, symbol)
 
-    inputs = keras.tree.map_structure(
-        lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name), model.input
-    )
-    masks = {tensor.name: tensor for tensor in keras.tree.flatten(inputs)}
-    if mask is not None and mask not in masks:
-        raise ValueError(
-            f"Expected `mask` to name an input of the model, one of {list(masks)}. Received: mask={mask!r}"
-        )
-
-    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(operation, _Equipped):
-            operation.mask = None if mask is None else masks[mask]
-        return operation(*args, **kwargs)
-
-    rebuilt = keras.models.clone_model(
-        model, input_tensors=inputs, clone_function=copy, call_function=call, recursive=True
-    )
+    rebuilt = keras.models.clone_model(model, input_tensors=inputs, clone_function=copy, recursive=True)
     for original, made in copies:
         if isinstance(original, keras.Layer):
             made.set_weights(original.get_weights())
     return rebuilt
+
+
+def _mask(model: Any, inputs: Any, name: str, chosen: Mapping[Any, int | None]) -> Any:
+    """The input that holds the mask."""
+    masks = {tensor.name: tensor for tensor in keras.tree.flatten(inputs)}
+    if name not in masks:
+        raise ValueError(
+            f"Expected `mask` to name an input of the model, one of {list(masks)}. Received: mask={name!r}"
+        )
+    nested = [operation.name for operation in chosen if operation not in model.operations]
+    if nested:
+        raise ValueError(
+            f"Expected `mask` with blocks of the model itself. Received: {nested}, which are in a model nested in "
+            "it and cannot see its inputs. Equip that one, and build the rest of the model on it"
+        )
+    return masks[name]
 
 
 def _name(operation: str) -> str:

@@ -14,7 +14,7 @@ import xarray as xr
 from xai_mimo.layers.interception import MapLabels, layer_path, read_maps
 from xai_mimo.layers.mhex import MHEXHead
 from xai_mimo.layers.mhex_fusion import fuse, resize, scaled, smoothed
-from xai_mimo.layers.mhex_supervision import match_heads, output_places
+from xai_mimo.layers.mhex_supervision import DeepSupervision, match_heads, output_places
 
 Features = Literal["features", "gated_features"]
 NonNegativity = Literal["map", "weights", "none"]
@@ -243,7 +243,7 @@ def _batches(model: keras.Model, inputs: Any, features: str, batch_size: int) ->
     if not total:
         raise ValueError(f"Expected at least one row. Received: inputs with {total} rows")
     images = [values.shape[1:3] for values in arrays if values.ndim == 4]
-    network = getattr(model, "network", model)
+    network = model.inference() if isinstance(model, DeepSupervision) else model
     layers = {layer.path: layer for layer in network._flatten_layers() if isinstance(layer, MHEXHead)}
     for start in range(0, total, batch_size):
         rows = slice(start, min(start + batch_size, total))

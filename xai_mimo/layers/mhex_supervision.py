@@ -74,6 +74,8 @@ class DeepSupervision(keras.Model):
                 f"Expected the same heads in all blocks. Received: {[dict(layer.heads) for layer in blocks]}"
             )
         self.kinds = {name: _kind(network, name, kinds) for name in self.outputs_of.values()}
+        if isinstance(kinds, Mapping) and not set(kinds) <= set(self.output_names):
+            raise ValueError(f"Expected `kinds` for outputs out of {self.output_names}. Received: kinds={dict(kinds)}")
         self.weight = _weights(weight, list(self.kinds), "weight", otherwise=0.0)
         names = [layer.name for layer in blocks]
         by_name = {key.rsplit("/", 1)[-1]: value for key, value in (block_weights or {}).items()}
@@ -187,6 +189,7 @@ def match_heads(heads: Mapping[str, int], outputs: list[str]) -> dict[str, str]:
 
 
 def _kind(network: Any, output: str, kinds: str | Mapping[str, str] | None) -> str:
+    """As told, else as the activation tells."""
     kind = kinds if isinstance(kinds, str) else (kinds or {}).get(output) or _kind_of_activation(network, output)
     if kind not in KINDS:
         raise ValueError(
