@@ -81,8 +81,7 @@ def area(regions: Any) -> Array:
 
 
 def _is_telling(marked: Array) -> Array:
-    telling: Array = marked.any(axis=1) & ~marked.all(axis=1)
-    return telling
+    return np.logical_and(marked.any(axis=1), ~marked.all(axis=1))
 
 
 def _flat(values: Array) -> Array:

@@ -32,7 +32,7 @@ def check_patch(patch: Patch | None, *, wanted: bool) -> None:
 
 
 def _is_size(n: object) -> bool:
-    return isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1
+    return isinstance(n, int | np.integer) and not isinstance(n, bool) and int(n) >= 1
 
 
 def players_of(stream: Stream, shape: Sequence[int], patch: Patch) -> Array:
