@@ -93,7 +93,7 @@ def draw(
     shape = next(p.values.shape if p.values is not None else p.under.shape for p in panels)  # type: ignore[union-attr]
     across = min(across, len(panels))
     down = math.ceil(len(panels) / across)
-    height = (WIDTH - 0.1) / across * shape[0] / shape[1] if square else 0.12 + _ROW * max(shape[0], 2)
+    height = (WIDTH - 0.1) / max(across, 2) * shape[0] / shape[1] if square else 0.12 + _ROW * max(shape[0], 2)
     titled = any(p.title for p in panels)
     bars = len({p.is_signed for p in panels if p.values is not None})
     size = (WIDTH, (0.15 if square else 0.35) + 0.5 * bars + down * (height + 0.26 * titled))

@@ -143,7 +143,8 @@ def _one_axis(panels: Sequence[tuple[str, Array]], side: Side, label: str) -> Fi
     height = 1.3 if is_line else 0.25 + 0.19 * len(kept)
     figure = Figure(figsize=(4.2, 0.5 + height * len(panels)), layout="constrained", facecolor="none")
     grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
-    names = [side.labels[i] for i in kept]
+    labels = side.labels if is_line else _titles(side.word, side.labels)
+    names = [labels[i] for i in kept]
     for axes, (title, _), v in zip(grid, panels, values, strict=True):
         axes.set_facecolor("none")
         axes.spines[["top", "right"]].set_visible(False)
