@@ -283,6 +283,7 @@ class Record(_Strict):
     verdicts: list[_Verdict]
     task: list[_Task] = []
     truth: dict[str, dict[str, list[str]]] | None
+    regions: dict[str, dict[str, Number]] | None = None
     true_features: dict[str, dict[str, list[str]]] = {}
     versions: dict[str, str]
     references: dict[str, str]
