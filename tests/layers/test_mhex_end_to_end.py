@@ -2,11 +2,13 @@
 
 import keras
 import numpy as np
+import pytest
 
 import xai_mimo as xm
 from xai_mimo.layers import add_mhex, read_saliency, small_resnet
 
 
+@pytest.mark.slow
 def test_equipped_network_learns_where_a_bright_square_is(rng, tmp_path):
     corner = rng.integers(0, 2, 128)  # class 1: the bright square lies on the right
     x = rng.normal(0, 0.1, (128, 8, 8, 1)).astype("float32")
