@@ -48,6 +48,9 @@ format: $(VENV)/dev.stamp
 tutorials: $(VENV)/dev.stamp  ## run the notebooks again and keep their outputs
 	KERAS_BACKEND=jax $(BIN)/python tutorials/run.py
 
+tutorial-%: $(VENV)/dev.stamp  ## one notebook by its number: make tutorial-2
+	KERAS_BACKEND=jax $(BIN)/python tutorials/run.py $(wildcard tutorials/0$*_*.ipynb)
+
 tutorials-quick: $(VENV)/dev.stamp  ## run the notebooks on little data, keeping nothing
 	KERAS_BACKEND=jax $(BIN)/python tutorials/run.py --quick
 
