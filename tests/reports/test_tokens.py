@@ -17,7 +17,7 @@ def example_of(words, values, **more):
 
 def test_values_are_summed_over_the_embedding_in_percent_of_the_whole_map():
     ours = [[1.0, 1.0], [-3.0, 0.0], [0.0, -1.0]]
-    theirs = [[0.0, 0.0], [0.0, 2.0], [0.5, 0.5]]
+    theirs = [[0.0, 0.0], [0.0, 2.0], [0.5, -0.5]]  # a map without a sign: magnitudes alone count
     record, row = example_of(("good", "bad", "film"), {"attention": theirs, "shapley": ours})
     (text,) = texts(record, row)
     assert text["stream"] == "review"

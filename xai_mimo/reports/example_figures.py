@@ -1,6 +1,6 @@
 """Figures of single rows: an image under what each method says of it, a series as variable x time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,13 +35,16 @@ def kinds_of_streams(record: Record, row: Row) -> dict[str, str]:
     return kinds
 
 
-def shares_of_row(row: Row) -> dict[str, dict[str, Array]]:
-    """Each method's values in percent of the magnitude of its whole map in this row: ``{method: {stream: array}}``."""
-    found = {}
+def shares_of_row(record: Record, row: Row) -> dict[str, dict[str, Array]]:
+    """Each method's values in percent of the magnitude of its whole map in this row: ``{method: {stream: array}}``.
+
+    Magnitudes where the method has no sign: the sign of a weighted feature says nothing of its effect.
+    """
+    found, signed = {}, signed_labels(record)
     for method, streams in row["values"].items():
         arrays = {stream: np.asarray(values, dtype=np.float64) for stream, values in streams.items()}
         total = sum(float(np.abs(a).sum()) for a in arrays.values()) or 1.0
-        found[method] = {stream: 100 * a / total for stream, a in arrays.items()}
+        found[method] = {s: 100 * (a if method in signed else np.abs(a)) / total for s, a in arrays.items()}
     return found
 
 
@@ -57,7 +60,7 @@ def example_map(record: Record, row: Row, stream: str) -> Figure | None:
         record: the comparison record. row: of its ``examples``. stream: an image or a series of that row.
     """
     kind = kinds_of_streams(record, row).get(stream)
-    shares = {method: values[stream] for method, values in shares_of_row(row).items() if stream in values}
+    shares = {method: values[stream] for method, values in shares_of_row(record, row).items() if stream in values}
     if kind not in ("image", "series") or not shares:
         return None
     described = next(s for s in space_streams(record) if s["name"] == stream)
@@ -85,12 +88,13 @@ def _steps(record: Record, stream: str) -> dict[str, list[str]]:
     return {"time": rows[0]["coords"]["time"]} if rows else {}
 
 
-def _of_pixels(values: Array, axes: Any, over: Any) -> Array:
+def _of_pixels(values: Array, axes: Sequence[str], over: Callable[..., Array]) -> Array:
+    """``(height, width)``, with all other axes summed or averaged."""
     others = tuple(i for i, axis in enumerate(axes) if axis not in IMAGE)
     return two_axes(over(values, axis=others), [axis for axis in axes if axis in IMAGE])
 
 
-def _grey(values: Any, axes: Any) -> Array | None:
+def _grey(values: Any, axes: Sequence[str]) -> Array | None:
     """The input as a light grey picture, from its smallest to its largest value."""
     if values is None:
         return None

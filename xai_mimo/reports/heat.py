@@ -32,7 +32,7 @@ MAGNITUDE = LinearSegmentedColormap.from_list(
 
 _LETTERS = 40
 _BEHIND_BARS = "#d9d9d9"
-_ROW = 0.17
+_ROW, _BAR = 0.17, 0.1
 _SHORT, _TURNED, _ROWS_NAMED = 4, 24, 40
 _STRONGEST, _FAINTEST_HUE = 0.9, 0.55
 
@@ -107,7 +107,7 @@ def draw(
         axes.set_visible(False)
     if not square:
         _tick(grid, rows, columns, shape)
-    _colour_bars(figure, grid.ravel().tolist(), panels, limit, label)
+    _colour_bars(figure, grid.ravel().tolist(), panels, limit, label, thickness=_BAR / (down * height))
     return figure
 
 
@@ -180,7 +180,9 @@ def _common_word(side: Side, count: int) -> tuple[str, Sequence[str]]:
     return side.word, labels
 
 
-def _colour_bars(figure: Figure, axes: list[Axes], panels: Sequence[Heat], limit: float, label: str) -> None:
+def _colour_bars(
+    figure: Figure, axes: list[Axes], panels: Sequence[Heat], limit: float, label: str, *, thickness: float
+) -> None:
     for is_signed in (True, False):
         mine = [p for p in panels if p.values is not None and p.is_signed == is_signed]
         if not mine:
@@ -196,7 +198,7 @@ def _colour_bars(figure: Figure, axes: list[Axes], panels: Sequence[Heat], limit
             ax=axes,
             location="bottom",
             aspect=32,
-            fraction=0.06,
+            fraction=min(0.4, thickness),
             extend="both" if over and under else "max" if over else "min" if under else "neither",
         )
         bar.ax.set_facecolor(_BEHIND_BARS)

@@ -25,7 +25,7 @@ Array = np.ndarray[Any, Any]
 
 PANELS_SHOWN = 24
 BARS_SHOWN = 30
-_COUNTED = ("layer", "step", "time")
+_COUNTED = ("layer", "step", "time", "token")
 _ACROSS = ("time", "layer", "step", "token", "width")
 _BARS_IN_A_PANEL = 12
 _OUTPUTS = ("head", "target")

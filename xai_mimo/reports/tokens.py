@@ -34,7 +34,7 @@ def texts(record: Record, row: Row) -> list[dict[str, Any]]:
             continue
         values = {
             method: shares[stream].reshape(len(row["words"][stream]), -1).sum(axis=1)
-            for method, shares in shares_of_row(row).items()
+            for method, shares in shares_of_row(record, row).items()
             if stream in shares
         }
         lines = {method: _gathered(row["words"][stream], v) for method, v in values.items()}
