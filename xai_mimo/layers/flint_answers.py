@@ -99,7 +99,8 @@ def classes(answer: Answer, relevance: np.ndarray) -> list[Class]:
     if head.kind == "multiclass":
         return [_class(answer, str(c), answer.unit == c, speaking) for c in range(head.units)]
     prefix = "" if head.units == 1 else f"{answer.unit[0]}="
-    return [_class(answer, f"{prefix}{yes}", answer.side == 2 * yes - 1, speaking) for yes in (0, 1)]
+    is_yes = np.asarray(answer.side) > 0
+    return [_class(answer, f"{prefix}{yes}", is_yes == bool(yes), speaking) for yes in (0, 1)]
 
 
 def _class(answer: Answer, label: str, rows: np.ndarray, values: np.ndarray) -> Class:

@@ -128,11 +128,12 @@ def default_decoder(shapes: Sequence[Shape], num_attributes: int, *, seed: int |
     """
     draws = np.random.default_rng(seed)
     attributes = keras.Input((num_attributes,), name="attributes")
-    made = [_decode(attributes, shape[1:], _draw(draws, seed), _draw(draws, seed)) for shape in shapes]
+    fixed = [tuple(int(n) for n in shape[1:] if n is not None) for shape in shapes]
+    made = [_decode(attributes, shape, _draw(draws, seed), _draw(draws, seed)) for shape in fixed]
     return keras.Model(attributes, made[0] if len(made) == 1 else made, name="flint_decoder")
 
 
-def _decode(attributes: Any, shape: Shape, *seeds: int | None) -> Any:
+def _decode(attributes: Any, shape: tuple[int, ...], *seeds: int | None) -> Any:
     first, second = ({"kernel_initializer": as_torch(seed)} for seed in seeds)
     sides = shape[:2]
     if len(shape) == 3 and min(sides) >= _SMALLEST_CONVOLUTIONAL and not any(side % 4 for side in sides):

@@ -130,16 +130,16 @@ def _named_outputs(core: Any) -> dict[str, Any]:
         labels = [n if names.count(n) == 1 else f"{n}_{names[:i].count(n)}" for i, n in enumerate(names)]
         named = dict(zip(labels, core.outputs, strict=True))
     for name, tensor in named.items():
-        shape = getattr(tensor, "shape", ())
+        shape: tuple[int | None, ...] = tuple(getattr(tensor, "shape", ()))
         if len(shape) != 2 or shape[-1] is None:
             raise ValueError(
-                f"Expected heads of shape (batch, units). Received: head '{name}' of shape {tuple(shape) or tensor}"
+                f"Expected heads of shape (batch, units). Received: head '{name}' of shape {shape or tensor}"
             )
     return named
 
 
-def _kinds(kinds: str | Mapping[str, str] | None, heads: list[str]) -> dict[str, str]:
-    given = {heads[0]: kinds} if isinstance(kinds, str) and len(heads) == 1 else kinds or {}
+def _kinds(kinds: str | Mapping[str, str] | None, heads: list[str]) -> dict[str, Any]:
+    given: Any = {heads[0]: kinds} if isinstance(kinds, str) and len(heads) == 1 else kinds or {}
     fits = isinstance(given, Mapping) and set(given) <= set(heads) and set(given.values()) <= set(get_args(Kind))
     if not fits:
         raise ValueError(
@@ -149,7 +149,7 @@ def _kinds(kinds: str | Mapping[str, str] | None, heads: list[str]) -> dict[str,
     return dict(given)
 
 
-def _head(name: str, tensor: Any, given: str | None, loss: Any) -> PredictorHead:
+def _head(name: str, tensor: Any, given: Any, loss: Any) -> PredictorHead:
     operation = tensor._keras_history.operation
     activation = getattr(operation, "activation", None)
     shown = str(getattr(activation, "__name__", "") if activation is not None else type(operation).__name__).lower()
