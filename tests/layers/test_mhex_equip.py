@@ -55,6 +55,7 @@ def test_branch_and_shortcut_are_told_apart_and_weights_kept(style, rng):
     assert not any(isinstance(layer, MHEXHead) for layer in model.layers)
 
 
+@pytest.mark.slow
 def test_small_resnet_gets_the_parameters_that_arithmetic_says():
     model = small_resnet((20, 20, 1), 10)
     assert [found.name for found in residual_sums(model)] == ["block_1_add", "block_2_add", "block_3_add"]
