@@ -58,8 +58,9 @@ def test_steps_are_those_of_torch(rng):
     np.testing.assert_allclose(ours.inputs, point.detach().numpy(), atol=1e-4)
 
 
-def test_what_is_found_activates_the_attribute_more_and_stays_in_range(rng):
-    model = mixed_flint()
+@pytest.mark.parametrize("post_hoc", [False, True])
+def test_what_is_found_activates_the_attribute_more_and_stays_in_range(post_hoc, rng):
+    model = mixed_flint(post_hoc=post_hoc)
     x = rng.uniform(0, 1, size=(40, 4)).astype("float32")
     phi = model.interpret(x)["attributes"].values
     rows, chosen = np.arange(5), phi[:5].argmax(axis=1)

@@ -146,12 +146,15 @@ def test_intercept_reads_the_model_by_the_names_of_its_heads(rng):
     np.testing.assert_allclose(alarm, reading["relevance"].sel(head="alarm"), atol=1e-5)
 
 
-def test_predictor_and_interpreter_can_be_explained_on_the_same_inputs(rng):
-    model = mixed_flint()
+@pytest.mark.parametrize("post_hoc", [False, True])
+def test_predictor_and_interpreter_can_be_explained_on_the_same_inputs(post_hoc, rng):
+    model = mixed_flint(post_hoc=post_hoc)
     x = rng.normal(size=(8, 4)).astype("float32")
     of_f = xm.explain(model, x, method="integrated_gradients", targets=[("load", 0)], background=x)
     of_g = xm.explain(model.interpreter(), x, method="integrated_gradients", targets=[("load", 0)], background=x)
     assert of_f["u"].shape == of_g["u"].shape
+    for found in (of_f, of_g):  # complete, so that gradients pass the frozen predictor
+        assert float(np.abs(found["completeness_gap"]).max()) < 1e-2
     assert isinstance(model, keras.Model)
     np.testing.assert_allclose(of_f["prediction"][0], model.predict(x, verbose=0)["load"][:, 0], atol=1e-5)
     np.testing.assert_allclose(of_g["prediction"][0], model.interpret(x)["score"].sel(target="load:0"), atol=1e-5)

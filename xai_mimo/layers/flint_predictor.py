@@ -57,18 +57,20 @@ class Predictor:
 
 
 class Frozen(keras.layers.Layer):
-    """A network in inference mode whatever the mode of the model around it, without gradients.
+    """A network in inference mode whatever the mode of the model around it; no gradient reaches it in training.
 
-    A ``training=False`` given to a nested functional model does not do: the outer model's mode overrides it.
+    At inference gradients pass, so that inputs can be explained and changed. A ``training=False`` given to a nested
+    functional model does not do: the outer model's mode overrides it.
     """
 
     def __init__(self, network: keras.Model, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self.network = network
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """What the network gives."""
-        return keras.tree.map_structure(keras.ops.stop_gradient, self.network(inputs, training=False))
+        made = self.network(inputs, training=False)
+        return keras.tree.map_structure(keras.ops.stop_gradient, made) if training else made
 
 
 def read_predictor(model: Any, taps: Sequence[str], kinds: str | Mapping[str, str] | None) -> Predictor:
