@@ -6,6 +6,7 @@ python tutorials/run.py --quick    sets XAI_MIMO_QUICK=1, which the notebooks re
 
 import argparse
 import os
+import re
 import time
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import nbformat
 from nbclient import NotebookClient
 
 HERE = Path(__file__).resolve().parent
+# Where a warning arose: a path of the machine that ran it, and of the kernel's temporary files.
+_WHERE = re.compile(r"^\S*?(?=\b(?:xai_mimo|xai_mimo_adapters)/\S+:\d+: )|^\S*ipykernel_\S+:\d+: ", re.MULTILINE)
 
 
 def run(path: Path, *, keep: bool) -> float:
@@ -23,6 +26,9 @@ def run(path: Path, *, keep: bool) -> float:
     if keep:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # time stamps would change with every run
+            for output in cell.get("outputs", ()):
+                if output.output_type == "stream":
+                    output.text = _WHERE.sub("", output.text)
         nbformat.write(notebook, path)
     return time.perf_counter() - start
 
