@@ -90,7 +90,7 @@ def test_several_inputs_are_changed_together_and_the_model_is_left_alone(rng):
     flat = keras.layers.Flatten()(inputs["image"])
     hidden = keras.layers.Dense(6, activation="tanh", name="tap")(keras.layers.Concatenate()([flat, inputs["table"]]))
     f = keras.Model(inputs, keras.layers.Dense(2, activation="softmax", name="y")(keras.layers.Dropout(0.5)(hidden)))
-    model = FLINT(f, ["tap"], 4, seed=1)
+    model = FLINT(f, ["tap"], 4, attribute_activation="softplus", seed=1)  # has a gradient wherever it starts
     before = [keras.ops.convert_to_numpy(v).copy() for v in model.variables]
     x = {"image": rng.random((2, 4, 4, 1)).astype("float32"), "table": rng.random((2, 3)).astype("float32")}
     chosen = model.interpret(x)["attributes"].values.argmax(axis=1)
