@@ -46,7 +46,8 @@ class BoundHolds(keras.callbacks.Callback):
         x, y = self.rows
         parameters = self.model(x, training=False)
         likelihood = MixtureNLL(reduction="sum")(y, parameters)
-        self.gaps.append(float(keras.ops.sum(em_bound(y, parameters)) - likelihood))
+        gap = keras.ops.sum(em_bound(y, parameters)) - likelihood
+        self.gaps.append(float(keras.ops.convert_to_numpy(gap)))
 
 
 def train(task, seed, variant="tensor", columns=(0, 1, 2, 3, 4)):
