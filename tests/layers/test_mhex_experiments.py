@@ -120,27 +120,27 @@ def precision(scores):
 
 
 def test_supervised_heads_point_at_the_keywords_and_early_ones_best():
-    """Bounds are below what was measured, which swings with the seed and the backend.
+    """Bounds are a plain PyTorch prototype's (.99 and .92 fused), with room; here it swings with seed and backend.
 
-    Fused map: .99 (seed 0, JAX), .87 (seed 0, PyTorch), .77 (seed 1, JAX); first block: .99, .90, .80. A bound of .80 on
-    the fused map, as a prototype of this experiment in plain PyTorch suggests (.99 and .92), does not hold on all three.
+    Fused map: .99 (seed 0, JAX), .87 (seed 0, PyTorch), .77 (seed 1, JAX); first block: .99, .90, .80. So .80 holds for
+    the seed of this test and not for every seed.
     """
     texts = held_out_texts().data
     model = text_network(0.5)
     predicted = model.predict(texts.inputs["text"], verbose=0).argmax(axis=1)
     assert (predicted == texts.labels["topic"]).mean() >= 0.98
     found = read_saliency(model, texts.inputs["text"])
-    assert precision(found["saliency"].values[0]) >= 0.70
+    assert precision(found["saliency"].values[0]) >= 0.80
     first, last = (precision(found["layer_saliency"].values[i, 0]) for i in (0, -1))
-    assert first >= 0.75
+    assert first >= 0.80
     assert first > last + 0.15
 
 
 def test_map_of_the_last_layer_does_not_find_the_keywords():
-    """Measured: .14 (seed 0, JAX), .46 (seed 0, PyTorch); the prototype's bound of .40 does not hold on both."""
+    """Measured: .14 (seed 0, JAX), .46 (seed 0, PyTorch): the prototype's bound fails there, for a reason not found."""
     model, texts = text_network(None), held_out_texts().data
     features = keras.Model(model.input, model.get_layer("norm").output).predict(texts.inputs["text"], verbose=0)
     kernel = keras.ops.convert_to_numpy(model.get_layer("logits").kernel)
     predicted = model.predict(texts.inputs["text"], verbose=0).argmax(axis=1)
     assert (predicted == texts.labels["topic"]).mean() >= 0.98
-    assert precision(np.einsum("btk,bk->bt", features, kernel.T[predicted])) <= 0.55
+    assert precision(np.einsum("btk,bk->bt", features, kernel.T[predicted])) <= 0.40
