@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 from keras import ops
 
 from xai_mimo.layers.stream_layout import Shape, StreamLayout, read_layout
@@ -53,15 +52,6 @@ class VariableInputs:
         tensors = self.layout.tensors(inputs)
         x = tensors[0] if len(tensors) == 1 else ops.concatenate(tensors, axis=2)
         return x if self.has_values_axis else ops.expand_dims(x, -1)
-
-
-def joint_mask(masks: Any) -> Any | None:
-    """The steps that count in every stream, ``(B, T)``; None where no stream is masked."""
-    present = [mask for mask in keras.tree.flatten(masks) if mask is not None]
-    joint = present[0] if present else None
-    for mask in present[1:]:
-        joint = ops.logical_and(joint, mask)
-    return joint
 
 
 def _shapes(input_shape: Any) -> list[Shape]:

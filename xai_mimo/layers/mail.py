@@ -19,6 +19,7 @@ from xai_mimo.layers.heads import (
     with_head_axis,
 )
 from xai_mimo.layers.interception import is_collecting, sow
+from xai_mimo.layers.masks import joint_mask
 from xai_mimo.layers.normalizers import NORMALIZERS, softmax
 from xai_mimo.layers.scoring import SCORINGS, Scores, Weight
 from xai_mimo.layers.stream_layout import check_feature_names, check_names, feature_labels, read_layout
@@ -198,7 +199,7 @@ class MAIL(keras.layers.Layer):
             if is_collecting():
                 maps.append((with_head_axis(attention), with_head_axis(context), with_head_axis(streams)))
         if maps:
-            self._sow(maps, [j for block in blocks for j in block], lead, _joint_mask(mask))
+            self._sow(maps, [j for block in blocks for j in block], lead, joint_mask(mask))
         return self._named([outputs[head] for head in range(len(self._widths))])
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -208,7 +209,7 @@ class MAIL(keras.layers.Layer):
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Each head's mask: a step counts only where it counts in every stream."""
-        joint = _joint_mask(previous_mask)
+        joint = joint_mask(previous_mask)
         return None if joint is None else self._named([joint] * len(self._widths))
 
     def get_config(self) -> dict[str, Any]:
@@ -361,14 +362,6 @@ class MAIL(keras.layers.Layer):
             sow(self, "stream_attention", lambda: shaped(whole(2)), axes=(*axes, "head", "stream"), coords=coords)
         if mask is not None:
             sow(self, "mask", lambda: ops.cast(mask, "float32"), axes=axes)
-
-
-def _joint_mask(masks: Any) -> Any | None:
-    present = [mask for mask in keras.tree.flatten(masks) if mask is not None]
-    joint = present[0] if present else None
-    for mask in present[1:]:
-        joint = ops.logical_and(joint, mask)
-    return joint
 
 
 def _check_choice(name: str, value: Any, choices: Any) -> None:

@@ -9,6 +9,7 @@ from keras import ops
 
 from xai_mimo.layers.heads import check_count, initialize_each, read_heads
 from xai_mimo.layers.interception import is_collecting, sow
+from xai_mimo.layers.masks import joint_mask
 
 _POSITIONS = {1: ("token",), 2: ("height", "width")}
 
@@ -118,7 +119,7 @@ class MHEXHead(keras.layers.Layer):
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """The block's output; logits and maps if somebody wants them."""
         local, shortcut = (ops.cast(values, self.compute_dtype) for values in inputs)
-        weights = _weights_of(_joint_mask(mask), local, self._precise())
+        weights = _weights_of(joint_mask(mask), local, self._precise())
         total = local + shortcut
         gate = ops.sigmoid(ops.matmul(self._mean(total, weights), self._of("gate_kernel")))
         spread = ops.reshape(gate, (-1, *[1] * (len(local.shape) - 2), local.shape[-1]))
@@ -150,7 +151,7 @@ class MHEXHead(keras.layers.Layer):
 
         Only masks that came along with the inputs are passed on: one that was given to this layer is for it alone.
         """
-        joint = _joint_mask(previous_mask) if isinstance(previous_mask, list | tuple) else None
+        joint = joint_mask(previous_mask) if isinstance(previous_mask, list | tuple) else None
         return (joint, None) if self.return_logits else joint
 
     def get_config(self) -> dict[str, Any]:
@@ -219,12 +220,6 @@ def _read_shape(input_shape: Any) -> tuple[Any, ...]:
             f"residual block. Received: shapes={input_shape}"
         )
     return tuple(a if b is None else b for a, b in zip(*shapes, strict=True))
-
-
-def _joint_mask(masks: Any) -> Any | None:
-    """A position counts only where it counts in both inputs."""
-    present = [mask for mask in keras.tree.flatten(masks) if mask is not None]
-    return None if not present else present[0] if len(present) == 1 else ops.logical_and(*present)
 
 
 def _weights_of(mask: Any | None, values: Any, dtype: str) -> Any | None:
