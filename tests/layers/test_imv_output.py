@@ -62,6 +62,19 @@ def test_hidden_layer_has_half_the_width_and_is_one_for_mean_and_scale(rng):
     }
 
 
+def test_hidden_layer_is_rectified(rng):
+    """With one unit and one variable phi reads h_T and g into one hidden number, here below zero in half of the rows."""
+    x = rng.normal(size=(40, 4, 1)).astype("float32")
+    layer, w = built(x, units=1, hidden_layer=True)
+    read_in = np.stack([known_of(layer, x[i : i + 1]) for i in range(len(x))]) @ w["hidden_kernel"][0, 0, :, 0]
+    middle = np.median(read_in)
+    layer.phi.hidden_bias.assign(np.full((1, 1, 1), -middle, "float32"))
+    found, _, _ = maps_of(layer, x)
+    kernel, bias = w["mean_kernel"][0, 0, 0], w["mean_bias"][0, 0]
+    np.testing.assert_allclose(found[:, 0], np.maximum(read_in - middle, 0) * kernel + bias, atol=1e-5)
+    assert np.ptp(found) > 1e-3
+
+
 @pytest.mark.parametrize("structure", ["list", "mapping"])
 def test_streams_side_by_side_are_one_tensor_of_all_their_variables(structure, rng):
     wind, sun = rng.normal(size=(3, 4, 1)).astype("float32"), rng.normal(size=(3, 4, 2)).astype("float32")
