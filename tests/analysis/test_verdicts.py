@@ -27,24 +27,43 @@ def gain(method, estimate, width=0.02, *, other="random", low=..., high=...):
     ]
 
 
-def truth(method, estimate, low, high, *, share=None):
-    def row(metric, role, estimate, low=None, high=None):
-        return {
-            "head": "risk",
-            "family": "ground_truth",
-            "metric": metric,
-            "method": method,
-            "other": None,
-            "role": role,
-            "estimate": estimate,
-            "low": low,
-            "high": high,
-        }
+def scored(method, metric, role, estimate, low=None, high=None):
+    return {
+        "head": "risk",
+        "family": "ground_truth",
+        "metric": metric,
+        "method": method,
+        "other": None,
+        "role": role,
+        "estimate": estimate,
+        "low": low,
+        "high": high,
+    }
 
-    rows = [row("auroc_mean_map", "value", estimate, low, high), row("auroc_mean_map", "floor_random", 0.5)]
+
+def truth(method, estimate, low, high, *, share=None):
+    rows = [
+        scored(method, "auroc_mean_map", "value", estimate, low, high),
+        scored(method, "auroc_mean_map", "floor_random", 0.5),
+    ]
     if share is not None:
-        rows += [row("share", "value", share, share - 0.05, share + 0.05), row("share", "floor_random", 0.25)]
+        rows += [
+            scored(method, "share", "value", share, share - 0.05, share + 0.05),
+            scored(method, "share", "floor_random", 0.25),
+        ]
     return rows
+
+
+def regions(mass, pointing):
+    """Scores of the attention's maps where one fifth of each image is marked; intervals reach .05 to either side."""
+    return [
+        row
+        for metric, estimate in (("mass_in_region", mass), ("pointing_game", pointing))
+        for row in (
+            scored("attention", metric, "value", estimate, estimate - 0.05, estimate + 0.05),
+            scored("attention", metric, "floor_random", 0.2),
+        )
+    ]
 
 
 def agreement(estimate, low, floor=0.5, ceiling=0.95):
@@ -158,3 +177,21 @@ def test_a_single_row_is_undecided():
 def test_a_head_that_does_not_move_is_undecided():
     row = judge([], GOOD, undecidable={"risk": "it does not react"})
     assert (row["verdict"], row["text"], row["evidence"]) == ("undecided", "it does not react", [])
+
+
+@pytest.mark.parametrize(
+    ("mass", "pointing", "verdict"),
+    [
+        (0.5, 0.9, "supported"),
+        (0.5, 0.5, "supported"),
+        (0.5, 0.45, "doubtful"),  # above chance, but it points beside the region more often than at it
+        (0.22, 0.9, "doubtful"),  # mass not distinguishable from chance
+        (0.1, 0.9, "misleading"),
+        (0.5, 0.1, "misleading"),
+    ],
+)
+def test_a_map_finds_a_region_by_its_mass_and_by_its_largest_value(mass, pointing, verdict):
+    row = judge([*regions(mass, pointing), *agreement(0.8, 0.75)], GOOD)
+    assert row["verdict"] == verdict
+    assert any(f"{mass:.0%} of its mass lies in the marked regions, 20% would by chance" in s for s in row["evidence"])
+    assert any(f"in {pointing:.0%} of the rows, 20% by chance" in s for s in row["evidence"])
