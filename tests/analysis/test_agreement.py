@@ -11,6 +11,8 @@ from scipy import stats
 
 from xai_mimo.analysis import agreement
 from xai_mimo.analysis.agreement import (
+    Ranked,
+    concordance,
     feature_agreement,
     kendall,
     pairwise_rank_agreement,
@@ -19,6 +21,7 @@ from xai_mimo.analysis.agreement import (
     signed_rank_agreement,
     spearman,
 )
+from xai_mimo.analysis.pairs import _floor_maps
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 
 pytestmark = pytest.mark.all_frameworks
@@ -158,6 +161,41 @@ def test_a_map_without_ties_agrees_with_itself(rng):
     ):
         np.testing.assert_allclose(value, 1.0)
     np.testing.assert_allclose(sign_agreement(a, -a, 4, signed=BOTH), 0.0)
+
+
+def test_a_map_may_be_ranked_once_for_all(rng):
+    a, b = (np.round(rng.standard_normal((4, 30)), 1) for _ in range(2))
+    ranked = Ranked.of(a), Ranked.of(b)
+    pairs = concordance(*ranked)
+    for metric in (spearman, kendall, pairwise_rank_agreement):
+        np.testing.assert_array_equal(metric(*ranked), metric(a, b))
+    for metric in (kendall, pairwise_rank_agreement):
+        np.testing.assert_array_equal(metric(*ranked, pairs=pairs), metric(a, b))
+        assert (metric(*ranked, pairs=pairs + 1) != metric(a, b)).all()
+    for metric in (feature_agreement, rank_agreement):
+        np.testing.assert_array_equal(metric(*ranked, 3), metric(a, b, 3))
+    for metric in (sign_agreement, signed_rank_agreement):
+        np.testing.assert_array_equal(metric(*ranked, 3, signed=BOTH), metric(a, b, 3, signed=BOTH))
+
+
+def test_ranks_count_what_is_before_and_what_is_tied():
+    ranked = Ranked.of([[2.0, -5.0, 0.0, -2.0, 2.0, 0.0]])
+    np.testing.assert_array_equal(ranked.before, [[1, 0, 4, 1, 1, 4]])
+    np.testing.assert_array_equal(ranked.tied, [[3, 1, 2, 3, 3, 2]])
+    np.testing.assert_array_equal(ranked.untied_pairs, [15 - 3 - 1])
+
+
+@pytest.mark.parametrize(("features", "draws"), [(10_000, 3), (10_001, 1)])
+def test_floors_of_many_features_take_one_draw(rng, features, draws):
+    a = np.arange(2.0 * features).reshape(2, features)
+    floors = _floor_maps(a, rng)
+    assert {role: np.shape(maps) for role, maps in floors.items()} == {
+        "floor_random": (draws, 2, features),
+        "floor_permuted": (draws, 2, features),
+    }
+    for drawn in floors["floor_permuted"]:
+        assert (drawn != a).any()
+        np.testing.assert_array_equal(np.sort(drawn, axis=1), a)
 
 
 @pytest.mark.parametrize("metric", [sign_agreement, signed_rank_agreement])

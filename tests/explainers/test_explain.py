@@ -296,6 +296,13 @@ def test_the_progress_bar_counts_rows(capsys):
     assert "100%" in capsys.readouterr().out
 
 
+def test_progress_may_be_a_function(capsys):
+    model, rows = toys.mlp(), []
+    xm.explain(model, toys.rows(model), "gradient", progress=rows.append)
+    assert sum(rows) == len(next(iter(toys.rows(model).values())))
+    assert capsys.readouterr().out == ""
+
+
 def test_methods_can_be_imported_from_the_room():
     import xai_mimo.explainers as room
 

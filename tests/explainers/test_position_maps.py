@@ -129,7 +129,9 @@ def test_what_cannot_be_read_is_told(pictures, rng):
     assert not named["table"].any()
     with pytest.raises(UnknownName, match="no input stream is called 'picture'"):
         xm.explain(two, rows_for(two), PositionMaps(stream="picture"))
-    with pytest.raises(NotSupported, match=r"map 'class_map' of layer 'words' has 1 axes of positions"):
+    with pytest.raises(
+        NotSupported, match=r"map 'class_map' of layer 'words' has 5 tokens besides a prefix of 0: no grid"
+    ):
         xm.explain(replace(pictures, maps={"words": rng.standard_normal((4, 5, 3))}), x, "position_maps")
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from xai_mimo.analysis import records
 from xai_mimo.analysis.faithfulness import Curves, removal_curves
 from xai_mimo.analysis.pairs import DEFAULT_KS, agreement_scores
 from xai_mimo.analysis.panel import Panel
+from xai_mimo.analysis.progress import Steps, silent
 from xai_mimo.analysis.runs import Run
 from xai_mimo.analysis.spaces import Space
 from xai_mimo.analysis.truth import TrueFeatures
@@ -109,24 +111,29 @@ def score_everything(
     rng: np.random.Generator,
     *,
     further: Sequence[Mapping[str, Any]] = (),
+    step: Steps = silent,
 ) -> dict[str, Any]:
     """Every table of the record that is computed from maps: scores, differences, shares, features, curves, verdicts.
 
-    ``further`` are rows of scores that were computed elsewhere; verdicts read them too.
+    ``further`` are rows of scores that were computed elsewhere; verdicts read them too. ``step`` is told of two steps.
     """
-    curves, controls = removal_curves(
-        subject.model.predict,
-        subject.inputs,
-        panel.maps,
-        subject.selectors,
-        replacement(subject.model.streams, subject.background, settings),
-        players="streams" if space.is_streams else "variables" if space.by_variable else "features",
-        steps=settings.steps,
-        controls=settings.controls,
-        rng=rng,
-    )
+    with step("faithfulness", 1) as advance:
+        curves, controls = removal_curves(
+            subject.model.predict,
+            subject.inputs,
+            panel.maps,
+            subject.selectors,
+            replacement(subject.model.streams, subject.background, settings),
+            players="streams" if space.is_streams else "variables" if space.by_variable else "features",
+            steps=settings.steps,
+            controls=settings.controls,
+            rng=rng,
+            advance=advance,
+        )
+    with step("agreement", len(panel.heads) * math.comb(len(panel.labels), 2)) as advance:
+        agreements = agreement_scores(panel, rng, settings.ks, advance=advance)
     scores = [
-        *agreement_scores(panel, rng, settings.ks),
+        *agreements,
         *records.faithfulness_scores(panel, curves, controls),
         *records.truth_scores(panel, truth),
         *records.complexity_scores(panel),

@@ -2,8 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from xai_mimo.analysis.drop_scores import drop_scores
 from xai_mimo.analysis.examples import example_rows
 from xai_mimo.analysis.layer_maps import layer_maps
 from xai_mimo.analysis.panel import Panel, make_panel
+from xai_mimo.analysis.progress import steps
 from xai_mimo.analysis.references import cited, of_metrics
 from xai_mimo.analysis.regions import Regions, region_rows, region_scores, rows_of_regions, split_truth
 from xai_mimo.analysis.runs import Run, Task, is_interception, method_rows, name_methods
@@ -169,9 +169,9 @@ def compare(
     given = None if background is None else check_inputs(background, adapted.streams)
     backgrounds = [given or choose_background(everything, _BACKGROUND_ROWS, draw) for draw in draws[1:3]]
     task = Task(adapted, where, inputs, wanted, chosen, selectors, explain, head_rows)
-    with _progress(progress, len(named) * (1 + settings.ceilings) + 1) as tick:
-        run = task.run(named, backgrounds[0], seed, tick)
-        repeats = task.run(named, backgrounds[1], seed + 1, tick).shown if settings.ceilings else {}
+    with steps(progress, len(named) * (1 + settings.ceilings) + 3, "compare") as step:
+        run = task.run(named, backgrounds[0], seed, step)
+        repeats = task.run(named, backgrounds[1], seed + 1, step).shown if settings.ceilings else {}
         joined = join(run.shown).assign_coords(sample=picked)
         counts = resample_counts(len(picked), settings.resamples, draws[3])
         subject = make_subject(where, adapted, inputs, backgrounds[0], selectors)
@@ -181,11 +181,11 @@ def compare(
         features = true_features(known or {}, heads, where, subject.model.streams, subject.inputs)
         panel = make_panel(run.shown, repeats, counts, words)
         shown = streams_of(next(iter(run.shown.values())))
-        further = _over_positions(panel, subject, where, regions, heads, chosen, words, settings, draws[5])
-        tables = score_everything(panel, run, subject, where, features, settings, draws[4], further=further)
-        kinds = {str(getattr(m, "kind", "attention")) for m in named.values() if is_interception(m)}
-        maps, steps = layer_maps(adapted, inputs, subject.model.streams, kinds)
-        tick("scores")
+        with step("positions", 1):
+            further = _over_positions(panel, subject, where, regions, heads, chosen, words, settings, draws[5])
+        tables = score_everything(panel, run, subject, where, features, settings, draws[4], further=further, step=step)
+    kinds = {str(getattr(m, "kind", "attention")) for m in named.values() if is_interception(m)}
+    maps, labels_of_steps = layer_maps(adapted, inputs, subject.model.streams, kinds)
     methods_used = method_rows(named, run, where)
     record = {
         "schema": SCHEMA,
@@ -200,7 +200,7 @@ def compare(
         "targets": target_rows(adapted, wanted, selectors),
         "methods": methods_used,
         **tables,
-        "stream_maps": [] if where.is_streams else _stream_maps(run, shown, steps, words),
+        "stream_maps": [] if where.is_streams else _stream_maps(run, shown, labels_of_steps, words),
         "maps": maps,
         "examples": example_rows(run.shown, _shown_inputs(subject, where), chosen, heads, picked, words),
         "task": [],
@@ -300,16 +300,3 @@ def _expand(targets: Sequence[Target | str | tuple[str, Unit]] | None, model: Mo
         else:
             wanted.append(given if isinstance(given, Target) else Target(*given))
     return wanted
-
-
-@contextmanager
-def _progress(shown: bool, steps: int) -> Iterator[Callable[[str], None]]:
-    """A function to call with the name of each step that is done."""
-    if not shown:
-        yield lambda name: None
-        return
-    from rich.progress import Progress
-
-    with Progress(transient=True) as bar:
-        task = bar.add_task("compare", total=steps)
-        yield lambda name: bar.update(task, advance=1, description=f"compare: {name}")

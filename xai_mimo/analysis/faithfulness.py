@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from xai_mimo.analysis.progress import Advance, ignore
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
@@ -124,6 +125,7 @@ def removal_curves(
     controls: int = 3,
     rng: np.random.Generator,
     max_memory: int = 2**26,
+    advance: Advance = ignore,
 ) -> tuple[dict[str, Curves], list[Curves]]:
     """Deletion and insertion of several methods' maps and of random orders, in shared batches.
 
@@ -137,6 +139,7 @@ def removal_curves(
         steps: points of a curve beyond the first; all features when there are fewer.
         controls: number of random orders, each the same for all targets and methods.
         max_memory: bytes of one batch of replaced inputs.
+        advance: told the share of the predictions just made.
     Returns:
         Curves by label, and one per random order.
     Raises:
@@ -155,7 +158,9 @@ def removal_curves(
     ranks = [_ranks(np.abs(np.asarray(v, dtype=np.float64)), rng) for v in maps.values()]
     ranks.append(_ranks(np.zeros((controls, rows, size)), rng))
     counts = _counts(size, steps)
-    answers = _answers(predict, inputs, selectors, replacement, np.concatenate(ranks), counts, players, max_memory)
+    answers = _answers(
+        predict, inputs, selectors, replacement, np.concatenate(ranks), counts, players, max_memory, advance
+    )
     full = take(predict(inputs), selectors)
     change = full.T[None, None, :, None, :] - answers  # (kind, order, sample, point, target)
     targets = np.arange(len(selectors))
@@ -187,7 +192,7 @@ def _counts(players: int, steps: int) -> Array:
 def _ranks(magnitude: Array, rng: np.random.Generator) -> Array:
     """0 for the most important player; ties in random order."""
     order = np.lexsort(np.stack([rng.random(magnitude.shape), -magnitude]), axis=-1)
-    return np.argsort(order, axis=-1)
+    return np.argsort(order, axis=-1).astype(np.int32)
 
 
 def _answers(
@@ -199,6 +204,7 @@ def _answers(
     counts: Array,
     players: Players,
     max_memory: int,
+    advance: Advance,
 ) -> Array:
     """v for every kind, order, row and point, of every target: ``(kind, order, sample, point, target)``."""
     draws = len(next(iter(replacement.values())))
@@ -213,6 +219,7 @@ def _answers(
         replaced = np.where(kind[:, None] == 0, in_top, ~in_top)
         mixed = _mix(inputs, replacement, replaced, row, draw, players)
         answers[items] = take(predict(mixed), rows_of(selectors, row)).T
+        advance(len(items) / total)
     found: Array = answers.reshape(*shape, len(selectors)).mean(axis=4)
     return found
 

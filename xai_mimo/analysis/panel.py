@@ -73,9 +73,9 @@ def make_panel(
     features, feature_of = _features(first, texts)
     return Panel(
         heads=tuple(str(h) for h in first["head"].values),
-        maps={label: _values(e) for label, e in explanations.items()},
+        maps={label: values_of(e) for label, e in explanations.items()},
         signed={label: bool(e.attrs["signed"]) for label, e in explanations.items()},
-        repeats={label: _values(e) for label, e in repeats.items()},
+        repeats={label: values_of(e) for label, e in repeats.items()},
         players=players,
         features=features,
         feature_of=feature_of,
@@ -104,8 +104,13 @@ def _features(explanation: xr.Dataset, texts: Collection[str]) -> tuple[tuple[tu
     return tuple(names), np.concatenate(owners)
 
 
-def _values(explanation: xr.Dataset) -> Array:
-    return features_of(explanation).transpose("head", "sample", "feature").values.astype(np.float64)
+def values_of(explanation: xr.Dataset) -> Array:
+    """The maps of one explanation side by side, ``(target, sample, player)``: ``features_of`` without its labels.
+
+    An image has as many labels as values, and no score reads them.
+    """
+    parts = [explanation[name].transpose("head", "sample", ...).values for name in stream_names(explanation)]
+    return np.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], axis=-1).astype(np.float64)
 
 
 def as_variables(explanation: xr.Dataset, space: str) -> xr.Dataset:

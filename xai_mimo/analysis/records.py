@@ -9,7 +9,7 @@ import xarray as xr
 
 from xai_mimo.analysis import complexity, faithfulness, ground_truth
 from xai_mimo.analysis.faithfulness import Curves
-from xai_mimo.analysis.panel import Panel
+from xai_mimo.analysis.panel import Panel, values_of
 from xai_mimo.analysis.statistics import (
     Interval,
     holm,
@@ -19,7 +19,6 @@ from xai_mimo.analysis.statistics import (
     statistic_interval,
 )
 from xai_mimo.analysis.truth import TrueFeatures
-from xai_mimo.core.explanation import features_of
 from xai_mimo.core.streams import Array
 
 RANDOM = "random"
@@ -283,7 +282,7 @@ def gap_rows(explanations: Mapping[str, xr.Dataset], tolerances: Mapping[str, fl
         if "completeness_gap" not in explanation:
             continue
         parts = [explanation[v].transpose("head", "sample").values for v in ("prediction", "baseline_prediction")]
-        mass = np.abs(features_of(explanation).transpose("head", "sample", "feature").values).sum(axis=-1)
+        mass = np.abs(values_of(explanation)).sum(axis=-1)
         scale = np.maximum(np.abs(parts[0] - parts[1]), 0.1 * mass)
         gap = np.abs(explanation["completeness_gap"].transpose("head", "sample").values)
         relative = gap / np.where(scale > 0, scale, 1.0)  # nothing attributed and nothing moved leaves no gap

@@ -9,6 +9,7 @@ import xarray as xr
 
 from xai_mimo.analysis.layer_shares import HeadRows, layer_shares
 from xai_mimo.analysis.panel import as_streams, as_variables
+from xai_mimo.analysis.progress import Advance, Steps
 from xai_mimo.analysis.spaces import Space
 from xai_mimo.core.errors import EmptyData
 from xai_mimo.core.explanation import describe, settings_of
@@ -91,17 +92,17 @@ class Task:
     explain: Explain
     head_rows: HeadRows
 
-    def run(self, methods: Mapping[str, Method], background: Arrays, seed: int, tick: Callable[[str], None]) -> Run:
-        """Run every method once with this background and seed; ``tick`` is called with each label when it is done."""
+    def run(self, methods: Mapping[str, Method], background: Arrays, seed: int, step: Steps) -> Run:
+        """Run every method once with this background and seed, each as one step."""
         raw, seconds = {}, {}
         for label, method in methods.items():
             started = time.perf_counter()
-            raw[label] = self._explain(method, background, seed)
+            with step(label, len(self.selectors[0].units)) as advance:
+                raw[label] = self._explain(method, background, seed, advance)
             seconds[label] = time.perf_counter() - started
-            tick(label)
         return Run(raw, {label: self._shown(e) for label, e in raw.items()}, seconds, seed)
 
-    def _explain(self, method: Method, background: Arrays, seed: int) -> xr.Dataset:
+    def _explain(self, method: Method, background: Arrays, seed: int, advance: Advance) -> xr.Dataset:
         cut = self.space.cut
         if self.space.is_streams and cut is None and is_interception(method):
             return layer_shares(self.model, self.inputs, self.selectors, method, self.head_rows)
@@ -115,6 +116,7 @@ class Task:
             background=background,
             at=cut.layer if cut is not None and behind else None,
             seed=seed,
+            progress=advance,
         )
 
     def _shown(self, explanation: xr.Dataset) -> xr.Dataset:

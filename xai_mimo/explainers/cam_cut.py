@@ -53,6 +53,11 @@ class CamCut:
         )
 
     @property
+    def reads(self) -> str:
+        """What the activations are, for error texts."""
+        return f"what layer '{self.layer}' reads"
+
+    @property
     def unexplained(self) -> tuple[str, ...]:
         """The model's streams that were left out."""
         others = [owner for owners in self.owners.values() for owner in owners if owner != self.stream.name]

@@ -119,7 +119,7 @@ def explain(
     max_memory: int = 2**29,
     rows_per_block: int = 1024,
     store: str | Path | None = None,
-    progress: bool = False,
+    progress: bool | Callable[[float], None] = False,
 ) -> xr.Dataset:
     """Explain a model's heads for the given rows with one method.
 
@@ -139,7 +139,7 @@ def explain(
         store: a folder ending in ``.zarr``. Blocks are written as they are finished, memory stays flat, and a run that
             was interrupted goes on where it stopped when it is called again with the same arguments. The result is
             opened lazily.
-        progress: show a bar.
+        progress: show a bar; or a function to call with the number of rows just finished.
     Returns:
         The explanation; its layout is described in ``xai_mimo.core.explanation``.
     Raises:
@@ -165,7 +165,7 @@ def explain(
         max_memory=int(max_memory),
         rows_per_block=int(rows_per_block),
     )
-    with _bar(run.rows, run.method.name, show=progress) as advance:
+    with _bar(run.rows, run.method.name, progress) as advance:
         result, findings = _to_disk(run, Path(store), advance) if store is not None else _in_memory(run, advance)
     for warning in findings.warnings(run.method.name):
         warnings.warn(warning, stacklevel=2)
@@ -235,10 +235,10 @@ def _to_disk(run: _Run, path: Path, advance: Callable[[float], None]) -> tuple[x
 
 
 @contextlib.contextmanager
-def _bar(rows: int, name: str, *, show: bool) -> Iterator[Callable[[float], None]]:
-    """A progress bar over rows; gives the function that moves it."""
-    if not show:
-        yield lambda rows: None
+def _bar(rows: int, name: str, shown: bool | Callable[[float], None]) -> Iterator[Callable[[float], None]]:
+    """A progress bar over rows, the caller's or our own; gives the function that moves it."""
+    if not shown or callable(shown):
+        yield shown or (lambda rows: None)
         return
     from rich.progress import Progress
 

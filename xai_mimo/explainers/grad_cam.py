@@ -14,6 +14,7 @@ from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.cam_cut import CamCut, cam_cut
 from xai_mimo.explainers.differentiable import slices
 from xai_mimo.explainers.positions import channel_axis, lay_over
+from xai_mimo.explainers.token_grid import TokenGrid
 
 # Relative error up to which two float32 computations of one quantity count as equal.
 _SAME = 1e-3
@@ -21,7 +22,7 @@ _SAME = 1e-3
 
 @dataclass(frozen=True)
 class GradCAM:
-    """Where a layer's channels speak for a target: Grad-CAM, for images, sequences and tokens.
+    """Where a layer's channels speak for a target: Grad-CAM, for images, sequences and tokens, patches of images too.
 
     w_k = mean over positions p of dy / dA_k(p),  M(p) = ReLU(sum over k of w_k A_k(p))
 
@@ -39,6 +40,10 @@ class GradCAM:
         positive: False leaves the ReLU out, so that evidence against the target keeps its sign.
         stream: the input stream to explain. Needed where the heads read several: this map says nothing of the others,
             and they get zeros only if they are left out in this way or if no target reacts to them.
+        prefix_tokens: where the layer reads tokens, how many of them stand before the first position of the stream,
+            such as one for the class: they are in no mean and get no place.
+        grid: where the tokens are patches of an image, their rows and columns, in reading order; None for the grid that
+            has the aspect of the image.
 
     Source: Selvaraju et al. (2017), "Grad-CAM", Section 3, Equations 1 and 2.
     """
@@ -46,15 +51,20 @@ class GradCAM:
     at: str | None = None
     positive: bool = True
     stream: str | None = None
+    prefix_tokens: int = 0
+    grid: Sequence[int] | None = None
 
     name: ClassVar[str] = "grad_cam"
     reference: ClassVar[str] = "selvaraju2017gradcam"
 
+    def __post_init__(self) -> None:
+        TokenGrid.of(self.prefix_tokens, self.grid)
+
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """One forward pass for all targets, one backward pass for each, through the part behind the layer."""
         cut = cam_cut(model, inputs, context, at=self.at, stream=self.stream, method=self.name)
-        canvas = _Canvas.of(cut, inputs, selectors)
-        for piece in _pieces(cut, inputs, selectors, context):
+        canvas = _Canvas.of(cut, inputs, selectors, TokenGrid.of(self.prefix_tokens, self.grid))
+        for piece in _pieces(cut, inputs, selectors, context, canvas.tokens):
             maps = _weighted(piece.activations, _over_positions(piece.gradients).mean(axis=2))
             canvas.draw(piece.rows, np.maximum(maps, 0.0) if self.positive else maps, piece.values)
         return canvas.attribution(signed=not self.positive)
@@ -72,22 +82,27 @@ class CAM:
 
     Attributes:
         at: name or path of the pooling layer; None as in ``GradCAM``.
-        stream: the input stream to explain, as in ``GradCAM``.
+        stream, prefix_tokens, grid: as in ``GradCAM``. A head that reads a prefix token too is refused.
 
     Source: Zhou et al. (2016), "Learning Deep Features for Discriminative Localization", Section 2, Equations 1 and 2.
     """
 
     at: str | None = None
     stream: str | None = None
+    prefix_tokens: int = 0
+    grid: Sequence[int] | None = None
 
     name: ClassVar[str] = "cam"
     reference: ClassVar[str] = "zhou2016cam"
 
+    def __post_init__(self) -> None:
+        TokenGrid.of(self.prefix_tokens, self.grid)
+
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Read the weights off the gradient, and make sure that the map explains the whole target."""
         cut = cam_cut(model, inputs, context, at=self.at, stream=self.stream, method=self.name)
-        canvas = _Canvas.of(cut, inputs, selectors)
-        for piece in _pieces(cut, inputs, selectors, context):
+        canvas = _Canvas.of(cut, inputs, selectors, TokenGrid.of(self.prefix_tokens, self.grid))
+        for piece in _pieces(cut, inputs, selectors, context, canvas.tokens):
             maps = _weighted(piece.activations, _over_positions(piece.gradients).sum(axis=2))
             without = take(cut.model.predict(piece.without(cut)), rows_of(selectors, piece.rows))
             _check_whole(maps, piece.values - without, selectors, cut)
@@ -115,7 +130,9 @@ class _Piece(NamedTuple):
         return {**self.read, cut.source.name: np.zeros_like(self.read[cut.source.name])}
 
 
-def _pieces(cut: CamCut, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Iterator[_Piece]:
+def _pieces(
+    cut: CamCut, inputs: Arrays, selectors: Sequence[Selector], context: Context, tokens: TokenGrid
+) -> Iterator[_Piece]:
     """All rows, as many at a time as memory allows."""
     rows = len(selectors[0].units)
     one = cut.read({name: x[:1] for name, x in inputs.items()})
@@ -126,7 +143,7 @@ def _pieces(cut: CamCut, inputs: Arrays, selectors: Sequence[Selector], context:
         outputs, gradients = cut.gradients(read, chosen)
         cut.check_others(gradients, selectors)
         activations, found = (
-            np.moveaxis(v, lead + (axis or 0), -1)
+            tokens.patches(np.moveaxis(v, lead + (axis or 0), -1), lead, axes=v.ndim - lead - 1, what=cut.reads)
             for lead, v in ((1, read[cut.source.name]), (2, gradients[cut.source.name]))
         )
         yield _Piece(part, read, activations, found, take(outputs, chosen))
@@ -165,22 +182,24 @@ class _Canvas:
         cut: where the maps come from.
         values: ``{stream: (target, sample, *shape)}``, zeros where nothing is drawn.
         prediction: ``(target, sample)``.
+        tokens: how a row of them lies over an image.
     """
 
     cut: CamCut
     values: Arrays
     prediction: Array
+    tokens: TokenGrid
 
     @staticmethod
-    def of(cut: CamCut, inputs: Arrays, selectors: Sequence[Selector]) -> "_Canvas":
+    def of(cut: CamCut, inputs: Arrays, selectors: Sequence[Selector], tokens: TokenGrid) -> "_Canvas":
         values = {name: np.zeros((len(selectors), *x.shape)) for name, x in inputs.items()}
-        return _Canvas(cut, values, np.empty((len(selectors), len(selectors[0].units))))
+        return _Canvas(cut, values, np.empty((len(selectors), len(selectors[0].units))), tokens)
 
     def draw(self, rows: slice, maps: Array, values: Array) -> None:
         """Lay the maps ``(target, row, *positions)`` of some rows over the explained stream."""
-        stream, what = self.cut.stream, f"what layer '{self.cut.layer}' reads"
-        into = self.values[stream.name]
-        into[:, rows] = lay_over(maps, stream, into.shape[2:], axes=maps.ndim - 2, what=what)
+        stream, into = self.cut.stream, self.values[self.cut.stream.name]
+        maps, axes = self.tokens.lay(maps, stream, into.shape[2:], axes=maps.ndim - 2, what=self.cut.reads)
+        into[:, rows] = lay_over(maps, stream, into.shape[2:], axes=axes, what=self.cut.reads)
         self.prediction[:, rows] = values
 
     def attribution(self, *, signed: bool) -> Attribution:

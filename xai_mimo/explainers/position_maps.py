@@ -14,6 +14,7 @@ from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.differentiable import slices
 from xai_mimo.explainers.map_reading import match_heads
 from xai_mimo.explainers.positions import lay_over, positions_of, resize
+from xai_mimo.explainers.token_grid import TokenGrid, is_image
 
 Fusion = Literal["mean", "product", "sum"]
 NonNegativity = Literal["map", "none"]
@@ -38,6 +39,10 @@ class PositionMaps:
         fusion: "mean" or "product" of the scaled maps; "sum" adds the maps as they are, in the unit of the layers'
             logits, so that one layer with ``nonnegativity="none"`` gives its own signed map.
         stream: the input stream that all maps are of, where that cannot be read off the model.
+        prefix_tokens: where maps are over tokens, how many of them stand before the first position of the stream, such
+            as one for the class; they get no place.
+        grid: where tokens are patches of an image, their rows and columns, in reading order; None for the grid that has
+            the aspect of the image. Maps of patches are then those of an image in the formulas above.
 
     The layers' heads are matched to the model's by name, or by order where no name agrees and their numbers do.
 
@@ -49,6 +54,8 @@ class PositionMaps:
     nonnegativity: NonNegativity = "map"
     fusion: Fusion = "mean"
     stream: str | None = None
+    prefix_tokens: int = 0
+    grid: Sequence[int] | None = None
 
     name: ClassVar[str] = "position_maps"
     reference: ClassVar[str] = ""  # that of the layers, which is known when they are read
@@ -62,6 +69,7 @@ class PositionMaps:
             )
         if isinstance(self.layers, str) or (self.layers is not None and not self.layers):
             raise BadSetting(f"layers must be a list of names, or None for all; got {self.layers!r}.")
+        TokenGrid.of(self.prefix_tokens, self.grid)
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Read the maps block by block, as many rows at a time as memory allows."""
@@ -76,9 +84,8 @@ class PositionMaps:
                 values[stream.name][:, part] = self._fused(mine, model, chosen, stream, inputs[stream.name].shape[1:])
             context.advance(part.stop - part.start)
         references = dict.fromkeys(found.reference for found in one.values())
-        signed = self.nonnegativity == "none" and (
-            self.fusion == "sum" or any(len(found.axes) == 2 for found in one.values())
-        )
+        pictures = [len(found.axes) > 2 or is_image(owners[layer]) for layer, found in one.items()]
+        signed = self.nonnegativity == "none" and (self.fusion == "sum" or not all(pictures))
         mapped = {stream.name for stream in owners.values()}
         return Attribution(
             values,
@@ -109,11 +116,12 @@ class PositionMaps:
         shape: Sequence[int],
     ) -> Array:
         """One map over a stream from those of its layers: ``(target, row, *shape)``."""
-        layers = []
+        layers, tokens = [], TokenGrid.of(self.prefix_tokens, self.grid)
         for found in maps:
             axes, what = len(found.axes) - 1, f"map '{_MAP}' of layer '{found.layer}'"
+            rows = tokens.patches(_of_targets(found, model, selectors), 2, axes=axes, what=what)
+            rows, axes = tokens.lay(rows, stream, shape, axes=axes, what=what)
             size = positions_of(stream, shape, axes=axes, what=what)
-            rows = _of_targets(found, model, selectors)
             rows = resize(np.maximum(rows, 0.0) if self.nonnegativity == "map" else rows, size)
             layers.append(rows if self.fusion == "sum" else _scaled(rows, axes))
         fused = np.prod(layers, axis=0) if self.fusion == "product" else np.sum(layers, axis=0)
