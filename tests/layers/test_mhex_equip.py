@@ -105,6 +105,22 @@ def test_sums_in_nested_models_are_found():
     assert heads_of(model)[0].heads == {"y": 2}
 
 
+def test_a_sequential_model_is_equipped_as_the_graph_it_holds(rng):
+    trunk_in = keras.Input((4, 3))
+    trunk = keras.Model(trunk_in, dense_block(trunk_in, "block"), name="trunk")
+    pooled = layers.GlobalAveragePooling1D()
+    model = keras.Sequential([keras.Input((4, 3)), trunk, pooled, layers.Dense(2, "softmax", name="y")], name="whole")
+    equipped = add_mhex(model)
+    assert equipped.kinds == {"y": "multiclass"}
+    assert equipped.network.name == "whole"
+    equipped.network.get_layer("trunk").get_layer("block_mhex").gate_kernel.assign(np.zeros((3, 3)))
+    x = rng.normal(size=(5, 4, 3)).astype("float32")
+    features = trunk.predict(x, verbose=0)
+    gated = features - (features - x) / 2  # a gate of one half takes half of the branch away
+    expected = keras.ops.convert_to_numpy(model.layers[-1](gated.mean(axis=1)))
+    np.testing.assert_allclose(equipped.predict(x, verbose=0), expected, atol=1e-6)
+
+
 def test_sums_that_are_no_residuals_do_not_count():
     words, inputs = keras.Input((4,), dtype="int32"), keras.Input((4, 3), name="x")
     tokens = layers.Embedding(7, 3, name="tokens")(words)

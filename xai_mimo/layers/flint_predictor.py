@@ -7,6 +7,7 @@ from typing import Any, get_args
 import keras
 
 from xai_mimo.layers.flint_losses import Kind
+from xai_mimo.layers.functional import functional_core
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def read_predictor(model: Any, taps: Sequence[str], kinds: str | Mapping[str, st
 
 def _core(model: Any) -> Any:
     """The functional model behind a functional or sequential model."""
-    core = getattr(model, "_functional", None) or model
+    core = functional_core(model)
     if not isinstance(model, keras.Model) or not hasattr(core, "_nodes_by_depth"):
         raise ValueError(
             "Expected `predictor` to be a built functional or sequential Keras model, whose layers can be tapped. "

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from xai_mimo.layers.functional import functional_core
+
 
 @dataclass(frozen=True)
 class ResidualSum:
@@ -47,7 +49,7 @@ def residual_sums(model: keras.Model) -> list[ResidualSum]:
 
 def functional_models(model: Any) -> Iterator[Any]:
     """A functional or sequential model and all that are nested in it, inner ones where they are called."""
-    core = getattr(model, "_functional", None) or model
+    core = functional_core(model)
     if hasattr(core, "_nodes_by_depth"):
         for operation in dict.fromkeys(node.operation for node in _nodes(core)):
             if isinstance(operation, keras.Model):

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from xai_mimo.layers.functional import as_functional
 from xai_mimo.layers.heads import read_heads
 from xai_mimo.layers.mhex import MHEXHead
 from xai_mimo.layers.mhex_blocks import choose
@@ -57,6 +58,7 @@ def add_mhex(
         ValueError: no residual sum is found, a name is unknown, or the outputs cannot be read.
     Source: our reading of B. Sun and P. Liò (2025), arXiv:2501.01311; see ``MHEXHead``.
     """
+    model = as_functional(model)
     chosen = choose(model, blocks)
     widths = _widths(model) if heads is None else read_heads(heads)
     settings = {

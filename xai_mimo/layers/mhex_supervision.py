@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from xai_mimo.layers.functional import functional_core
 from xai_mimo.layers.interception import MapLabels, collect
 from xai_mimo.layers.mhex import MHEXHead
 
@@ -169,7 +170,7 @@ def output_places(model: Any) -> dict[str, int]:
 
     Outputs are called by the keys of the mapping they were declared with, else by the layers that make them.
     """
-    core = getattr(model, "_functional", None) or model
+    core = functional_core(model)
     struct = getattr(core, "output", None) if hasattr(core, "_nodes_by_depth") else None
     if struct is None:
         return {}
@@ -203,7 +204,7 @@ def _kind_of_activation(network: Any, output: str) -> str | None:
     places = output_places(network)
     if output not in places:
         return None
-    tensor = keras.tree.flatten(network.output)[places[output]]
+    tensor = keras.tree.flatten(functional_core(network).output)[places[output]]
     maker = tensor._keras_history.operation
     name = getattr(getattr(maker, "activation", None), "__name__", type(maker).__name__.lower())
     binary = "binary" if tensor.shape[-1] == 1 else "multilabel"
