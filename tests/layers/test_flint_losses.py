@@ -75,6 +75,54 @@ def test_fidelity_of_quantities_is_the_mean_squared_difference(rng):
     np.testing.assert_allclose(as_float(found), np.square(f - s).mean(), rtol=1e-5)
 
 
+def charged(term, f, s, training=True):
+    """What a term adds to the loss at weight 1."""
+    term.weight.assign(1.0)
+    term([ops.convert_to_tensor(f.astype("float32")), ops.convert_to_tensor(s.astype("float32"))], training=training)
+    return as_float(term.losses[0])
+
+
+def quantity():
+    return losses.OutputFidelity("regression", 2, None, False, name="load")
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e4])
+def test_fidelity_of_quantities_is_in_deviations_of_the_predictor_whatever_their_unit(unit, rng):
+    f, s = rng.normal(3.0, (0.5, 2.0), size=(2, 8, 2))
+    slow = np.mean([np.mean((f[:, u] - s[:, u]) ** 2) / np.var(f[:, u]) for u in (0, 1)])
+    np.testing.assert_allclose(charged(quantity(), unit * f, unit * s), slow, rtol=1e-3)
+    np.testing.assert_allclose(charged(quantity(), unit * f, 0 * s + unit * f.mean(axis=0)), 1, rtol=1e-3)
+
+
+def test_deviations_of_equal_steps_are_those_of_all_their_rows_and_then_run_along(rng):
+    term, rows = quantity(), rng.normal(50.0, (0.5, 20.0), size=(7, 8, 2)).astype("float32")
+    for step in rows:
+        charged(term, step, step)
+    np.testing.assert_allclose(term.deviations(), rows.reshape(56, 2).std(axis=0), rtol=1e-4)
+    for _ in range(600):  # each counts a hundredth from the hundredth on
+        term._spread(rows[0], training=True)
+    np.testing.assert_allclose(term.deviations(), rows[0].std(axis=0), rtol=1e-2)
+
+
+def test_deviations_are_those_of_training_and_one_before(rng):
+    term, f = quantity(), rng.normal(size=(2, 8, 2))
+    np.testing.assert_allclose(charged(term, f[0], f[1], training=False), np.square(f[0] - f[1]).mean(), rtol=1e-5)
+    charged(term, 5 * f[0], f[1])
+    expected = (np.square(f[0] - f[1]) / (5 * f[0]).var(axis=0)).mean()
+    np.testing.assert_allclose(charged(term, f[0], f[1], training=False), expected, rtol=1e-4)
+
+
+def test_a_unit_that_never_varies_is_measured_as_it_is_and_a_batch_of_one_row_does_no_harm(rng):
+    term = quantity()
+    f = np.stack([np.full(8, 1e3), rng.normal(size=8)], axis=1)
+    found = charged(term, f, f + 0.5)
+    np.testing.assert_allclose(found, 0.5 * (0.25 + 0.25 / f[:, 1].var()), rtol=1e-3)
+    before = term.deviations()
+    assert charged(term, f[:1], f[:1] + 0.5) < 2 * found
+    assert before[1] / 2 < term.deviations()[1] < before[1] * 2
+    assert charged(quantity(), f[:1], f[:1] + 0.5) == pytest.approx(0.25, rel=1e-3)
+
+
 @given(arrays("float64", (4, 3), elements=st.floats(-6, 6)), arrays("float64", (4, 3), elements=st.floats(-6, 6)))
 @settings(max_examples=25, deadline=None)
 def test_fidelity_is_at_least_the_entropy_of_the_predictor_and_equal_to_it_for_equal_shares(f, s):

@@ -69,8 +69,27 @@ def test_answers_of_yes_and_no_and_of_quantities(read):
     for unit in (0, 1):
         f, g = outputs["load"][:, unit], found["score"].sel(target=f"load:{unit}").values
         np.testing.assert_allclose(found["distance"].sel(head=f"load:{unit}"), np.abs(f - g), atol=1e-5)
-        near = np.abs(f.astype("float64") - g) <= 0.1 * f.std()
+        near = np.abs(f.astype("float64") - g) <= 0.1  # of a deviation, 1 before training
         np.testing.assert_array_equal(found["agrees"].sel(head=f"load:{unit}"), near)
+        slow = 1 - sum((a - b) ** 2 for a, b in zip(f, g, strict=True)) / sum((a - f.mean()) ** 2 for a in f)
+        np.testing.assert_allclose(found["r_squared"].sel(head=f"load:{unit}"), slow, rtol=1e-5)
+    assert np.isnan(found["r_squared"].sel(head=["kind", "alarm"])).all()
+
+
+def test_quantities_agree_within_a_share_of_their_deviation_in_training_whatever_rows_stand_beside():
+    x, _ = mixed_data(np.random.default_rng(5), rows=23)
+    model = mixed_flint(post_hoc=True)
+    model.compile("adam")
+    model.fit(x, batch_size=23, verbose=0)
+    found = model.interpret(x, tolerance=0.6)
+    for head in ("load:0", "load:1"):
+        deviation, agrees = found["output"].sel(target=head).values.std(), found["agrees"].sel(head=head)
+        np.testing.assert_array_equal(agrees, found["distance"].sel(head=head) <= 0.6 * deviation)
+        assert 0 < agrees.sum() < 23, "the test needs rows of both sorts"
+    for n in range(0, 23, 4):
+        alone = model.interpret(x[n : n + 1], tolerance=0.6)
+        np.testing.assert_array_equal(alone["agrees"][:, 0], found["agrees"][:, n])
+        assert np.isnan(alone["r_squared"]).all()
 
 
 def test_fidelity_bounds_the_accuracy_of_the_interpreter(read):

@@ -49,7 +49,8 @@ class FLINT(keras.Model):
             compiled loss of the predictor tells; by name, or one for a single head. Classes are then logits.
         weights: of the terms, merged into ``{"fidelity": beta = 0.5, "reconstruction": gamma = 0.8, "entropy": delta =
             0.2, "sparsity": delta * eta = 0.1}``.
-        head_weights: factors of the heads' L_of; default 1. A quantity with large values wants a small one.
+        head_weights: factors of the heads' L_of; default 1. Quantities are measured in standard deviations of f, so
+            that their unit needs no factor; but h starts at numbers of order one, and so should they.
         schedule: when each term begins, see ``FlintSchedule``; None for constant weights.
         reconstruction_loss: "squared" or "absolute"; the authors have the latter for CIFAR-10.
         attribute_activation: of the default dictionary. The authors' for MNIST is leaky ReLU, slightly negative.

@@ -22,6 +22,7 @@ class Answer:
         unit: index of the unit in each row, ``(row,)``.
         agrees: f gives the same answer, ``(row,)``.
         distance: between the outputs of f and g, ``(row,)``.
+        r_squared: of quantities, 1 - mean (f - g)^2 / var f over the rows; NaN for choices, and where f does not vary.
         side: +1 or -1, what relevance is multiplied by to speak for the answer, ``(row,)``; None for quantities.
     """
 
@@ -30,6 +31,7 @@ class Answer:
     unit: np.ndarray
     agrees: np.ndarray
     distance: np.ndarray
+    r_squared: float
     side: np.ndarray | None
 
     def speaking(self, relevance: np.ndarray) -> np.ndarray:
@@ -60,29 +62,31 @@ class Class:
         return (np.abs(self.relevance) if self.both_signs else self.relevance) > threshold
 
 
-def answers(head: PredictorHead, outputs: np.ndarray, scores: np.ndarray, tolerance: float) -> list[Answer]:
+def answers(head: PredictorHead, outputs: np.ndarray, scores: np.ndarray, within: np.ndarray) -> list[Answer]:
     """The answers of one head.
 
     Args:
         head: of the predictor.
         outputs: of f, ``(row, units)``. scores: of g, unnormalised.
-        tolerance: of quantities, in standard deviations of f over these rows.
+        within: the distance up to which quantities agree, ``(units,)``.
     """
     if head.kind == "multiclass":
         chosen = scores.argmax(axis=1)
         p = _softmax(outputs) if head.from_logits else outputs
         distance = 0.5 * np.abs(p - _softmax(scores)).sum(axis=1)
-        return [Answer(head.name, head, chosen, outputs.argmax(axis=1) == chosen, distance, np.ones(len(scores)))]
+        agrees = outputs.argmax(axis=1) == chosen
+        return [Answer(head.name, head, chosen, agrees, distance, np.nan, np.ones(len(scores)))]
     made = []
     for unit in range(head.units):
         name = head.name if head.units == 1 else f"{head.name}:{unit}"
         f, s, where = outputs[:, unit], scores[:, unit], np.full(len(scores), unit)
         if head.kind == "regression":
             distance = np.abs(f - s)
-            made.append(Answer(name, head, where, distance <= tolerance * f.std(), distance, None))
+            made.append(Answer(name, head, where, distance <= within[unit], distance, _r_squared(f, s), None))
         else:
             p, yes = (_sigmoid(f) if head.from_logits else f), s > 0
-            made.append(Answer(name, head, where, (p > 0.5) == yes, np.abs(p - _sigmoid(s)), np.where(yes, 1.0, -1.0)))
+            distance, side = np.abs(p - _sigmoid(s)), np.where(yes, 1.0, -1.0)
+            made.append(Answer(name, head, where, (p > 0.5) == yes, distance, np.nan, side))
     return made
 
 
@@ -106,6 +110,10 @@ def classes(answer: Answer, relevance: np.ndarray) -> list[Class]:
 def _class(answer: Answer, label: str, rows: np.ndarray, values: np.ndarray) -> Class:
     mean = values[rows].mean(axis=0) if rows.any() else np.full(values.shape[1], np.nan)
     return Class(answer.head.name, label, int(rows.sum()), mean, answer.side is None)
+
+
+def _r_squared(f: np.ndarray, g: np.ndarray) -> float:
+    return float(1.0 - np.square(f - g).mean() / f.var()) if np.ptp(f) > 0 else float("nan")
 
 
 def _softmax(values: np.ndarray) -> np.ndarray:

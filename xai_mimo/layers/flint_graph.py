@@ -141,7 +141,9 @@ def _terms(predictor: Predictor, reconstruction: Reconstruction | None) -> dict[
     if reconstruction is not None:
         made["reconstruction"] = InputFidelity(reconstruction, name="flint_reconstruction")
     for head in predictor.heads:
-        made[f"fidelity_{head.name}"] = OutputFidelity(head.kind, head.activation, head.from_logits, name=head.name)
+        made[f"fidelity_{head.name}"] = OutputFidelity(
+            head.kind, head.units, head.activation, head.from_logits, name=head.name
+        )
     return made
 
 

@@ -10,9 +10,16 @@ over the mini-batch as in the official code.
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import ops
 
 Kind = Literal["multiclass", "multilabel", "binary", "regression"]
+
+_LEAST_SHARE = 0.01
+"""What a training step counts in the running spread of a quantity: it is a mean over about a hundred steps."""
+
+_CONSTANT = 1e-5
+"""A standard deviation, as a share of the mean, below which a quantity does not vary but by rounding."""
 
 
 def entropy(values: Any) -> Any:
@@ -40,6 +47,8 @@ def output_fidelity(outputs: Any, scores: Any, kind: Kind, from_logits: bool) ->
         multiclass            mean_x -sum_c p_c log q_c,  p of the predictor, q = softmax(scores)
         binary, multilabel    mean_x mean_u -(p_u log q_u + (1 - p_u) log(1 - q_u)),  q = sigmoid(scores)      (ours)
         regression            mean_x mean_u (f_u - s_u)^2                                                      (ours)
+
+    Quantities come in standard deviations of f, so that their unit does not decide how much they weigh, see ``Spread``.
 
     No gradient reaches the predictor's outputs. The formula as printed exchanges p and q and detaches nothing: it pulls
     the predictor towards an interpreter that knows nothing yet, and both fail. This is what the authors' code does.
@@ -134,17 +143,70 @@ class InputFidelity(_Term):
         return passed
 
 
+class Spread(keras.layers.Layer):
+    """Standard deviation of each unit of a quantity over the latest training steps, ``(units,)``; ours.
+
+    A squared difference in a quantity's own unit would be a loss that changes with the unit: metres in the place of
+    millimetres, and the interpreter hardly learns the head. Divided by the variance it is 1 for a constant answer and 0
+    for a perfect one, comparable with the other heads' terms. It runs over steps and not over one batch, so that a last
+    batch of one row does no harm. 1 before the first step, and for a unit that has not varied so far.
+
+    Args:
+        units: of the head.
+
+    Call arguments:
+        inputs: ``(batch, units)``.
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        fixed: dict[str, Any] = {"trainable": False, "dtype": "float32"}
+        self._mean = self.add_weight(name="mean", shape=(units,), initializer="zeros", **fixed)
+        self._variance = self.add_weight(name="variance", shape=(units,), initializer="zeros", **fixed)
+        self._steps = self.add_weight(name="steps", shape=(), initializer="zeros", **fixed)
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The deviations; in training these rows count."""
+        if training:
+            self._take(ops.cast(ops.stop_gradient(inputs), "float32"))
+        return ops.cast(self.deviations(), inputs.dtype)
+
+    def deviations(self) -> Any:
+        """As they are now, ``(units,)``, in float32."""
+        variance = ops.convert_to_tensor(self._variance)
+        return ops.sqrt(ops.where(variance > ops.square(_CONSTANT * self._mean), variance, 1.0))
+
+    def _take(self, rows: Any) -> None:
+        """Moments of a mixture: what was seen before, and these rows."""
+        self._steps.assign(self._steps + 1.0)
+        share = ops.maximum(1.0 / self._steps, _LEAST_SHARE)
+        change = ops.mean(rows, axis=0) - self._mean
+        between = share * (1.0 - share) * ops.square(change)
+        self._variance.assign((1.0 - share) * self._variance + share * ops.var(rows, axis=0) + between)
+        self._mean.assign(self._mean + share * change)
+
+
 class OutputFidelity(_Term):
     """``output_fidelity`` of one head: passes the predictor's output on, and carries the head's name and activation."""
 
-    def __init__(self, kind: Kind, activation: Any, from_logits: bool, **kwargs: Any) -> None:
+    def __init__(self, kind: Kind, units: int, activation: Any, from_logits: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kind = kind
+        self.units = units
         self.activation = activation
         self.from_logits = from_logits
+        self._spread = Spread(units, name="spread") if kind == "regression" else None
+
+    def deviations(self) -> np.ndarray:
+        """Standard deviations of a quantity's units in training, ``(units,)``, see ``Spread``; ones for choices."""
+        return np.ones(self.units) if self._spread is None else ops.convert_to_numpy(self._spread.deviations())
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The first input, the predictor's output; the second are the interpreter's scores."""
-        outputs, scores = inputs
-        self.charge(output_fidelity(_precise(outputs), _precise(scores), self.kind, self.from_logits), training)
-        return outputs
+        f, scores = (_precise(values) for values in inputs)
+        if self._spread is not None:
+            deviation = self._spread(f, training=training)
+            f, scores = f / deviation, scores / deviation
+        self.charge(output_fidelity(f, scores, self.kind, self.from_logits), training)
+        return inputs[0]
