@@ -108,3 +108,18 @@ def test_at_the_pooling_grad_cam_reads_what_the_layer_reads(model, patches):
         model.predict(images)["light"][:, 0],
         atol=1e-5,
     )
+
+
+def test_what_a_method_says_nothing_of_is_in_the_record(patches):
+    import keras
+
+    image, table = keras.Input((9, 9, 1), name="image"), keras.Input((2,), name="table")
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(keras.layers.Conv2D(2, 3, name="see")(image))
+    joined = keras.layers.Concatenate()([pooled, table])
+    net = keras.Model([image, table], keras.layers.Dense(1, name="size")(joined))
+    x = {"image": patches[0][:6], "table": np.ones((6, 2), "float32")}
+    found = xm.compare(net, x, [GradCAM(stream="image", positive=False), Occlusion()], settings=FAST).record
+    assert [m["unexplained"] for m in found["methods"]] == [["table"], []]
+    notes = {(s["method"], s["stream"]): s["note"] for s in found["shares"]}
+    assert "grad_cam says nothing of table" in notes["grad_cam", "table"]
+    assert not any("says nothing" in note for key, note in notes.items() if key != ("grad_cam", "table"))

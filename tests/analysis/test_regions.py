@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
+from xai_mimo.analysis import examples
 from xai_mimo.analysis.assembly import Settings
 from xai_mimo.analysis.regions import split_truth
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch, UnknownName
@@ -86,6 +87,29 @@ def test_regions_and_named_features_go_together(result, patches):
     floor = estimate(result, "pointing_game", "right", "floor_random", "size")
     np.testing.assert_allclose(floor.estimate, 5 / 23)
     assert result.record["truth"] is None
+
+
+def test_examples_hold_what_is_marked_in_their_row(result, patches):
+    for example in result.record["examples"]:
+        marked = patches[1][example["row"]]
+        np.testing.assert_array_equal(np.squeeze(example["region"]["image"]), marked)
+        assert np.shape(example["region"]["image"]) == (4, 5, 1)
+        named = {"table": [1.0, 0.0, 0.0]} if example["head"] == "size" else {}
+        assert {k: v for k, v in example["region"].items() if k != "image"} == named
+
+
+def test_large_images_have_the_share_of_each_block_that_is_marked(monkeypatch, model, patches):
+    monkeypatch.setattr(examples, "MOST_VALUES_OF_A_STREAM", 12)  # 2 x 3 blocks of 2 x 2 pixels, two channels
+    x, regions = patches
+    found = xm.compare(model, x, ["occlusion"], truth={"size": {"image": regions}}, settings=FAST)
+    for example in found.record["examples"]:
+        if example["head"] != "size":
+            assert example["region"] == {}
+            continue
+        assert np.shape(example["values"]["occlusion"]["image"]) == (2, 3, 2)
+        mask = regions[example["row"]].astype(float)
+        slow = [[mask[i : i + 2, j : j + 2].mean() for j in (0, 2, 4)] for i in (0, 2)]
+        np.testing.assert_allclose(np.squeeze(example["region"]["image"]), slow)
 
 
 def test_verdicts_read_the_regions(result):

@@ -53,8 +53,8 @@ def pictured_record(
     ]
     record["maps"] = _maps(rng, layer, head, series, features, pixels)
     for example in record["examples"]:
-        example["inputs"] = {s: rng.random(shapes[s]).tolist() for s in streams}
-        example["values"] = {m: {s: rng.standard_normal(shapes[s]).tolist() for s in streams} for m in labels}
+        example["inputs"] = {s: rng.random(shapes[s]).round(7).tolist() for s in streams}
+        example["values"] = {m: {s: rng.standard_normal(shapes[s]).round(7).tolist() for s in streams} for m in labels}
         example["words"] = {text: list(words)}
         example["note"] = "blocks of 2 x 2 pixels"
     return record
@@ -63,7 +63,7 @@ def pictured_record(
 def _stream_map(
     rng: np.random.Generator, method: str, head: str, stream: str, axes: list, shape: tuple, features: tuple
 ) -> dict[str, Any]:
-    mean = rng.standard_normal(shape)
+    mean = rng.standard_normal(shape).round(7)  # as many digits as a record has
     size = np.abs(mean) + 0.1
     coords = {"time": STEPS, "feature": list(features)} if axes == ["time", "feature"] else {}
     found = {"method": method, "head": head, "stream": stream, "axes": axes, "coords": coords, "note": ""}

@@ -15,7 +15,7 @@ from xai_mimo.analysis.faithfulness import Curves, removal_curves
 from xai_mimo.analysis.pairs import DEFAULT_KS, agreement_scores
 from xai_mimo.analysis.panel import Panel
 from xai_mimo.analysis.progress import Steps, silent
-from xai_mimo.analysis.runs import Run
+from xai_mimo.analysis.runs import Run, unexplained
 from xai_mimo.analysis.spaces import Space
 from xai_mimo.analysis.truth import TrueFeatures
 from xai_mimo.analysis.verdicts import verdicts
@@ -144,7 +144,7 @@ def score_everything(
     return {
         "scores": scores,
         "differences": differences,
-        "shares": records.share_rows(panel),
+        "shares": records.share_rows(panel, {label: unexplained(e) for label, e in run.raw.items()}),
         "features": [] if space.is_streams else records.feature_rows(panel),
         "true_features": records.true_feature_rows(panel, truth),
         "curves": records.curve_rows(panel, curves, controls),

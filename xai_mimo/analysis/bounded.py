@@ -41,11 +41,17 @@ def coarsen(values: Array, axes: Sequence[str], most: int, how: Literal["sum", "
     side, blocks = 1, np.asarray(values, dtype=np.float64)
     while blocks.size > most and side < max(values.shape):
         side += 1
-        blocks = np.asarray(values, dtype=np.float64)
-        for axis in (axes.index(word) for word in IMAGE):
-            starts = np.arange(0, blocks.shape[axis], side)
-            blocks = np.add.reduceat(blocks, starts, axis=axis)
-            if how == "mean":
-                counts = np.diff([*starts, values.shape[axis]])
-                blocks = blocks / counts.reshape([-1 if i == axis else 1 for i in range(blocks.ndim)])
+        blocks = in_blocks(values, axes, side, how)
     return blocks, side
+
+
+def in_blocks(values: Array, axes: Sequence[str], side: int, how: Literal["sum", "mean"]) -> Array:
+    """An image in blocks of ``side`` x ``side`` pixels, see ``coarsen``; an axis of length 1 stays."""
+    blocks = np.asarray(values, dtype=np.float64)
+    for axis in (axes.index(word) for word in IMAGE):
+        starts = np.arange(0, blocks.shape[axis], side)
+        blocks = np.add.reduceat(blocks, starts, axis=axis)
+        if how == "mean":
+            counts = np.diff([*starts, values.shape[axis]])
+            blocks = blocks / counts.reshape([-1 if i == axis else 1 for i in range(blocks.ndim)])
+    return blocks

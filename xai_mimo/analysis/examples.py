@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xai_mimo.analysis.bounded import coarsen, plain
+from xai_mimo.analysis.bounded import coarsen, in_blocks, plain
+from xai_mimo.analysis.regions import Regions
 from xai_mimo.core.explanation import streams_of
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Stream
@@ -26,6 +27,7 @@ def example_rows(
     head_of: Mapping[str, str],
     samples: Array,
     words: Mapping[str, Array],
+    regions: Regions,
 ) -> list[dict[str, Any]]:
     """The rows with the highest, the median and the lowest prediction of each head, with every method's values.
 
@@ -36,16 +38,19 @@ def example_rows(
         head_of: name of the target -> head.
         samples: number of each row in the user's data.
         words: ``{stream: (sample, token)}`` where tokens have words.
+        regions: what is marked as known to matter in the explained rows, by head or target; the target's own wins.
     """
     first = next(iter(explanations.values()))
     streams = {s.name: s for s in streams_of(first)}
     shown = [name for name in inputs if name in first]
-    parts = len(head_of) * _ROWS_PER_HEAD * (1 + len(explanations)) * max(1, len(shown))
+    per_stream = 1 + len(explanations) + bool(regions)
+    parts = len(head_of) * _ROWS_PER_HEAD * per_stream * max(1, len(shown))
     most = min(MOST_VALUES_OF_A_STREAM, MOST_VALUES // parts)
     rows = []
     for h, head in enumerate(str(n) for n in first["head"].values):
         prediction = first["prediction"].transpose("head", "sample").values[h]
         order = np.argsort(prediction, kind="stable")
+        marked = regions.get(head, regions.get(head_of[head], {}))
         for i in dict.fromkeys(int(order[p]) for p in (-1, len(order) // 2, 0)):
             label = labels.get(head_of[head])
             row: dict[str, Any] = {
@@ -55,18 +60,25 @@ def example_rows(
                 "label": None if label is None else _plain_label(label[i]),
                 "inputs": {},
                 "values": {method: {} for method in explanations},
+                "region": {},
                 "words": {name: [str(word) for word in words[name][i]] for name in shown if name in words},
                 "note": "",
             }
             for name in shown:
                 maps = {method: _at(e[name], h, i) for method, e in explanations.items()}
-                _add_stream(row, streams[name], inputs[name][i], maps, most)
+                side = _add_stream(row, streams[name], inputs[name][i], maps, most)
+                if name in marked and name in row["inputs"]:
+                    row["region"][name] = _region(marked[name][i], streams[name], side)
             rows.append(row)
     return rows
 
 
-def _add_stream(row: dict[str, Any], stream: Stream, values: Array, maps: Mapping[str, Array], most: int) -> None:
-    """Add one stream to an example, an image in blocks where it is large, or the note that it is too large."""
+def _add_stream(row: dict[str, Any], stream: Stream, values: Array, maps: Mapping[str, Array], most: int) -> int:
+    """Add one stream to an example, an image in blocks where it is large, or the note that it is too large.
+
+    Returns:
+        The side of a block in pixels.
+    """
     given, side = coarsen(values, stream.axes, most, "mean")
     if given.size <= most:
         row["inputs"][stream.name] = plain(given)
@@ -85,6 +97,12 @@ def _add_stream(row: dict[str, Any], stream: Stream, values: Array, maps: Mappin
             "is averaged"
         )
     row["note"] = "; ".join(filter(None, (row["note"], note)))
+    return side
+
+
+def _region(mask: Array, stream: Stream, side: int) -> Any:
+    """The share of each place that is marked, with axes of length 1 where one mark holds for all."""
+    return plain(in_blocks(mask, stream.axes, side, "mean") if side > 1 else mask)
 
 
 def _plain_label(label: Any) -> Any:

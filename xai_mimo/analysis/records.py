@@ -213,15 +213,16 @@ def complexity_scores(panel: Panel) -> list[dict[str, Any]]:
     return scored(found, panel.counts)
 
 
-def share_rows(panel: Panel) -> list[dict[str, Any]]:
-    """Share of each stream in the magnitude of each map."""
+def share_rows(panel: Panel, unexplained: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Share of each stream in the magnitude of each map; ``unexplained`` are streams that a method says nothing of."""
     owners = np.array([stream for stream, _ in panel.players])
     found = []
     for label, h, head in _each(panel.labels, panel):
         shares = complexity.shares(panel.maps[label][h])
         for stream in dict.fromkeys(owners.tolist()):
             labels = {"method": label, "head": head, "stream": stream}
-            found.append(Quantity(labels, shares[:, owners == stream].sum(axis=1)))
+            note = f"{label} says nothing of {stream}" if stream in unexplained.get(label, ()) else ""
+            found.append(Quantity(labels, shares[:, owners == stream].sum(axis=1), note))
     return [
         {**q.labels, "mean": i.estimate, "low": i.low, "high": i.high, "note": i.note}
         for q, i in zip(found, intervals(found, panel.counts), strict=True)

@@ -1,5 +1,6 @@
 """Running every method of a comparison in one space, and keeping the time."""
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,8 +129,15 @@ class Task:
         return as_variables(explanation, self.space.name) if self.space.by_variable else explanation
 
 
+def unexplained(explanation: xr.Dataset) -> list[str]:
+    """Streams that a method says nothing of: zeros there are no finding."""
+    found: list[str] = json.loads(explanation.attrs.get("unexplained", "[]"))
+    return found
+
+
 def method_rows(methods: Mapping[str, Method], run: Run, space: Space) -> list[dict[str, Any]]:
-    """The record's ``methods``: settings, seed, time, and the share of rows that converged where a method says so."""
+    """The record's ``methods``: settings, seed, time, streams that a method says nothing of, and the share of rows that
+    converged where it says so."""
     return [
         {
             "label": label,
@@ -140,6 +148,7 @@ def method_rows(methods: Mapping[str, Method], run: Run, space: Space) -> list[d
             "space": space.name,
             "seconds": run.seconds[label],
             "reference": run.raw[label].attrs.get("reference", method.reference),
+            "unexplained": unexplained(run.raw[label]),
             "converged": float(run.raw[label]["converged"].mean()) if "converged" in run.raw[label] else None,
         }
         for label, method in methods.items()

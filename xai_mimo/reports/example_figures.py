@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from xai_mimo.reports import heat
 from xai_mimo.reports.canvas import inked
 from xai_mimo.reports.heat import Heat, Side
-from xai_mimo.reports.select import signed_labels, space_streams
+from xai_mimo.reports.select import left_out, signed_labels, space_streams
 from xai_mimo.reports.stream_figures import IMAGE, leading, sides_of, two_axes
 
 Record = Mapping[str, Any]
@@ -38,13 +38,18 @@ def kinds_of_streams(record: Record, row: Row) -> dict[str, str]:
 def shares_of_row(record: Record, row: Row) -> dict[str, dict[str, Array]]:
     """Each method's values in percent of the magnitude of its whole map in this row: ``{method: {stream: array}}``.
 
-    Magnitudes where the method has no sign: the sign of a weighted feature says nothing of its effect.
+    Magnitudes where the method has no sign: the sign of a weighted feature says nothing of its effect. Streams that a
+    method says nothing of are left out.
     """
-    found, signed = {}, signed_labels(record)
+    found, signed, silent = {}, signed_labels(record), left_out(record)
     for method, streams in row["values"].items():
         arrays = {stream: np.asarray(values, dtype=np.float64) for stream, values in streams.items()}
         total = sum(float(np.abs(a).sum()) for a in arrays.values()) or 1.0
-        found[method] = {s: 100 * (a if method in signed else np.abs(a)) / total for s, a in arrays.items()}
+        found[method] = {
+            s: 100 * (a if method in signed else np.abs(a)) / total
+            for s, a in arrays.items()
+            if s not in silent.get(method, ())
+        }
     return found
 
 
@@ -54,7 +59,7 @@ def example_map(record: Record, row: Row, stream: str) -> Figure | None:
 
     Images stand in grey (channels averaged) below colours whose strength is that of the attribution, channels summed;
     the first panel is the image alone. Colours end at the 99.5 % quantile of all panels, so that one pixel does not
-    hide the others.
+    hide the others. What the row marks as known to matter is outlined.
 
     Args:
         record: the comparison record. row: of its ``examples``. stream: an image or a series of that row.
@@ -71,16 +76,32 @@ def example_map(record: Record, row: Row, stream: str) -> Figure | None:
         sides = sides_of(described["axes"], coords)
         values = {method: two_axes(v, described["axes"]) for method, v in shares.items()}
         kept = leading(list(values.values()))
-        panels = [Heat(method, v[kept], method in signed) for method, v in values.items()]
+        region = region_of(row, stream, next(iter(shares.values())).shape)
+        marked = None if region is None else two_axes(region, described["axes"])[kept]
+        panels = [Heat(method, v[kept], method in signed, region=marked) for method, v in values.items()]
         rows = Side(sides[0].word, [sides[0].labels[i] for i in kept] if sides[0].labels else [str(i) for i in kept])
         return heat.draw(panels, rows, sides[1], label=word, limit=heat.limit_of(panels))
     below = _grey(row["inputs"].get(stream), described["axes"])
-    panels = [Heat(m, _of_pixels(v, described["axes"], np.sum), m in signed, below) for m, v in shares.items()]
+    region = region_of(row, stream, next(iter(shares.values())).shape)
+    marked = None if region is None else _of_pixels(region, described["axes"], np.any)
+    panels = [Heat(m, _of_pixels(v, described["axes"], np.sum), m in signed, below, marked) for m, v in shares.items()]
     limit = heat.limit_of(panels, _COLOURS_END_AT)
     if below is not None:
-        panels.insert(0, Heat("input", None, False, below))
+        panels.insert(0, Heat("input", None, False, below, marked))
     across = 2 if len(panels) == 4 else min(3, len(panels))
     return heat.draw(panels, Side("height"), Side("width"), label=word, across=across, square=True, limit=limit)
+
+
+def region_of(row: Row, stream: str, shape: Sequence[int]) -> Array | None:
+    """Which values of one stream of a row are known to matter, at least in part; None where nothing is marked.
+
+    Args:
+        row: of the record's ``examples``. stream: of its values. shape: of these.
+    """
+    given = row.get("region", {}).get(stream)
+    if given is None or not np.any(given):
+        return None
+    return np.broadcast_to(np.asarray(given) > 0, tuple(shape))
 
 
 def _steps(record: Record, stream: str) -> dict[str, list[str]]:

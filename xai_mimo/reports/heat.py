@@ -16,6 +16,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from xai_mimo.reports import outline
 from xai_mimo.reports.canvas import WIDTH
 from xai_mimo.reports.numbers import MINUS, shorten, shorten_all
 from xai_mimo.reports.palette import MUTED
@@ -46,12 +47,14 @@ class Heat:
         values: ``(row, column)``; None for a panel that shows ``under`` alone.
         is_signed: whether zero is the middle of the colours.
         under: grey picture ``(row, column)`` from 0 to 1 below the colours, or a colour picture ``(row, column, 3)``.
+        region: ``(row, column)`` booleans, what is known to matter; None where nothing is known.
     """
 
     title: str
     values: Array | None
     is_signed: bool
     under: Array | None = None
+    region: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ def draw(
     height = (WIDTH - 0.1) / max(across, 2) * shape[0] / shape[1] if square else 0.12 + _ROW * max(shape[0], 2)
     titled = any(p.title for p in panels)
     bars = len({p.is_signed for p in panels if p.values is not None})
-    size = (WIDTH, (0.15 if square else 0.35) + 0.5 * bars + down * (height + 0.26 * titled))
+    marked = any(p.region is not None for p in panels)
+    size = (WIDTH, (0.15 if square else 0.35) + 0.5 * bars + 0.2 * marked + down * (height + 0.26 * titled))
     figure = Figure(figsize=size, layout="constrained", facecolor="none")
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes, panel in zip(grid.ravel(), panels, strict=False):
@@ -107,7 +111,9 @@ def draw(
         axes.set_visible(False)
     if not square:
         _tick(grid, rows, columns, shape)
-    _colour_bars(figure, grid.ravel().tolist(), panels, limit, label, thickness=_BAR / (down * height))
+    if marked:
+        outline.legend(figure)
+    _colour_bars(figure, grid.ravel().tolist(), panels, limit, label, inch=1 / (down * height))
     return figure
 
 
@@ -124,6 +130,8 @@ def _paint(axes: Axes, panel: Heat, limit: float, *, square: bool) -> None:
         axes.imshow(
             _pixels(colours(Normalize(low, limit, clip=True)(panel.values))), aspect=aspect, interpolation="none"
         )
+    if panel.region is not None:
+        outline.outline(axes, panel.region)
     for spine in axes.spines.values():
         spine.set_color(MUTED)
         spine.set_linewidth(0.5)
@@ -181,8 +189,9 @@ def _common_word(side: Side, count: int) -> tuple[str, Sequence[str]]:
 
 
 def _colour_bars(
-    figure: Figure, axes: list[Axes], panels: Sequence[Heat], limit: float, label: str, *, thickness: float
+    figure: Figure, axes: list[Axes], panels: Sequence[Heat], limit: float, label: str, *, inch: float
 ) -> None:
+    """A bar for each kind of panel below them; ``inch`` is one as a share of the height of all panels."""
     for is_signed in (True, False):
         mine = [p for p in panels if p.values is not None and p.is_signed == is_signed]
         if not mine:
@@ -198,7 +207,8 @@ def _colour_bars(
             ax=axes,
             location="bottom",
             aspect=32,
-            fraction=min(0.4, thickness),
+            fraction=min(0.4, _BAR * inch),
+            pad=min(0.05, _BAR * inch),
             extend="both" if over and under else "max" if over else "min" if under else "neither",
         )
         bar.ax.set_facecolor(_BEHIND_BARS)

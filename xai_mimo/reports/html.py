@@ -15,7 +15,7 @@ from xai_mimo.reports.figures import FIGURES
 from xai_mimo.reports.files import write_text
 from xai_mimo.reports.palette import styles
 from xai_mimo.reports.schema import check
-from xai_mimo.reports.select import labels
+from xai_mimo.reports.select import labels, left_out
 from xai_mimo.reports.svg import inline_svg
 
 _FIGURE_TITLES = {
@@ -68,6 +68,7 @@ def render(record: Mapping[str, Any]) -> str:
             heads=heads,
             summary=view.summary(record),
             matrix=view.matrix(record),
+            left_out=left_out(record),
             tasks=view.tasks(record),
             task_models=labels(record.get("task") or [], "model"),
             verdict_words=view.VERDICTS,

@@ -12,7 +12,7 @@ from xai_mimo.reports.files import write_text
 from xai_mimo.reports.numbers import DASH, MINUS, number, words
 from xai_mimo.reports.palette import RANDOM
 from xai_mimo.reports.schema import check
-from xai_mimo.reports.select import labels, main_agreement, of_head
+from xai_mimo.reports.select import labels, left_out, main_agreement, of_head
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -146,6 +146,8 @@ def _shares(record: Record) -> str:
         f"Share of each stream in the magnitude of each map, in \\%, over {record['data']['explained_rows']} rows "
         "(mean, 95\\,\\% bootstrap interval)."
     )
+    for label, missing in left_out(record).items():
+        caption += f" {escape(label)} says nothing of {', '.join(map(escape, missing))}: zeros there were not measured."
     return _table(["Head", "Method", *(escape(s) for s in streams)], body, caption, "tab:xai-shares", names=2)
 
 

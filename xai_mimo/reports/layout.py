@@ -108,6 +108,7 @@ class _Method(_Strict):
     seconds: Number
     reference: str
     converged: Number | None
+    unexplained: list[str] = []
 
 
 class _Score(_Noted):
@@ -237,6 +238,7 @@ class _Example(_Strict):
     inputs: dict[str, Nested]
     values: dict[str, dict[str, Nested]]
     words: dict[str, list[str]] = {}
+    region: dict[str, Nested] = {}
     note: str = ""
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from xai_mimo.reports.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
 from xai_mimo.reports.numbers import shorten_all
 from xai_mimo.reports.palette import INK, MUTED, styles
-from xai_mimo.reports.select import feature_ranking, labels, of_head, signed_labels, true_features
+from xai_mimo.reports.select import feature_ranking, labels, of_head, signed_labels, told, true_features
 
 Record = Mapping[str, Any]
 Feature = tuple[str, str]
@@ -20,8 +20,8 @@ ALL_PLACES = "(all places)"
 
 @inked
 def stream_shares(record: Record, head: str, *, with_legend: bool = True) -> Figure | None:
-    """Share of each stream in the magnitude of each method's map, in percent."""
-    rows = [r for r in of_head(record, "shares", head) if r["mean"] is not None]
+    """Share of each stream in the magnitude of each method's map, in percent, of the streams that it speaks of."""
+    rows = [r for r in told(record, "shares", head) if r["mean"] is not None]
     if not rows:
         return None
     streams, methods = labels(rows, "stream"), labels(rows, "method")
@@ -54,7 +54,7 @@ def feature_map(record: Record, head: str, *, with_legend: bool = True, most: in
     if all(feature == ALL_PLACES for _, feature in ranked):  # the shares of the streams say the same
         return None
     shown = set(ranked[:most])
-    rows = [r for r in of_head(record, "features", head) if r["mean_abs"] is not None]
+    rows = [r for r in told(record, "features", head) if r["mean_abs"] is not None]
     totals = {m: sum(r["mean_abs"] for r in rows if r["method"] == m) for m in labels(rows, "method")}
     methods = [m for m, total in totals.items() if total > 0]
     figure, axes, place = _grouped(record, head, ranked[:most], len(methods), with_legend=with_legend)

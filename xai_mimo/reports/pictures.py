@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from xai_mimo.reports.example_figures import example_map, kinds_of_streams
@@ -85,9 +86,15 @@ def of_example(record: Record, row: Row) -> Iterator[Picture]:
                 stream,
                 stream,
                 "Attribution in percent of the magnitude of the method's map of this row; blue raises the prediction, "
-                f"orange lowers it, violet has no sign.{below}",
+                f"orange lowers it, violet has no sign.{below}{_outlined(row, stream)}",
                 figure,
             )
+
+
+def _outlined(row: Row, stream: str) -> str:
+    if not np.any(row.get("region", {}).get(stream, 0)):
+        return ""
+    return " The white line with a dark edge surrounds what the truth marks in this row."
 
 
 def _of_map(record: Record, row: Row) -> Picture | None:

@@ -24,6 +24,17 @@ def signed_labels(record: Record) -> list[str]:
     return [m["label"] for m in record["methods"] if m["signed"]]
 
 
+def left_out(record: Record) -> dict[str, Sequence[str]]:
+    """Method -> streams that it says nothing of, for the methods that leave any out."""
+    return {m["label"]: m["unexplained"] for m in record["methods"] if m.get("unexplained")}
+
+
+def told(record: Record, table: str, head: str) -> list[Row]:
+    """Rows of a table about one target and the streams that their method speaks of."""
+    silent = left_out(record)
+    return [row for row in of_head(record, table, head) if row["stream"] not in silent.get(row["method"], ())]
+
+
 def head_unit(record: Record, target: str) -> str:
     """Physical unit of the head behind a target, "" when it has none."""
     head = next(t["head"] for t in record["targets"] if t["name"] == target)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from xai_mimo.reports import heat
 from xai_mimo.reports.canvas import inked
 from xai_mimo.reports.heat import Heat, Side
-from xai_mimo.reports.select import labels, of_head, signed_labels, true_features
+from xai_mimo.reports.select import labels, of_head, signed_labels, told, true_features
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -38,7 +38,7 @@ def stream_map(record: Record, head: str, stream: str, *, signed: bool = False) 
     methods = signed_labels(record) if signed else [m["label"] for m in record["methods"]]
     rows = [
         r
-        for r in of_head(record, "stream_maps", head)
+        for r in told(record, "stream_maps", head)
         if r["stream"] == stream and r["method"] in methods and r["mean"] is not None and r["total"] > 0
     ]
     if not rows:

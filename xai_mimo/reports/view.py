@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from xai_mimo.reports.example_figures import kinds_of_streams
 from xai_mimo.reports.numbers import number, words
 from xai_mimo.reports.palette import Style
@@ -12,6 +14,7 @@ from xai_mimo.reports.select import (
     feature_ranking,
     head_unit,
     labels,
+    left_out,
     of_head,
     space_streams,
     true_features,
@@ -128,11 +131,11 @@ def example(record: Record, row: Row) -> dict[str, Any]:
     texts are shown as such and have no features in the table.
     """
     names = {s["name"]: s["features"] for s in space_streams(record)}
-    kinds = kinds_of_streams(record, row)
+    kinds, silent = kinds_of_streams(record, row), left_out(record)
     cells: dict[tuple[str, str], dict[str, float]] = {}
     for method, streams in row["values"].items():
         for stream, values in streams.items():
-            if kinds[stream] in ("image", "tokens"):
+            if kinds[stream] in ("image", "tokens") or stream in silent.get(method, ()):
                 continue
             summed = _last_axis(values)
             for feature, value in zip(_feature_names(names.get(stream, []), len(summed)), summed, strict=True):
@@ -153,6 +156,7 @@ def example(record: Record, row: Row) -> dict[str, Any]:
             {
                 "stream": stream,
                 "feature": feature,
+                "marked": feature in _marked(row, stream, names.get(stream, [])),
                 "input": _input(row["inputs"].get(stream), names.get(stream, []), feature),
                 "cells": [_cell(cells[stream, feature].get(m), largest[m]) for m in largest],
             }
@@ -191,6 +195,15 @@ def _input(values: Any, names: Sequence[str], feature: str) -> float | None:
         return None
     found = dict(zip(_feature_names(names, len(values)), values, strict=True))
     return found.get(feature)
+
+
+def _marked(row: Row, stream: str, names: Sequence[str]) -> list[str]:
+    """Features of a stream that a row marks as known to matter, at some place at least; none where places alone are."""
+    given = np.asarray(row.get("region", {}).get(stream, []))
+    if given.size == 0 or given.shape[-1] != len(names):
+        return []
+    is_marked = (given.reshape(-1, len(names)) > 0).any(axis=0)
+    return [name for name, known in zip(names, is_marked, strict=True) if known]
 
 
 def _label(value: Any) -> str:
