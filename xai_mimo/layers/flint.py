@@ -38,7 +38,8 @@ class FLINT(keras.Model):
 
     Args:
         predictor: functional or sequential model whose heads are ``(batch, units)``.
-        taps: names of the layers to read; late convolutional stages are usual. A layer behind dropout is read with it.
+        taps: names of the layers to read; late convolutional stages are usual. A layer behind dropout is read with it,
+            which costs fidelity of quantities.
         num_attributes: J, of the dictionary; the paper has 24 to 36 for 10 classes.
         dictionary: Psi, a layer or model: the tapped tensors (a list where there are several) -> ``(batch, J)``. The
             default fits vectors, sequences and images, see ``default_dictionary``.
@@ -50,7 +51,8 @@ class FLINT(keras.Model):
         weights: of the terms, merged into ``{"fidelity": beta = 0.5, "reconstruction": gamma = 0.8, "entropy": delta =
             0.2, "sparsity": delta * eta = 0.1}``.
         head_weights: factors of the heads' L_of; default 1. Quantities are measured in standard deviations of f, so
-            that their unit needs no factor; but h starts at numbers of order one, and so should they.
+            that their unit needs no factor; but h starts at numbers of order one, and so should they. Above 1 with
+            care: by design L_of moves the tapped layers, and a large factor costs f its own answers.
         schedule: when each term begins, see ``FlintSchedule``; None for constant weights.
         reconstruction_loss: "squared" or "absolute"; the authors have the latter for CIFAR-10.
         attribute_activation: of the default dictionary. The authors' for MNIST is leaky ReLU, slightly negative.
