@@ -60,6 +60,12 @@ def pictured_record(
     return record
 
 
+def without_figures(record: dict[str, Any]) -> dict[str, Any]:
+    """The same record with empty tables, but for its first example: a page of it is quickly drawn."""
+    tables = ("scores", "differences", "shares", "features", "curves", "gaps", "verdicts", "stream_maps", "maps")
+    return record | {key: [] for key in tables} | {"examples": record["examples"][:1]}
+
+
 def _stream_map(
     rng: np.random.Generator, method: str, head: str, stream: str, axes: list, shape: tuple, features: tuple
 ) -> dict[str, Any]:

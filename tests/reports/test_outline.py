@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.reports.pictured import pictured_record
+from tests.reports.pictured import pictured_record, without_figures
 from tests.reports.records import HOSTILE
 from xai_mimo.core.errors import SchemaError
 from xai_mimo.reports import figures, html, pictures
@@ -112,7 +112,7 @@ def test_marked_words_are_outlined_in_the_page(record):
     for line in text["lines"]:
         assert [w["text"] for w in line["words"] if w["marked"]] == ["<b>film</b>", "good"]
         assert line["words"][-1]["text"] == "pad × 4"
-    page = html.render(record)
+    page = html.render(without_figures(record))
     marks = re.findall(r"<mark class=\"word[^>]*>([^<]*)</mark>", page)
     assert marks == ["&lt;b&gt;film&lt;/b&gt;", "good"] * len(record["methods"]) + ["Outlined"]
     assert "known to matter" in page
@@ -134,7 +134,7 @@ def test_a_marked_word_is_not_gathered_with_others_of_its_kind(record):
 def test_marked_features_of_a_row_have_a_star(record):
     for example in record["examples"]:
         example["region"] = {"weather": [[0.0, 1.0, 0.0]]}
-    page = html.render(record)
+    page = html.render(without_figures(record))
     assert ">rain ★</th>" in page
     assert ">sun ★</th>" not in page
 
@@ -142,11 +142,31 @@ def test_marked_features_of_a_row_have_a_star(record):
 def test_marks_must_be_numbers(record):
     record["examples"][0]["region"] = {"scan": [[True]]}
     with pytest.raises(SchemaError, match=r"examples\.0\.region\.scan: .*finite numbers"):
-        html.render(record)
+        html.render(without_figures(record))
 
 
 def test_names_of_marked_streams_are_escaped():
     record = pictured_record(streams=("weather", HOSTILE, "review"))
     for example in record["examples"]:
         example["region"] = {HOSTILE: SCAN.tolist()}
-    assert HOSTILE not in html.render(record)
+    assert HOSTILE not in html.render(without_figures(record))
+
+
+def test_chance_of_each_method_is_dotted_beside_it_and_the_control_is_not(record):
+    labels = [m["label"] for m in record["methods"]]
+    row = {"family": "ground_truth", "head": "risk", "other": None, "k": None, "rows": 9, "note": "one row"}
+    record["scores"] = [
+        row | {"metric": "mass_in_region", "method": m, "role": role, "estimate": e, "low": None, "high": None}
+        for m, value, chance in zip(labels, (0.9, 0.8, 0.7), (0.1, 0.1, 0.2), strict=True)
+        for role, e in (("value", value), ("floor_random", chance))
+    ]
+    record["scores"].append(record["scores"][0] | {"method": "random", "role": "control_random", "estimate": 0.5})
+    (axes,) = figures.ground_truth(record, "risk").axes
+    dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
+    np.testing.assert_allclose([line.get_xdata()[0] for line in dotted], [0.1, 0.1, 0.2])
+    np.testing.assert_allclose(
+        [line.get_ydata() for line in dotted], [[-0.375, -0.125], [-0.125, 0.125], [0.125, 0.375]]
+    )
+    record["regions"] = {"risk": {"scan": 0.25}}
+    page = html.render(without_figures(record) | {"scores": record["scores"]})
+    assert "Against what is known to matter (outlined in the examples)" in page

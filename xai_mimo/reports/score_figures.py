@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from xai_mimo.reports.canvas import as_rows, blank, dot, inked, legend, plain_numbers
+from xai_mimo.reports.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
 from xai_mimo.reports.numbers import MINUS, shorten, shorten_all, words
 from xai_mimo.reports.palette import INK, LINE, MUTED, RANDOM, Style, styles
 from xai_mimo.reports.select import agreement_pairs, head_unit, labels, main_agreement, of_head
@@ -150,20 +150,21 @@ def _percent_of_power(power: int, floor: float) -> str:
 
 @inked
 def ground_truth(record: Record, head: str, *, with_legend: bool = True) -> Figure | None:
-    """Scores against the features known to matter, method by method, with chance beside them."""
+    """Scores against what is known to matter, method by method, each with chance beside it."""
     rows = [r for r in of_head(record, "scores", head) if r["family"] == "ground_truth" and r["estimate"] is not None]
     metrics, methods = labels(rows, "metric"), labels([r for r in rows if r["role"] == "value"], "method")
     if not methods:
         return None
     figure, axes = blank(0.7 + len(metrics) * (0.16 + 0.14 * len(methods)) + 0.2 * with_legend)
     look = styles(record)
+    shift = dict(zip(methods, offsets(len(methods), 0.5), strict=True))
+    reach = 0.36 if len(methods) == 1 else 0.25 / (len(methods) - 1)  # rows of one metric touch
     for r in rows:
-        centre = metrics.index(r["metric"])
-        if r["role"] != "value":
-            axes.plot([r["estimate"]] * 2, [centre - 0.36, centre + 0.36], ":", color=INK, linewidth=1.2, zorder=1)
-        else:
-            shift = 0.0 if len(methods) == 1 else 0.5 * (methods.index(r["method"]) / (len(methods) - 1) - 0.5)
-            dot(axes, r, centre + shift, look[r["method"]])
+        y = metrics.index(r["metric"]) + shift.get(r["method"], 0.0)
+        if r["role"] == "floor_random":
+            axes.plot([r["estimate"]] * 2, [y - reach, y + reach], ":", color=INK, linewidth=1.2, zorder=1)
+        elif r["role"] == "value":
+            dot(axes, r, y, look[r["method"]])
     as_rows(axes, [_TWO_LINES.get(m, shorten(words(m))) for m in metrics], range(len(metrics)))
     axes.set_ylim(len(metrics) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)

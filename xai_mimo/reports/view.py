@@ -106,6 +106,7 @@ def head_view(record: Record, number_of_head: int, draw: Callable[[int, str, str
         "notes": [*labels(notes, "note"), *notes_of_streams(record, name)],
         "rows": max((r["rows"] for r in scores), default=record["data"]["explained_rows"]),
         "true": true_features(record, name),
+        "has_regions": not {name, target["head"]}.isdisjoint(record.get("regions") or {}),
     }
 
 
