@@ -138,6 +138,19 @@ def test_networks_can_be_replaced(rng):
 
 
 @pytest.mark.all_frameworks
+def test_a_head_may_be_called_like_an_input_as_forecasts_are(rng):
+    inputs = keras.Input((4,), name="load")
+    f = keras.Model(inputs, {"load": layers.Dense(1, name="linear")(layers.Dense(5, name="tap")(inputs))})
+    model = FLINT(f, ["tap"], 3, kinds="regression", seed=0)
+    model.compile("sgd", loss={"load": "mse"}, metrics={"load": ["mae"]})
+    x = rng.normal(size=(6, 4)).astype("float32")
+    measured = model.evaluate(x, {"load": x[:, :1]}, verbose=0, return_dict=True)
+    assert measured["mae"] == pytest.approx(np.abs(predicted(f, x)["load"] - x[:, :1]).mean(), rel=1e-4)
+    assert_same(predicted(model, x), predicted(f, x))
+    assert list(model.interpret(x)["head"].values) == ["load"]
+
+
+@pytest.mark.all_frameworks
 def test_integer_inputs_need_no_decoder(rng):
     inputs = keras.Input((5,), dtype="int32", name="tokens")
     hidden = layers.GlobalAveragePooling1D(name="tap")(layers.Embedding(7, 4)(inputs))
@@ -208,9 +221,14 @@ def test_by_design_needs_the_predictors_losses(rng):
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"taps": ["tp"]}, "Expected `taps` to name layers of 'f': u, first, norm, tap, .*Received: 'tp'"),
-        ({"taps": "tap"}, "Expected `taps` to be a list of names of layers. Received: taps='tap'"),
+        (
+            {"taps": ["tp"]},
+            "Expected `taps` to name layers of 'f': first, norm, tap, .*Received: 'tp'",
+        ),
+        ({"taps": "tap"}, "Expected `taps` to be a list of names of layers, each once. Received: taps='tap'"),
         ({"taps": []}, "Expected `taps` to be a list of names"),
+        ({"taps": ["tap", "tap"]}, r"names of layers, each once. Received: taps=\['tap', 'tap'\]"),
+        ({"taps": ["u"]}, "Expected `taps` to name layers of 'f': first, .* Received: 'u'"),
         ({"num_attributes": 0}, "Expected `num_attributes` to be an integer of 1 or more. Received: num_attributes=0"),
         ({"kinds": None}, "Expected to know what head 'load' is: .* Give `kinds={'load': ...}`"),
         ({"kinds": {"lod": "regression"}}, r"Expected `kinds` to give heads of \['kind', 'alarm', 'load'\]"),
@@ -219,6 +237,7 @@ def test_by_design_needs_the_predictors_losses(rng):
         ({"weights": {"beta": 1}}, "Expected `weights` to give finite numbers .* Received: beta=1"),
         ({"head_weights": {"kind": -1}}, r"Expected `head_weights` to give .* \['kind', 'alarm', 'load'\].*kind=-1"),
         ({"head_weights": {"sort": 1}}, "Received: sort=1"),
+        ({"head_weights": {"kind": "1"}}, "Received: kind='1'"),
         ({"reconstruction_loss": "mse"}, "`reconstruction_loss` to be one of 'squared', 'absolute'"),
         ({"dictionary": layers.Dense(3)}, r"Expected `dictionary` to give tensors of shapes \[\(5,\)\]"),
         ({"decoder": layers.Dense(3)}, r"Expected `decoder` to give tensors of shapes \[\(4,\)\]"),

@@ -215,6 +215,8 @@ def test_labels_of_samples_are_checked(read):
         ValueError, match=r"labels of shape \(23,\) for head 'alarm', true classes. Received: shape=\(0,\)"
     ):
         maximum_activating_samples(found, {"kind": y["kind"]})
+    with pytest.raises(ValueError, match=r"`count` to be an integer of 1 or more\. Received: count=0"):
+        maximum_activating_samples(found, y, count=0)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +225,7 @@ def test_labels_of_samples_are_checked(read):
         ({"threshold": 1.0}, r"Expected `threshold` to be in \[0, 1\). Received: threshold=1.0"),
         ({"taus": [0.5]}, "Expected `taus` to be numbers of 1 or more"),
         ({"taus": []}, "Expected `taus` to be numbers of 1 or more"),
+        ({"taus": [float("nan")]}, "Expected `taus` to be numbers of 1 or more"),
         ({"tolerance": -1}, "Expected `tolerance` to be 0 or more"),
     ],
 )
@@ -238,6 +241,8 @@ def test_rows_and_attributes_are_checked(read):
         model.interpret(x[:0])
     with pytest.raises(ValueError, match=r"Expected `without` to name attributes from 0 to 4. Received: \[5\]"):
         model.reconstruct(x, without=[1, 5])
+    with pytest.raises(ValueError, match=r"Received: \[1.5\]"):
+        model.reconstruct(x, without=[1.5])
     bare = mixed_flint(predictor=mixed_predictor(), decoder=False)
     assert "reconstruction_error" not in bare.interpret(x)
     with pytest.raises(ValueError, match="Expected a model with a decoder"):

@@ -115,6 +115,7 @@ def test_the_loss_is_the_weighted_sum_of_terms_and_the_predictors_losses():
         ),
         ({1: {"entropy": -1}}, "Received: entropy=-1"),
         ({1: {"entropy": float("nan")}}, "Received: entropy=nan"),
+        ({1: {"entropy": "0.2"}}, "Received: entropy='0.2'"),
     ],
 )
 def test_schedules_are_checked(schedule, text):

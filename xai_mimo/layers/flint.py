@@ -4,13 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import xarray as xr
 
 from xai_mimo.layers import flint_activation, flint_reading
 from xai_mimo.layers.flint_graph import Graph, Networks, Reconstruction, assemble
 from xai_mimo.layers.flint_predictor import read_predictor
-from xai_mimo.layers.flint_schedule import DEFAULT_WEIGHTS, FlintSchedule, Weights, check_weights, read_schedule
+from xai_mimo.layers.flint_schedule import (
+    DEFAULT_WEIGHTS,
+    FlintSchedule,
+    Weights,
+    check_weights,
+    is_weight,
+    read_schedule,
+)
 from xai_mimo.layers.heads import check_count
 
 
@@ -257,7 +263,7 @@ def _factors(head_weights: Mapping[str, float], heads: Sequence[str]) -> dict[st
         ValueError: no such head, or a factor that is negative or not finite.
     """
     for head, factor in head_weights.items():
-        if head not in heads or not np.isfinite(factor) or factor < 0:
+        if head not in heads or not is_weight(factor):
             raise ValueError(
                 f"Expected `head_weights` to give finite numbers of 0 or more for heads of {list(heads)}. "
                 f"Received: {head}={factor!r}"

@@ -141,9 +141,10 @@ def _terms(predictor: Predictor, reconstruction: Reconstruction | None) -> dict[
     if reconstruction is not None:
         made["reconstruction"] = InputFidelity(reconstruction, name="flint_reconstruction")
     for head in predictor.heads:
-        made[f"fidelity_{head.name}"] = OutputFidelity(
-            head.kind, head.units, head.activation, head.from_logits, name=head.name
-        )
+        term = f"fidelity_{head.name}"
+        # Keras names an output without a key by its layer; one with a key may be called like an input (forecasts).
+        name = term if predictor.pack == "by name" else head.name
+        made[term] = OutputFidelity(head.kind, head.units, head.activation, head.from_logits, name=name)
     return made
 
 

@@ -188,7 +188,7 @@ class Spread(keras.layers.Layer):
 
 
 class OutputFidelity(_Term):
-    """``output_fidelity`` of one head: passes the predictor's output on, and carries the head's name and activation."""
+    """``output_fidelity`` of one head: passes the predictor's output on, and carries the head's activation."""
 
     def __init__(self, kind: Kind, units: int, activation: Any, from_logits: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -86,8 +86,8 @@ def read_predictor(model: Any, taps: Sequence[str], kinds: str | Mapping[str, st
             times, a head is no ``(batch, units)``, or its kind cannot be told.
     """
     core = _core(model)
-    if isinstance(taps, str) or not taps:
-        raise ValueError(f"Expected `taps` to be a list of names of layers. Received: taps={taps!r}")
+    if isinstance(taps, str) or not taps or len(set(taps)) < len(taps):
+        raise ValueError(f"Expected `taps` to be a list of names of layers, each once. Received: taps={taps!r}")
     tapped = [_tapped(core, name) for name in taps]
     named = _named_outputs(core)
     given = _kinds(kinds, list(named))
@@ -114,7 +114,7 @@ def _tapped(core: Any, name: str) -> Any:
     nodes = [node for depth in core._nodes_by_depth.values() for node in depth]
     found = [node for node in nodes if node.operation.name == name and not node.is_input]
     if not found:
-        names = list(dict.fromkeys(layer.name for layer in core.layers))
+        names = [made.name for made in core.operations if not isinstance(made, keras.layers.InputLayer)]
         raise ValueError(f"Expected `taps` to name layers of '{core.name}': {', '.join(names)}. Received: '{name}'")
     if len(found) > 1 or len(found[0].outputs) > 1:
         many = f"is called {len(found)} times" if len(found) > 1 else f"gives {len(found[0].outputs)} tensors"

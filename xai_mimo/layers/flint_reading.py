@@ -18,6 +18,7 @@ import xarray as xr
 
 from xai_mimo.layers.flint_answers import Answer, Class, answers, classes
 from xai_mimo.layers.flint_graph import Graph
+from xai_mimo.layers.heads import check_count
 
 SCHEMA = "xai_mimo.flint/1"
 TAUS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
@@ -117,7 +118,7 @@ def interpret(
 def reconstruct(graph: Graph, x: Any, *, without: Sequence[int], batch_size: int) -> Any:
     """See ``FLINT.reconstruct``."""
     count = int(graph.attributes.shape[-1])
-    wrong = [j for j in without if not 0 <= j < count]
+    wrong = [j for j in without if not (hasattr(j, "__index__") and 0 <= j < count)]
     if wrong:
         raise ValueError(f"Expected `without` to name attributes from 0 to {count - 1}. Received: {wrong}")
     attributes = _read(graph, x, batch_size).attributes.copy()
@@ -137,9 +138,10 @@ def maximum_activating_samples(reading: xr.Dataset, labels: Mapping[str, Any], *
         Row numbers ``(class, attribute, rank)``; -1 where the pair is not in the explanation, or its class has fewer
         rows.
     Raises:
-        ValueError: labels are missing or do not fit.
+        ValueError: labels are missing or do not fit, or the count is no integer of 1 or more.
     Source: Parekh et al. (2021), Section 4: by true label, while global relevance groups by g's answer.
     """
+    check_count(count, "`count`", f"count={count}")
     phi, use = reading["attributes"].values, reading["attribute_use"].values
     found = np.full((*use.shape, count), -1)
     for c, (head, label) in enumerate(zip(reading["class_head"].values, reading["class_label"].values, strict=True)):
@@ -261,7 +263,7 @@ def _reconstruction_error(graph: Graph, x: Any, attributes: np.ndarray, batch_si
 def _check_settings(threshold: float, taus: Sequence[float], tolerance: float) -> None:
     if not 0 <= threshold < 1:
         raise ValueError(f"Expected `threshold` to be in [0, 1). Received: threshold={threshold}")
-    if not len(taus) or min(taus) < 1:
+    if not len(taus) or not all(tau >= 1 for tau in taus):
         raise ValueError(f"Expected `taus` to be numbers of 1 or more. Received: taus={list(taus)}")
     if not tolerance >= 0:
         raise ValueError(f"Expected `tolerance` to be 0 or more. Received: tolerance={tolerance}")

@@ -7,10 +7,10 @@ training scale the beginnings (a sixth and a third) is our reading.
 """
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import keras
-import numpy as np
 
 Weights = dict[str, float]
 
@@ -51,12 +51,17 @@ def check_weights(weights: Mapping[str, float], what: str = "weights") -> Weight
         ValueError: an unknown name, or a weight that is negative or not finite.
     """
     for name, value in weights.items():
-        if name not in DEFAULT_WEIGHTS or isinstance(value, bool) or not np.isfinite(value) or value < 0:
+        if name not in DEFAULT_WEIGHTS or not is_weight(value):
             raise ValueError(
                 f"Expected `{what}` to give finite numbers of 0 or more for {', '.join(DEFAULT_WEIGHTS)}. "
                 f"Received: {name}={value!r}"
             )
     return {name: float(value) for name, value in weights.items()}
+
+
+def is_weight(value: Any) -> bool:
+    """Whether a value is a finite number of 0 or more."""
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
 def phases(weights: Mapping[str, float], epochs: int) -> dict[int, Weights]:
