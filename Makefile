@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := XAI_MIMO_REQUIRE_ALL=1 $(BIN)/python -m pytest
+# Most of the suite's time on JAX is compiling; workers, notebooks and later runs share what one of them compiled.
+COMPILED := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(VENV)/compiled JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
 # Tests that do not depend on the Keras backend run once, beside those of the first backend.
 FIRST := not slow
 OTHERS := not slow and not all_frameworks
@@ -16,7 +18,7 @@ demo: $(VENV)/demo.stamp  ## train a MAIL model, compare, write and name the rep
 test: test-jax test-tensorflow test-torch  ## the whole suite, once per backend
 
 test-jax: $(VENV)/dev.stamp
-	KERAS_BACKEND=jax $(PYTEST) -n 2 -m "$(FIRST)"
+	$(COMPILED) KERAS_BACKEND=jax $(PYTEST) -n 2 -m "$(FIRST)"
 
 test-tensorflow: $(VENV)/dev.stamp
 	KERAS_BACKEND=tensorflow $(PYTEST) -n 2 -m "$(OTHERS)"
@@ -27,7 +29,7 @@ test-torch: $(VENV)/dev.stamp
 test-slow: test-slow-jax test-slow-tensorflow test-slow-torch  ## experiments with known answers, once per backend
 
 test-slow-jax: $(VENV)/dev.stamp
-	KERAS_BACKEND=jax $(PYTEST) -n 2 -m slow
+	$(COMPILED) KERAS_BACKEND=jax $(PYTEST) -n 2 -m slow
 
 test-slow-tensorflow: $(VENV)/dev.stamp
 	KERAS_BACKEND=tensorflow $(PYTEST) -n 2 -m "slow and not all_frameworks"
@@ -52,7 +54,7 @@ tutorial-%: $(VENV)/dev.stamp  ## one notebook by its number: make tutorial-2
 	KERAS_BACKEND=jax $(BIN)/python tutorials/run.py $(wildcard tutorials/0$*_*.ipynb)
 
 tutorials-quick: $(VENV)/dev.stamp  ## run the notebooks on little data, keeping nothing
-	KERAS_BACKEND=jax $(BIN)/python tutorials/run.py --quick
+	$(COMPILED) KERAS_BACKEND=jax $(BIN)/python tutorials/run.py --quick
 
 benchmarks: $(VENV)/dev.stamp
 	KERAS_BACKEND=jax $(BIN)/python benchmarks/integrated_gradients.py
