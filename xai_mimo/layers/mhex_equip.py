@@ -36,6 +36,10 @@ def add_mhex(
     The copy has the weights that the model has now; the model itself is left alone. Which blocks the paper equips is
     not known: every residual sum in images, those behind the feed-forward part in transformers, is our reading.
 
+    Tried with KerasHub 0.32: its ResNets are equipped as they are; its encoders hold their sums inside and are named,
+    ``add_mhex(model, ["transformer_layer_0", "transformer_layer_1"], mask="padding_mask")``; its vision transformer is
+    one layer, which can be equipped as a whole only.
+
     Args:
         model: functional, channels last. Models nested in it are looked into.
         blocks: names of the sums to equip (see ``residual_sums``); by default all whose branch holds no attention
