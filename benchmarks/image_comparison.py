@@ -35,14 +35,14 @@ def run(network: str, side: int, rows: int, *, ceilings: bool) -> dict[str, floa
     model = add_mhex(plain, kinds="multiclass").inference()
     head = model.output_names[0]
     images = np.random.default_rng(0).standard_normal((rows, *shape)).astype("float32")
-    patches = {"players": "patches", "patch": side // 8}
+    patches = {"players": "patches", "patch": side // 4}
     methods = {
         "position_maps": "position_maps",
         "grad_cam": "grad_cam",
         "cam": "cam",
         "integrated_gradients": IntegratedGradients(tolerance=0.05),
         "occlusion": Occlusion(**patches),
-        "shapley": Shapley(budget=512, background_rows=2, **patches),
+        "shapley": Shapley(budget=128, **patches),
     }
     clock, start = time.perf_counter(), time.process_time()
     adapted = xm.adapt(model, heads={head: "multiclass"})

@@ -155,19 +155,16 @@ def removal_curves(
                 f"the map of '{label}' has shape {np.shape(values)}; expected {(len(selectors), rows, size)}: "
                 f"one value per target, row and {players[:-1]}."
             )
-    ranks = [_ranks(np.abs(np.asarray(v, dtype=np.float64)), rng) for v in maps.values()]
-    ranks.append(_ranks(np.zeros((controls, rows, size)), rng))
+    ranks = _orders([*maps.values(), np.zeros((controls, rows, size))], rng)
     counts = _counts(size, steps)
-    answers = _answers(
-        predict, inputs, selectors, replacement, np.concatenate(ranks), counts, players, max_memory, advance
-    )
+    answers = _answers(predict, inputs, selectors, replacement, ranks, counts, players, max_memory, advance)
     full = take(predict(inputs), selectors)
     change = full.T[None, None, :, None, :] - answers  # (kind, order, sample, point, target)
     targets = np.arange(len(selectors))
     found = {}
     for i, (label, values) in enumerate(maps.items()):
         own = change[:, i * len(selectors) + targets, :, :, targets]  # (target, kind, sample, point)
-        top = ranks[i].argmin(axis=-1)[..., None]
+        top = ranks[i * len(selectors) + targets].argmin(axis=-1)[..., None]
         sign = np.sign(np.take_along_axis(np.asarray(values, dtype=np.float64), top, axis=-1))[..., 0]
         found[label] = Curves(counts, size, own[:, 0], own[:, 1], sign)
     no_sign = np.zeros((len(selectors), rows))
@@ -189,10 +186,20 @@ def _counts(players: int, steps: int) -> Array:
     return np.unique(np.concatenate([even, eraser, [1]])).astype(np.int64)
 
 
+def _orders(maps: Sequence[Any], rng: np.random.Generator) -> Array:
+    """The ranks of all maps one after the other, ``(order, sample, player)``, in half the memory of whole numbers."""
+    found = np.empty((sum(len(m) for m in maps), *np.shape(maps[0])[1:]), dtype=np.int32)
+    start = 0
+    for values in maps:
+        found[start : start + len(values)] = _ranks(np.abs(np.asarray(values, dtype=np.float64)), rng)
+        start += len(values)
+    return found
+
+
 def _ranks(magnitude: Array, rng: np.random.Generator) -> Array:
     """0 for the most important player; ties in random order."""
     order = np.lexsort(np.stack([rng.random(magnitude.shape), -magnitude]), axis=-1)
-    return np.argsort(order, axis=-1).astype(np.int32)
+    return np.argsort(order, axis=-1)
 
 
 def _answers(

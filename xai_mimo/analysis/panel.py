@@ -107,10 +107,11 @@ def _features(explanation: xr.Dataset, texts: Collection[str]) -> tuple[tuple[tu
 def values_of(explanation: xr.Dataset) -> Array:
     """The maps of one explanation side by side, ``(target, sample, player)``: ``features_of`` without its labels.
 
-    An image has as many labels as values, and no score reads them.
+    An image has as many labels as values, and no score reads them. Of one stream the values are not copied.
     """
     parts = [explanation[name].transpose("head", "sample", ...).values for name in stream_names(explanation)]
-    return np.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], axis=-1).astype(np.float64)
+    flat = [part.reshape(*part.shape[:2], -1) for part in parts]
+    return (flat[0] if len(flat) == 1 else np.concatenate(flat, axis=-1)).astype(np.float64, copy=False)
 
 
 def as_variables(explanation: xr.Dataset, space: str) -> xr.Dataset:
