@@ -85,6 +85,15 @@ def test_pixels_leave_the_range_without_clipping_and_a_larger_penalty_holds_them
     np.testing.assert_allclose(clipped.inputs, 1.0, atol=1e-6)
 
 
+def test_points_that_are_worse_than_the_best_are_not_kept(rng):
+    encoder = linear_encoder((4, 4, 1), 1e-3 * rng.normal(size=(1, 4, 4, 1)).astype("float32"))
+    x = np.full((1, 4, 4, 1), 0.5, "float32")  # even, so that every step makes the variation larger
+    found = maximise(encoder, x, [0], Maximisation(scale=1.0, variation=1e3, rate=1.0, clip=False, **SHORT))
+    np.testing.assert_array_equal(found.inputs, x)
+    assert found.objective_end == found.objective_start
+    assert found.end == found.start
+
+
 def test_several_inputs_are_changed_together_and_the_model_is_left_alone(rng):
     inputs = {"image": keras.Input((4, 4, 1), name="image"), "table": keras.Input((3,), name="table")}
     flat = keras.layers.Flatten()(inputs["image"])

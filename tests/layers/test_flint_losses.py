@@ -75,6 +75,25 @@ def test_fidelity_of_quantities_is_the_mean_squared_difference(rng):
     np.testing.assert_allclose(as_float(found), np.square(f - s).mean(), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("error", "size"), [("squared", np.square), ("absolute", np.abs)])
+def test_input_fidelity_is_the_mean_over_the_inputs_whatever_their_sizes(error, size, rng):
+    x, rebuilt = ([rng.normal(size=shape).astype("float32") for shape in ((4, 3), (4, 5, 2))] for _ in range(2))
+    term, passed = losses.InputFidelity(error), ops.ones((4, 2))
+    term.weight.assign(0.5)
+    assert term([passed, *map(ops.convert_to_tensor, [*x, *rebuilt])], training=True) is passed
+    slow = np.mean([size(a - b).mean() for a, b in zip(x, rebuilt, strict=True)])
+    np.testing.assert_allclose(as_float(term.losses[0]), 0.5 * slow, rtol=1e-5)
+
+
+def test_a_term_keeps_its_mean_over_training_steps_before_weighting(rng):
+    term, phi = losses.Sparsity(), rng.normal(size=(3, 6, 4)).astype("float32")
+    term.weight.assign(0.5)
+    for rows, training in zip(phi, (True, True, False), strict=True):
+        term([ops.ones((6, 1)), ops.convert_to_tensor(rows)], training=training)
+    np.testing.assert_allclose(term.take_mean(), np.abs(phi[:2]).mean(), rtol=1e-5)
+    assert np.isnan(term.take_mean())
+
+
 def charged(term, f, s, training=True):
     """What a term adds to the loss at weight 1."""
     term.weight.assign(1.0)

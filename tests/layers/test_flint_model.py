@@ -107,6 +107,17 @@ def test_outputs_in_order_keep_the_predictors_structure_and_names(rng):
 
 
 @pytest.mark.all_frameworks
+def test_heads_of_one_layer_are_numbered(rng):
+    inputs, shared = keras.Input((4,)), layers.Dense(1, activation="sigmoid", name="b")
+    hidden = [layers.Dense(3, activation="relu", name=name)(inputs) for name in ("tap", "other")]
+    f = keras.Model(inputs, [layers.Dense(3, activation="softmax", name="a")(hidden[0]), *map(shared, hidden)])
+    model = FLINT(f, ["tap"], 4, seed=0)
+    x = rng.normal(size=(5, 4)).astype("float32")
+    assert list(model.interpret(x)["head"].values) == ["a", "b_0", "b_1"]
+    assert_same(predicted(model, x), predicted(f, x))
+
+
+@pytest.mark.all_frameworks
 def test_sequential_predictors_and_kinds_from_the_compiled_loss(rng):
     f = keras.Sequential(
         [keras.Input((6, 2)), layers.Conv1D(3, 2, name="tap"), layers.Flatten(), layers.Dense(4, name="y")]

@@ -173,6 +173,16 @@ def test_reconstruction_error_is_the_mean_over_the_inputs_and_attributes_can_be_
     assert np.abs(rebuilt - expected).max() > 1e-3
 
 
+def test_reconstruction_error_of_several_inputs_is_the_mean_over_them(rng):
+    inputs = {"series": keras.Input((5, 2), name="series"), "table": keras.Input((3,), name="table")}
+    flat = keras.layers.Concatenate(name="tap")([keras.layers.Flatten()(inputs["series"]), inputs["table"]])
+    model = FLINT(keras.Model(inputs, keras.layers.Dense(2, "softmax", name="y")(flat)), ["tap"], 4, seed=1)
+    x = {"series": rng.normal(size=(6, 5, 2)).astype("float32"), "table": rng.normal(size=(6, 3)).astype("float32")}
+    rebuilt = model.reconstruct(x)
+    slow = [np.mean([np.square(rebuilt[name][n] - x[name][n]).mean() for name in x]) for n in range(6)]
+    np.testing.assert_allclose(model.interpret(x)["reconstruction_error"], slow, rtol=1e-4)
+
+
 def test_maximum_activating_samples_are_the_largest_of_the_true_class(read):
     _, _, y, found = read
     chosen = maximum_activating_samples(found, {"kind": y["kind"], "alarm": y["alarm"]}, count=2)
