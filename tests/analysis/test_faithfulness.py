@@ -214,3 +214,26 @@ def test_whole_variables_are_replaced_at_all_steps_together(rng):
         removal_curves(
             products, inputs, {"m": exact[None, :, :3]}, selectors()[:1], zeros, players="variables", rng=rng
         )
+
+
+def test_the_ends_of_the_curves_are_asked_once_for_all_orders(inputs, rng):
+    asked = []
+
+    def counted(given):
+        asked.append(len(given["a"]))
+        return linear(given)
+
+    replacement = {"a": rng.standard_normal((3, 3)), "b": rng.standard_normal((3, 2))}
+    curves, random = removal_curves(
+        counted, inputs, {"m": contributions(inputs)}, selectors(), replacement, controls=2, rng=rng
+    )
+    orders, points = 2 + 2, 6 - 2
+    assert sum(asked) == 2 * orders * ROWS * points * 3 + ROWS + 3
+    nothing_known = linear(replacement)
+    for t, head in enumerate(("one", "two")):
+        gone = linear(inputs)[head][:, 0] - nothing_known[head].mean()
+        for c in (curves["m"], *random):
+            np.testing.assert_array_equal(c.deletion[t, :, 0], 0.0)
+            np.testing.assert_array_equal(c.insertion[t, :, -1], 0.0)
+            np.testing.assert_allclose(c.deletion[t, :, -1], gone)
+            np.testing.assert_allclose(c.insertion[t, :, 0], gone)

@@ -28,7 +28,7 @@ from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
-from xai_mimo.core.targets import Selector, rows_of, take
+from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
 Predict = Callable[[Arrays], Mapping[str, Array]]
 Players = Literal["features", "variables", "streams"]
@@ -157,9 +157,9 @@ def removal_curves(
             )
     ranks = _orders([*maps.values(), np.zeros((controls, rows, size))], rng)
     counts = _counts(size, steps)
-    answers = _answers(predict, inputs, selectors, replacement, ranks, counts, players, max_memory, advance)
-    full = take(predict(inputs), selectors)
-    change = full.T[None, None, :, None, :] - answers  # (kind, order, sample, point, target)
+    answers = _answers(predict, inputs, selectors, replacement, ranks, counts[1:-1], players, max_memory, advance)
+    full, empty = take(predict(inputs), selectors), take_mean(predict(replacement), selectors)
+    change = full.T[None, None, :, None, :] - _with_ends(answers, full, empty)  # (kind, order, sample, point, target)
     targets = np.arange(len(selectors))
     found = {}
     for i, (label, values) in enumerate(maps.items()):
@@ -229,6 +229,14 @@ def _answers(
         advance(len(items) / total)
     found: Array = answers.reshape(*shape, len(selectors)).mean(axis=4)
     return found
+
+
+def _with_ends(answers: Array, full: Array, empty: Array) -> Array:
+    """Answers with those at both ends, where every order is the same: all is known, ``full``, or nothing, ``empty``."""
+    kinds, orders, rows, _, targets = answers.shape
+    first = np.stack([full.T, empty.T])[:, None, :, None, :]  # deletion begins with all, insertion with nothing
+    ends = [np.broadcast_to(end, (kinds, orders, rows, 1, targets)) for end in (first, first[::-1])]
+    return np.concatenate([ends[0], answers, ends[1]], axis=3)
 
 
 def _mix(inputs: Arrays, replacement: Arrays, replaced: Array, row: Array, draw: Array, players: Players) -> Arrays:
