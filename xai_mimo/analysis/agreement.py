@@ -75,7 +75,7 @@ class Ranked:
         np.put_along_axis(tied, order, last - first + 1, axis=1)
         return Ranked(values, before, tied)
 
-    def in_top(self, where: tuple[Array, Array], k: int) -> Array:
+    def in_top(self, where: tuple[Array, ...], k: int) -> Array:
         """The chance that these features, ``(row, feature)``, are among the k most important, ties broken at random."""
         found: Array = np.minimum((k - self.before[where]) / self.tied[where], 1.0)
         return found
@@ -243,14 +243,14 @@ def _pair(a: Any, b: Any) -> tuple[Ranked, Ranked]:
     return one, other
 
 
-def _tops(a: Any, b: Any, k: int) -> tuple[Ranked, Ranked, tuple[Array, Array]]:
+def _tops(a: Any, b: Any, k: int) -> tuple[Ranked, Ranked, tuple[Array, ...]]:
     """Two maps, and where the features are, ``(row, feature)``, that may be among the top k of both."""
     one, other = _pair(a, b)
     _check_k(k, one.values.shape[1])
     return one, other, np.nonzero((one.before < k) & (other.before < k))
 
 
-def _mean_of_top(found: Array, where: tuple[Array, Array], a: Ranked, k: int) -> Array:
+def _mean_of_top(found: Array, where: tuple[Array, ...], a: Ranked, k: int) -> Array:
     return np.bincount(where[0], found, minlength=len(a.values)) / k
 
 
@@ -259,7 +259,7 @@ def _check_k(k: int, features: int) -> None:
         raise BadSetting(f"k must be a whole number from 1 to the number of features, {features}; got {k!r}.")
 
 
-def _same_sign(a: Ranked, b: Ranked, where: tuple[Array, Array], signed: tuple[bool, bool], what: str) -> Array:
+def _same_sign(a: Ranked, b: Ranked, where: tuple[Array, ...], signed: tuple[bool, bool], what: str) -> Array:
     for has_sign, which in zip(signed, ("first", "second"), strict=True):
         if not has_sign:
             raise BadSetting(
@@ -270,7 +270,7 @@ def _same_sign(a: Ranked, b: Ranked, where: tuple[Array, Array], signed: tuple[b
     return found
 
 
-def _chance_of_same_rank(a: Ranked, b: Ranked, where: tuple[Array, Array], k: int) -> Array:
+def _chance_of_same_rank(a: Ranked, b: Ranked, where: tuple[Array, ...], k: int) -> Array:
     # A feature takes each rank of its tie group with equal chance: count the ranks <= k that both groups hold.
     starts, sizes = ([m.before[where] for m in (a, b)], [m.tied[where].astype(np.float64) for m in (a, b)])
     last = np.minimum(np.minimum(starts[0] + sizes[0], starts[1] + sizes[1]), k)

@@ -72,8 +72,8 @@ class _Token(NamedTuple):
 
 def _marks(row: Row, stream: str, tokens: int) -> list[bool]:
     """Which tokens the row marks as known to matter."""
-    given = np.asarray(row.get("region", {}).get(stream, np.zeros(tokens)))
-    found: list[bool] = (given.reshape(tokens, -1) > 0).any(axis=1).tolist()
+    given: Array = np.asarray(row.get("region", {}).get(stream, np.zeros(tokens)))
+    found: list[bool] = np.any(given.reshape(tokens, -1) > 0, axis=1).tolist()
     return found
 
 

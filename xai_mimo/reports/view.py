@@ -203,8 +203,8 @@ def _marked(row: Row, stream: str, names: Sequence[str]) -> list[str]:
     given = np.asarray(row.get("region", {}).get(stream, []))
     if given.size == 0 or given.shape[-1] != len(names):
         return []
-    is_marked = (given.reshape(-1, len(names)) > 0).any(axis=0)
-    return [name for name, known in zip(names, is_marked, strict=True) if known]
+    is_marked = np.any(given.reshape(-1, len(names)) > 0, axis=0)
+    return [name for i, name in enumerate(names) if is_marked[i]]
 
 
 def _label(value: Any) -> str:
