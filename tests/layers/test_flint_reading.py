@@ -17,6 +17,8 @@ def read():
     """A model of three kinds of heads, 23 rows, labels and what the model says of them."""
     model = mixed_flint()
     x, y = mixed_data(np.random.default_rng(5), rows=23)
+    alarm = float(model.interpret(x)["score"].sel(target="alarm:0").median())
+    model.graph.interpreter.bias.assign([0, 0, 0, -alarm, 0, 0])  # so that it answers no and yes
     return model, x, y, model.interpret(x, batch_size=7, threshold=0.3)
 
 
@@ -108,6 +110,7 @@ def test_global_relevance_is_the_mean_of_the_locals_of_a_class(read):
         assert int(found["class_rows"].sel({"class": f"kind:{c}"})) == (unit == c).sum()
     yes = found["score"].sel(target="alarm:0").values > 0
     r = found["relevance"].sel(head="alarm").values
+    assert 0 < yes.sum() < len(yes), "the test needs rows of both sorts"
     for label, rows, sign in (("0", ~yes, -1), ("1", yes, 1)):
         expected = (sign * r[rows]).mean(0) if rows.any() else np.full(5, np.nan)
         np.testing.assert_allclose(found["global_relevance"].sel({"class": f"alarm:{label}"}), expected, atol=1e-12)
