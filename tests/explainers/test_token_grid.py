@@ -61,12 +61,10 @@ def test_tokens_give_the_map_of_the_convolution_they_come_from(x):
     picture, tokens = (
         xm.adapt(with_weights(keras.Model(image, keras.layers.Dense(2, name="kind")(p)))) for p in pooled.values()
     )
-    for method in (GradCAM(), GradCAM(at="pool", positive=False), CAM()):
-        ours, theirs = (xm.explain(model, x, method) for model in (tokens, picture))
-        assert theirs["image"].any()
-        np.testing.assert_allclose(ours["image"], theirs["image"], atol=1e-6)
-    named = xm.explain(tokens, x, CAM(grid=[4, 3]))
-    np.testing.assert_array_equal(named["image"], xm.explain(tokens, x, CAM())["image"])
+    for ours, theirs in ((GradCAM(), GradCAM()), (CAM(grid=[4, 3]), CAM())):
+        of_tokens, of_picture = xm.explain(tokens, x, ours), xm.explain(picture, x, theirs)
+        assert of_picture["image"].any()
+        np.testing.assert_allclose(of_tokens["image"], of_picture["image"], atol=1e-6)
 
 
 def test_grad_cam_with_a_prefix_by_hand(transformer, x):
