@@ -16,6 +16,7 @@ from xai_mimo.layers.mhex_fusion import resize, scaled
 
 pytestmark = [pytest.mark.slow, pytest.mark.all_frameworks]
 EPOCHS, STEPS, BATCH = 24, 1500, 64
+SEEDS = (0, 1)
 
 
 def train(model, x, y, rate, steps):
@@ -97,20 +98,22 @@ def test_without_supervision_the_equivalent_matrix_means_nothing():
 
 
 @functools.cache
-def text_network(weight):
-    texts = keyword_sequences(STEPS * BATCH, seed=0)
-    keras.utils.set_random_seed(0)
-    model = small_encoder(61, 24, 4)
-    model = model if weight is None else add_mhex(model, kinds="multiclass", weight=weight)
-    optimizer = keras.optimizers.Adam(1e-3)
-    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(texts.data.inputs["text"], texts.data.labels["topic"], batch_size=BATCH, shuffle=False, verbose=0)
-    return model
+def held_out_texts():
+    return keyword_sequences(1000, seed=1000)
 
 
 @functools.cache
-def held_out_texts():
-    return keyword_sequences(1000, seed=1)
+def text_network(weight, seed):
+    """A network that gets the topic of nearly all texts right; without heads where the weight is None."""
+    texts = keyword_sequences(STEPS * BATCH, seed=seed).data
+    keras.utils.set_random_seed(seed)
+    model = small_encoder(61, 24, 4)
+    model = model if weight is None else add_mhex(model, kinds="multiclass", weight=weight)
+    model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(texts.inputs["text"], texts.labels["topic"], batch_size=BATCH, shuffle=False, verbose=0)
+    test = held_out_texts().data
+    assert (model.predict(test.inputs["text"], verbose=0).argmax(axis=1) == test.labels["topic"]).mean() >= 0.98
+    return model
 
 
 def precision(scores):
@@ -119,28 +122,39 @@ def precision(scores):
     return np.take_along_axis(held_out_texts().evidence, top, axis=1).mean()
 
 
-def test_supervised_heads_point_at_the_keywords_and_early_ones_best():
-    """Bounds are a plain PyTorch prototype's (.99 and .92 fused), with room; here it swings with seed and backend.
+@functools.cache
+def precision_of_heads(seed):
+    """Of the fused map, and of each block's."""
+    found = read_saliency(text_network(0.5, seed), held_out_texts().data.inputs["text"])
+    layers = [precision(found["layer_saliency"].values[i, 0]) for i in range(found.sizes["layer"])]
+    return precision(found["saliency"].values[0]), layers
 
-    Fused map: .99 (seed 0, JAX), .87 (seed 0, PyTorch), .77 (seed 1, JAX); first block: .99, .90, .80. So .80 holds for
-    the seed of this test and not for every seed.
+
+def precision_of_last_layer(seed):
+    """Of the plain network's class activation map."""
+    model, texts = text_network(None, seed), held_out_texts().data.inputs["text"]
+    features = keras.Model(model.input, model.get_layer("norm").output).predict(texts, verbose=0)
+    kernel = keras.ops.convert_to_numpy(model.get_layer("logits").kernel)
+    predicted = model.predict(texts, verbose=0).argmax(axis=1)
+    return precision(np.einsum("btk,bk->bt", features, kernel.T[predicted]))
+
+
+def test_supervised_heads_point_at_the_keywords_and_early_ones_best():
+    """As a mean of two networks: how far attention mixes words before the first head is a matter of the seed.
+
+    Fused: .99 .83 (JAX), .86 .86 (PyTorch), .97 .97 (TensorFlow). Last block: .75 .44, .46 .25, .75 .71.
     """
-    texts = held_out_texts().data
-    model = text_network(0.5)
-    predicted = model.predict(texts.inputs["text"], verbose=0).argmax(axis=1)
-    assert (predicted == texts.labels["topic"]).mean() >= 0.98
-    found = read_saliency(model, texts.inputs["text"])
-    assert precision(found["saliency"].values[0]) >= 0.80
-    first, last = (precision(found["layer_saliency"].values[i, 0]) for i in (0, -1))
+    fused, layers = zip(*(precision_of_heads(seed) for seed in SEEDS), strict=True)
+    assert np.mean(fused) >= 0.80
+    first, *_, last = np.mean(layers, axis=0)
     assert first >= 0.80
     assert first > last + 0.15
 
 
-def test_map_of_the_last_layer_does_not_find_the_keywords():
-    """Measured: .14 (seed 0, JAX), .46 (seed 0, PyTorch): the prototype's bound fails there, for a reason not found."""
-    model, texts = text_network(None), held_out_texts().data
-    features = keras.Model(model.input, model.get_layer("norm").output).predict(texts.inputs["text"], verbose=0)
-    kernel = keras.ops.convert_to_numpy(model.get_layer("logits").kernel)
-    predicted = model.predict(texts.inputs["text"], verbose=0).argmax(axis=1)
-    assert (predicted == texts.labels["topic"]).mean() >= 0.98
-    assert precision(np.einsum("btk,bk->bt", features, kernel.T[predicted])) <= 0.40
+def test_map_of_the_last_layer_finds_fewer_of_the_keywords():
+    """Of the plain network: .14 .39 (JAX), .48 .41 (PyTorch), .58 .30 (TensorFlow), so it is not always blind."""
+    last, fused = (
+        np.array([found(seed) for seed in SEEDS])
+        for found in (precision_of_last_layer, lambda seed: precision_of_heads(seed)[0])
+    )
+    assert (fused > last + 0.2).all()
