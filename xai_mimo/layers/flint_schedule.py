@@ -61,7 +61,7 @@ def check_weights(weights: Mapping[str, float], what: str = "weights") -> Weight
 
 def is_weight(value: Any) -> bool:
     """Whether a value is a finite number of 0 or more."""
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < float("inf")
 
 
 def phases(weights: Mapping[str, float], epochs: int) -> dict[int, Weights]:
