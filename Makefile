@@ -26,16 +26,17 @@ test-tensorflow: $(VENV)/dev.stamp
 test-torch: $(VENV)/dev.stamp
 	KERAS_BACKEND=torch $(PYTEST) -n 2 -m "$(OTHERS)"
 
+# Networks are trained once per file, so a file stays with one worker.
 test-slow: test-slow-jax test-slow-tensorflow test-slow-torch  ## experiments with known answers, once per backend
 
 test-slow-jax: $(VENV)/dev.stamp
-	$(COMPILED) KERAS_BACKEND=jax $(PYTEST) -n 2 -m slow
+	$(COMPILED) KERAS_BACKEND=jax $(PYTEST) -n 2 --dist loadfile -m slow
 
 test-slow-tensorflow: $(VENV)/dev.stamp
-	KERAS_BACKEND=tensorflow $(PYTEST) -n 2 -m "slow and not all_frameworks"
+	KERAS_BACKEND=tensorflow $(PYTEST) -n 2 --dist loadfile -m "slow and not all_frameworks"
 
 test-slow-torch: $(VENV)/dev.stamp
-	KERAS_BACKEND=torch $(PYTEST) -n 2 -m "slow and not all_frameworks"
+	KERAS_BACKEND=torch $(PYTEST) -n 2 --dist loadfile -m "slow and not all_frameworks"
 
 check: $(VENV)/dev.stamp  ## format, lint, arrows, types
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ from keras import layers, ops
 from xai_mimo.layers import FLINT, Maximisation, flint_losses
 from xai_mimo.layers.flint_networks import as_torch
 
-pytestmark = [pytest.mark.slow, pytest.mark.all_frameworks]
+pytestmark = pytest.mark.slow
 EPOCHS, BATCH, RATE, ATTRIBUTES = 40, 32, 1e-3, 12
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

@@ -14,7 +14,7 @@ from xai_mimo.datasets import keyword_sequences, pasted_digits
 from xai_mimo.layers import add_mhex, read_saliency, small_encoder, small_resnet
 from xai_mimo.layers.mhex_fusion import resize, scaled
 
-pytestmark = [pytest.mark.slow, pytest.mark.all_frameworks]
+pytestmark = pytest.mark.slow
 EPOCHS, STEPS, BATCH = 24, 1500, 64
 SEEDS = (0, 1)
 
