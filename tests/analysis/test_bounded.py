@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xai_mimo.analysis.bounded import coarsen, plain
+from xai_mimo.record.arrays import coarsen, plain
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -12,7 +12,7 @@ from xai_mimo.analysis.comparison import compare
 from xai_mimo.core.errors import BadSetting, EmptyData, FileProblem, NotSupported, ShapeMismatch, UnknownName
 from xai_mimo.core.explanation import features_of, validate
 from xai_mimo.core.streams import Head
-from xai_mimo.reports.schema import check
+from xai_mimo.record.check import check
 
 pytestmark = [
     pytest.mark.all_frameworks,

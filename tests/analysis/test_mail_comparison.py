@@ -10,7 +10,7 @@ from xai_mimo.core.errors import NotSupported
 from xai_mimo.explainers.integrated_gradients import IntegratedGradients
 from xai_mimo.explainers.interception import Interception
 from xai_mimo.layers import MAIL
-from xai_mimo.reports.schema import check
+from xai_mimo.record.check import check
 
 METHODS = {"attention": "interception", "ig": IntegratedGradients(steps=4)}
 FAST = Settings(resamples=200, steps=4, ceilings=False)

@@ -8,7 +8,7 @@ from xai_mimo.analysis.assembly import Settings
 from xai_mimo.analysis.comparison import compare
 from xai_mimo.analysis.words import check_vocabulary, words_of
 from xai_mimo.core.errors import BadSetting, BadValues, UnknownName
-from xai_mimo.reports.schema import check
+from xai_mimo.record.check import check
 
 pytestmark = pytest.mark.all_frameworks
 

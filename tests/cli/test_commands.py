@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from xai_mimo.cli.main import app
 from xai_mimo.datasets import predictive_maintenance
-from xai_mimo.reports import json_file
+from xai_mimo.record import json_file
 
 QUICK = ["--rows", "300", "--epochs", "2", "--explain", "12", "--heads", "HDF,OSF"]
 

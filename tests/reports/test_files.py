@@ -1,7 +1,7 @@
 import pytest
 
 from xai_mimo.core.errors import FileProblem
-from xai_mimo.reports.files import make_folder, write_bytes, write_text
+from xai_mimo.record.files import make_folder, write_bytes, write_text
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.reports.records import AWKWARD, HOSTILE, make_record
 from xai_mimo.core.errors import FileProblem, SchemaError
-from xai_mimo.reports import json_file
+from xai_mimo.record import json_file
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.reports.pictured import pictured_record, without_figures
 from tests.reports.records import HOSTILE
+from xai_mimo.record.select import left_out
 from xai_mimo.reports import figures, html, latex
-from xai_mimo.reports.select import left_out
 from xai_mimo.reports.view import example
 
 pytestmark = pytest.mark.all_frameworks

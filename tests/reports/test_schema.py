@@ -2,7 +2,7 @@ import pytest
 
 from tests.reports.records import make_record
 from xai_mimo.core.errors import SchemaError
-from xai_mimo.reports.schema import check
+from xai_mimo.record.check import check
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -84,7 +84,7 @@ class Comparison:
         Raises:
             FileProblem: the file cannot be written.
         """
-        from xai_mimo.reports.json_file import to_json, write
+        from xai_mimo.record.json_file import to_json, write
 
         if path is not None:
             write(dict(self.record), path)

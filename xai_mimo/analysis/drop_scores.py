@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from xai_mimo.analysis import drops
-from xai_mimo.analysis.bounded import POSITIONS
 from xai_mimo.analysis.panel import Panel
 from xai_mimo.analysis.records import RANDOM, Quantity, scored
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array, Head, Stream
 from xai_mimo.core.targets import Selector
+from xai_mimo.record.arrays import POSITIONS
 
 _READ = "outputs that are no probabilities are read as logits"
 _OWN = "against the class predicted before"

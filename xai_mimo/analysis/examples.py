@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xai_mimo.analysis.bounded import coarsen, in_blocks, plain
 from xai_mimo.analysis.regions import Regions
 from xai_mimo.core.explanation import streams_of
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Stream
+from xai_mimo.record.arrays import coarsen, in_blocks, plain
 
 MOST_VALUES = 400_000
 MOST_VALUES_OF_A_STREAM = 12_288

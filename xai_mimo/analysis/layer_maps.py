@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.analysis.bounded import plain
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model
 from xai_mimo.core.streams import Array, Stream
+from xai_mimo.record.arrays import plain
 
 MOST_VALUES = 65_536
 MOST_VALUES_IN_ALL = 262_144

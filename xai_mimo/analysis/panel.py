@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from xai_mimo.analysis.bounded import POSITIONS
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.explanation import features_of, stream_names, stream_shares, streams_of
 from xai_mimo.core.streams import Array, Stream
+from xai_mimo.record.arrays import POSITIONS
 
 ALL_PLACES = "(all places)"
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.analysis.bounded import POSITIONS
 from xai_mimo.analysis.localisation import mass_in_region, pointing_game, widened
 from xai_mimo.analysis.panel import Panel
 from xai_mimo.analysis.records import RANDOM, Quantity, score, scored
@@ -15,6 +14,7 @@ from xai_mimo.analysis.statistics import Interval
 from xai_mimo.analysis.truth import check_truth
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.streams import Array, Stream, unknown
+from xai_mimo.record.arrays import POSITIONS
 
 Regions = dict[str, dict[str, Array]]
 """``{head: {stream: (sample, *shape)}}``: booleans, with axes of length 1 where one mark holds for all values."""

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xai_mimo.analysis.bounded import IMAGE, POSITIONS, coarsen, plain
 from xai_mimo.core.explanation import stream_names
 from xai_mimo.core.streams import Array, Stream
+from xai_mimo.record.arrays import IMAGE, POSITIONS, coarsen, plain
 
 MOST_VALUES = 400_000
 """Of all stream maps of a record together; images are made coarser to fit, other maps left out with a note."""

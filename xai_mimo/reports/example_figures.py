@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from xai_mimo.record.select import left_out, signed_labels, space_streams
 from xai_mimo.reports import heat
 from xai_mimo.reports.canvas import inked
 from xai_mimo.reports.heat import Heat, Side
-from xai_mimo.reports.select import left_out, signed_labels, space_streams
 from xai_mimo.reports.stream_figures import IMAGE, leading, sides_of, two_axes
 
 Record = Mapping[str, Any]

@@ -10,12 +10,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from xai_mimo.record.check import check
+from xai_mimo.record.files import write_text
+from xai_mimo.record.select import labels, left_out
 from xai_mimo.reports import numbers, pictures, view
 from xai_mimo.reports.figures import FIGURES
-from xai_mimo.reports.files import write_text
 from xai_mimo.reports.palette import styles
-from xai_mimo.reports.schema import check
-from xai_mimo.reports.select import labels, left_out
 from xai_mimo.reports.svg import inline_svg
 
 _FIGURE_TITLES = {

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from xai_mimo.record.select import labels, of_head
 from xai_mimo.reports.example_figures import example_map, kinds_of_streams
 from xai_mimo.reports.layer_figures import hidden_panels, layer_map
 from xai_mimo.reports.numbers import number, whole, words
-from xai_mimo.reports.select import labels, of_head
 from xai_mimo.reports.stream_figures import IMAGE, ROWS_SHOWN, stream_map, streams_with_places
 
 Record = Mapping[str, Any]

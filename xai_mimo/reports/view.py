@@ -5,11 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.reports.example_figures import kinds_of_streams
-from xai_mimo.reports.numbers import number, words
-from xai_mimo.reports.palette import Style
-from xai_mimo.reports.pictures import notes_of_streams
-from xai_mimo.reports.select import (
+from xai_mimo.record.select import (
     beside,
     feature_ranking,
     head_unit,
@@ -19,6 +15,10 @@ from xai_mimo.reports.select import (
     space_streams,
     true_features,
 )
+from xai_mimo.reports.example_figures import kinds_of_streams
+from xai_mimo.reports.numbers import number, words
+from xai_mimo.reports.palette import Style
+from xai_mimo.reports.pictures import notes_of_streams
 from xai_mimo.reports.tokens import texts
 
 Record = Mapping[str, Any]

@@ -14,7 +14,7 @@ from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Array, Head
 from xai_mimo.datasets import Data
-from xai_mimo.reports.files import make_folder, write_text
+from xai_mimo.record.files import make_folder, write_text
 from xai_mimo.studies import networks, training
 from xai_mimo.studies.saved import load_model
 from xai_mimo.studies.settings import Scoring, StudySettings

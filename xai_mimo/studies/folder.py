@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from xai_mimo.core.errors import FileProblem
-from xai_mimo.reports.files import make_folder, write_bytes
+from xai_mimo.record.files import make_folder, write_bytes
 
 
 def writable_folder(path: str | os.PathLike[str]) -> Path:

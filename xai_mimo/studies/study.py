@@ -17,7 +17,7 @@ from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Model
 from xai_mimo.core.streams import Array
 from xai_mimo.datasets import Data
-from xai_mimo.reports.files import write_text
+from xai_mimo.record.files import write_text
 from xai_mimo.studies import cells, summary
 from xai_mimo.studies.folder import writable_folder
 from xai_mimo.studies.rows import save_rows

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from xai_mimo.core.errors import SchemaError
-from xai_mimo.reports.layout import Record
+from xai_mimo.record.rows import Record
 
 SCHEMA = "xai_mimo.comparison/1"
 _SHOWN = 5

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from xai_mimo.core.errors import FileProblem, SchemaError
-from xai_mimo.reports.files import write_text
-from xai_mimo.reports.schema import check
+from xai_mimo.record.check import check
+from xai_mimo.record.files import write_text
 
 # The innermost lists of numbers. A line break within a string is escaped, so "[" and a break only begin a list.
 _NUMBERS = re.compile(r'\[\n\s+([^\[\]{}"]+?)\n\s+\]')
