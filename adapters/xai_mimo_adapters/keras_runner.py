@@ -9,7 +9,7 @@ import keras
 from xai_mimo.core.errors import ShapeMismatch
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
-from xai_mimo.layers.interception import MapLabels
+from xai_mimo.sowing import MapLabels
 from xai_mimo_adapters.keras_chunks import cut, put, row_slices, rows_that_fit
 
 DEFAULT_MAX_MEMORY = 2**29

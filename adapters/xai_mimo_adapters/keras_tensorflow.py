@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
-from xai_mimo.layers.interception import MapLabels, collect
+from xai_mimo.sowing import MapLabels, collect
 from xai_mimo_adapters.keras_chunks import check_float, split_floats
 
 

@@ -12,7 +12,7 @@ from xai_mimo.core.model import Differentiable, Interceptable, Model, Splittable
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Stream
 from xai_mimo.core.targets import Target, select
-from xai_mimo.layers.interception import sow
+from xai_mimo.sowing import sow
 
 
 class Gate(keras.layers.Layer):

@@ -7,7 +7,7 @@ import pytest
 from xai_mimo.core.errors import NotSupported, UnknownName
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.targets import select
-from xai_mimo.layers.interception import sow
+from xai_mimo.sowing import sow
 
 
 class Mixer(keras.layers.Layer):

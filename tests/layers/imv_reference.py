@@ -5,7 +5,8 @@ import numpy as np
 from keras import ops
 
 from xai_mimo.layers import IMVLSTM
-from xai_mimo.layers.interception import collect, read_maps
+from xai_mimo.layers.interception import read_maps
+from xai_mimo.sowing import collect
 
 VARIANTS = ("tensor", "full")
 HEADS = {"load": 1, "forces": 2}

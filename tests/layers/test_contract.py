@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from xai_mimo.layers import MAIL, MIMOAttentionLayer
-from xai_mimo.layers.interception import sow
+from xai_mimo.sowing import sow
 from xai_mimo.testing import backends, check_backends, check_layer
 from xai_mimo.testing.layer_contract import DTYPES
 

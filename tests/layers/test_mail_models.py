@@ -6,7 +6,8 @@ import pytest
 from keras import ops
 
 from xai_mimo.layers import MAIL, InterceptionHistory, MIMOAttentionLayer
-from xai_mimo.layers.interception import collect, read_maps
+from xai_mimo.layers.interception import read_maps
+from xai_mimo.sowing import collect
 
 
 def streams_of(rng, rows=6):

@@ -9,7 +9,7 @@ from keras import ops
 
 from xai_mimo.layers.flint_networks import as_torch
 from xai_mimo.layers.heads import read_heads
-from xai_mimo.layers.interception import is_collecting, sow
+from xai_mimo.sowing import is_collecting, sow
 
 STREAM = "attributes"
 

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from xai_mimo.layers.interception import MapLabels, read_maps
+from xai_mimo.layers.interception import read_maps
+from xai_mimo.sowing import MapLabels
 
 
 class InterceptionHistory(keras.callbacks.Callback):

@@ -9,7 +9,7 @@ from keras import ops
 
 from xai_mimo.layers import identity_states
 from xai_mimo.layers.identity_states import Decomposition, States
-from xai_mimo.layers.interception import sow
+from xai_mimo.sowing import sow
 
 _LEADING_AXES = {0: (), 1: ("height",), 2: ("height", "width")}
 

@@ -11,8 +11,8 @@ from xai_mimo.layers import identity_states
 from xai_mimo.layers.heads import check_count, initialize_each, read_heads
 from xai_mimo.layers.identity_maps import Names, sow_maps
 from xai_mimo.layers.identity_states import ACTIVATIONS, States
-from xai_mimo.layers.interception import is_collecting
 from xai_mimo.layers.stream_layout import check_names
+from xai_mimo.sowing import is_collecting
 
 
 @keras.saving.register_keras_serializable(package="xai_mimo")

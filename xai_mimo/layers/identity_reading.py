@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from xai_mimo.layers.interception import MapLabels, layer_path, read_maps
+from xai_mimo.layers.interception import layer_path, read_maps
+from xai_mimo.sowing import MapLabels
 
 _WEIGHTS = ("deviation", "diagonal", "off_diagonal")
 

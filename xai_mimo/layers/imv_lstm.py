@@ -19,9 +19,9 @@ from xai_mimo.layers.imv_cells import IMVFullCell, IMVTensorCell
 from xai_mimo.layers.imv_initial import draw_alike
 from xai_mimo.layers.imv_inputs import VariableInputs
 from xai_mimo.layers.imv_output import OutputNetworks
-from xai_mimo.layers.interception import is_collecting, sow
 from xai_mimo.layers.masks import joint_mask
 from xai_mimo.layers.stream_layout import check_names, feature_labels
+from xai_mimo.sowing import is_collecting, sow
 
 _CELLS = {"tensor": IMVTensorCell, "full": IMVFullCell}
 _OUTPUTS = ("prediction", "mixture")

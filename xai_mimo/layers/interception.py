@@ -1,115 +1,14 @@
-"""How a layer lets others read its own maps: it sows them, a reader collects them.
-
-A layer calls ``sow(self, "attention", alpha, ...)`` inside ``call``. That does nothing unless a ``collect()`` context
-is active, and then it puts the tensor into that context's dictionary. The reader traces
-
-    with collect() as maps:
-        outputs = model(inputs, training=False)
-    return outputs, dict(maps)
-
-inside ``jax.jit``, ``tf.function`` or ``torch.no_grad``, so the maps come out as ordinary outputs: nothing is kept on
-the layer, no tracer outlives its trace, and functional, sequential, nested and subclassed models all work.
-
-A foreign layer joins by calling ``sow``; readers go by names and axes, not by class.
-"""
+"""Read what layers sow, of one batch, and find the layer that was meant."""
 
 import contextlib
-import contextvars
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from typing import Any
 
-
-@dataclass(frozen=True)
-class MapLabels:
-    """What the axes of a sown map mean.
-
-    Attributes:
-        layer: path of the layer.
-        name: of the map.
-        axes: a word for each axis behind the batch axis.
-        coords: labels along an axis; ``"feature"`` labels that axis, ``"feature.stream"`` gives it a second label.
-        reference: BibTeX key of the article that the layer is from; the layer's attribute of this name.
-    """
-
-    layer: str
-    name: str
-    axes: tuple[str, ...]
-    coords: Mapping[str, tuple[str, ...]]
-    reference: str = ""
-
-
-@dataclass(frozen=True)
-class _Collector:
-    maps: dict[str, Any]
-    labels: dict[str, MapLabels]
-    names: Collection[str] | None
-
-
-_active: contextvars.ContextVar[_Collector | None] = contextvars.ContextVar("xai_mimo_collector", default=None)
-
-
-@contextlib.contextmanager
-def collect(
-    labels: dict[str, MapLabels] | None = None, *, names: Collection[str] | None = None
-) -> Iterator[dict[str, Any]]:
-    """Collect what layers sow while this context is active.
-
-    Args:
-        labels: filled with the meaning of each map's axes, under the same keys as the maps.
-        names: collect the maps of these names only, also those that are sown on request only; None for all others.
-    Yields:
-        ``{"<layer path>/<map name>": tensor (batch, *axes)}``, filled as layers are called. A layer called more than
-        once gives keys ending in ``@1``, ``@2``, ...
-    """
-    collector = _Collector({}, {} if labels is None else labels, names)
-    token = _active.set(collector)
-    try:
-        yield collector.maps
-    finally:
-        _active.reset(token)
-
-
-def is_collecting() -> bool:
-    """Whether anybody reads maps now; lets a layer skip work that only a reader needs."""
-    return _active.get() is not None
-
-
-def sow(
-    layer: Any,
-    name: str,
-    value: Any | Callable[[], Any],
-    *,
-    axes: Sequence[str],
-    coords: Mapping[str, Sequence[str]] | None = None,
-    on_request: bool = False,
-) -> None:
-    """Offer a map to whoever collects; costs nothing when nobody does.
-
-    Args:
-        layer: the Keras layer; its path names the map.
-        name: what the map is, e.g. "attention".
-        value: tensor ``(batch, *axes)``, or a function that makes it, called only when it is collected.
-        axes: a word for each axis behind the batch axis, of design words (head, feature, time, ...).
-        coords: labels along the axes, see ``MapLabels``.
-        on_request: for large maps; collected only by who asks for this name.
-    """
-    collector = _active.get()
-    if collector is None or (on_request if collector.names is None else name not in collector.names):
-        return
-    path = getattr(layer, "path", None) or layer.name
-    key, again = f"{path}/{name}", 0
-    while key in collector.maps:
-        again += 1
-        key = f"{path}@{again}/{name}"
-    collector.maps[key] = value() if callable(value) else value
-    collector.labels[key] = MapLabels(
-        layer=key.rsplit("/", 1)[0],
-        name=name,
-        axes=tuple(axes),
-        coords={axis: tuple(str(c) for c in labels) for axis, labels in (coords or {}).items()},
-        reference=str(getattr(layer, "reference", "")),
-    )
+# ``sow`` and ``collect`` were imported from here before they had a file of their own; layers of others still do.
+from xai_mimo.sowing import MapLabels as MapLabels
+from xai_mimo.sowing import collect as collect
+from xai_mimo.sowing import is_collecting as is_collecting
+from xai_mimo.sowing import sow as sow
 
 
 def read_maps(

@@ -11,10 +11,11 @@ import keras
 import numpy as np
 import xarray as xr
 
-from xai_mimo.layers.interception import MapLabels, layer_path, read_maps
+from xai_mimo.layers.interception import layer_path, read_maps
 from xai_mimo.layers.mhex import MHEXHead
 from xai_mimo.layers.mhex_fusion import fuse, resize, scaled, smoothed
 from xai_mimo.layers.mhex_supervision import DeepSupervision, match_heads, output_places
+from xai_mimo.sowing import MapLabels
 
 Features = Literal["features", "gated_features"]
 NonNegativity = Literal["map", "weights", "none"]
