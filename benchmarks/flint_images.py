@@ -20,7 +20,7 @@ from keras import layers
 
 from xai_mimo.datasets import Data, fashion_mnist, mnist
 from xai_mimo.layers import FLINT
-from xai_mimo.layers.flint_networks import as_torch, default_decoder
+from xai_mimo.layers.flint.networks import as_torch, default_decoder
 
 ATTRIBUTES, BATCH, RATE = 25, 16, 1e-4
 STEPS_PER_CALL = 25  # of training: TensorFlow's own time per call is a fifth of a step's

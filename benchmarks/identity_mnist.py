@@ -25,7 +25,7 @@ import numpy as np
 
 from xai_mimo.datasets import Data, mnist
 from xai_mimo.layers import IdentityMLP, read_layers
-from xai_mimo.layers.identity_reading import LayerReading
+from xai_mimo.layers.identity_mlp.summary import LayerReading
 
 DEPTHS = (5, 10, 20)
 _PLAIN = {"scale": (-1, 1), "class_activation": "linear"}

@@ -27,7 +27,7 @@ model.save(sys.argv[1])
 _READ = """
 import sys, keras, numpy as np, xai_mimo as xm
 from xai_mimo.core.targets import select
-import xai_mimo.layers.mail
+import xai_mimo.layers.mail.layer
 adapter = xm.adapt(keras.models.load_model(sys.argv[1], safe_mode=True))
 rng = np.random.default_rng(6)
 x = {"a": rng.normal(size=(50, 6)), "b": rng.normal(size=(50, 4))}

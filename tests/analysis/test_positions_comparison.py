@@ -28,7 +28,7 @@ def model():
     """Filters worked out by hand: one answers to bright places, one to dark ones; a head of two classes and one number."""
     import keras
 
-    from xai_mimo.layers.mhex import MHEXHead
+    from xai_mimo.layers.mhex.head import MHEXHead
 
     image = keras.Input((9, 9, 1), name="image")
     code = keras.layers.Conv2D(2, 3, padding="same", activation="relu", name="see")(image)

@@ -140,7 +140,7 @@ def network():
     """A picture with two MHEX blocks beside a table; the head reads both."""
     import keras
 
-    from xai_mimo.layers.mhex import MHEXHead
+    from xai_mimo.layers.mhex.head import MHEXHead
 
     image, table = keras.Input((8, 8, 1), name="image"), keras.Input((2,), name="table")
     x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="stem")(image)
@@ -167,8 +167,8 @@ def test_other_methods_name_the_one_that_reads_positions(network):
 def test_the_maps_are_those_of_the_layers_own_reading():
     import keras
 
-    from xai_mimo.layers.mhex import MHEXHead
-    from xai_mimo.layers.mhex_reading import read_saliency
+    from xai_mimo.layers.mhex.head import MHEXHead
+    from xai_mimo.layers.mhex.summary import read_saliency
 
     image = keras.Input((9, 6, 1), name="image")
     code = keras.layers.Conv2D(3, 3, padding="same", activation="relu")(image)

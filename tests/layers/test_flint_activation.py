@@ -4,7 +4,7 @@ import pytest
 
 from tests.layers.flint_by_hand import mixed_flint
 from xai_mimo.layers import FLINT, Maximisation
-from xai_mimo.layers.flint_activation import maximise
+from xai_mimo.layers.flint.maximisation import maximise
 
 SHORT = {"rounds": 2, "steps": 15}
 

@@ -11,7 +11,7 @@ import pytest
 from keras import layers, ops
 
 from xai_mimo.layers import FLINT, Maximisation, flint_losses
-from xai_mimo.layers.flint_networks import as_torch
+from xai_mimo.layers.flint.networks import as_torch
 
 pytestmark = pytest.mark.slow
 EPOCHS, BATCH, RATE, ATTRIBUTES = 40, 32, 1e-3, 12

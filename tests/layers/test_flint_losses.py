@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 from keras import ops
 
 from tests.layers.flint_by_hand import entropy, sigmoid, softmax
-from xai_mimo.layers import flint_losses as losses
+from xai_mimo.layers.flint import losses as losses
 
 VECTORS = arrays("float64", st.integers(2, 6), elements=st.floats(-20, 20, width=32))
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from xai_mimo.layers.flint_networks import BinAverage, as_torch, default_decoder, default_dictionary
+from xai_mimo.layers.flint.networks import BinAverage, as_torch, default_decoder, default_dictionary
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from tests.layers.flint_by_hand import HEADS, mixed_data, mixed_flint, mixed_predictor, sigmoid, softmax
 from xai_mimo.layers import FLINT, maximum_activating_samples
-from xai_mimo.layers.flint_reading import relevance
+from xai_mimo.layers.flint.summary import relevance
 
 pytestmark = pytest.mark.all_frameworks
 

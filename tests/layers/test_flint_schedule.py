@@ -4,7 +4,7 @@ import pytest
 
 from tests.layers.flint_by_hand import compiled, mixed_data, mixed_flint
 from xai_mimo.layers import FlintSchedule
-from xai_mimo.layers.flint_schedule import DEFAULT_WEIGHTS, PUBLISHED, phases, weights_at
+from xai_mimo.layers.flint.schedule import DEFAULT_WEIGHTS, PUBLISHED, phases, weights_at
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -12,7 +12,7 @@ from mail_by_hand import randomize
 from xai_mimo.layers import MAIL
 from xai_mimo.layers.heads import head_blocks
 from xai_mimo.layers.interception import read_maps
-from xai_mimo.layers.normalizers import NORMALIZERS
+from xai_mimo.layers.mail.normalizers import NORMALIZERS
 
 SCORINGS = ("dense", "stream", "local", "additive", "static")
 

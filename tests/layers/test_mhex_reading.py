@@ -8,7 +8,7 @@ from keras import layers
 from tests.layers.mhex_by_hand import maps_of, randomize
 from xai_mimo.layers import MHEXHead, key_channels, read_saliency
 from xai_mimo.layers.interception import read_maps
-from xai_mimo.layers.mhex_fusion import resize, scaled, smoothed
+from xai_mimo.layers.mhex.fusion import resize, scaled, smoothed
 
 HEADS = {"kind": 3, "load": 2}
 TEXT = np.array([[1, 2, 3, 4, 0, 0], [5, 6, 7, 1, 2, 3], [4, 4, 0, 0, 0, 0]], "int32")

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from xai_mimo.layers import DeepSupervision, MHEXHead, add_mhex
-from xai_mimo.layers.mhex_supervision import Supervised
+from xai_mimo.layers.mhex.supervision import Supervised
 
 ROWS = 12
 

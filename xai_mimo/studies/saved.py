@@ -22,7 +22,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
 
     from xai_mimo import layers
 
-    for name in layers.__all__:  # a layer is registered, and so found by its file, once it is loaded
+    for name in dir(layers):  # a layer is registered, and so found by its file, once it is loaded
         getattr(layers, name)
     if not Path(path).is_file():
         raise FileProblem(f"cannot read '{path}': there is no such file.")

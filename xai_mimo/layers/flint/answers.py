@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xai_mimo.layers.flint_predictor import PredictorHead
+from xai_mimo.layers.flint.predictor import PredictorHead
 
 
 @dataclass(frozen=True)

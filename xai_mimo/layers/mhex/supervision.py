@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from xai_mimo.layers.functional import functional_core
-from xai_mimo.layers.mhex import MHEXHead
+from xai_mimo.layers.mhex.head import MHEXHead
 from xai_mimo.sowing import MapLabels, collect
 
 KINDS = ("multiclass", "binary", "multilabel", "regression")

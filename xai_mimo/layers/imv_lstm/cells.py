@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from xai_mimo.layers.heads import check_count, initialize_each
-from xai_mimo.layers.imv_initial import draw_alike
+from xai_mimo.layers.imv_lstm.initial import draw_alike
 
 
 class _VariableWiseCell(keras.layers.Layer):

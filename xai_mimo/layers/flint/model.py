@@ -6,10 +6,11 @@ from typing import Any
 import keras
 import xarray as xr
 
-from xai_mimo.layers import flint_activation, flint_reading
-from xai_mimo.layers.flint_graph import Graph, Networks, Reconstruction, assemble
-from xai_mimo.layers.flint_predictor import read_predictor
-from xai_mimo.layers.flint_schedule import (
+from xai_mimo.layers.flint import maximisation as flint_activation
+from xai_mimo.layers.flint import summary as flint_reading
+from xai_mimo.layers.flint.graph import Graph, Networks, Reconstruction, assemble
+from xai_mimo.layers.flint.predictor import read_predictor
+from xai_mimo.layers.flint.schedule import (
     DEFAULT_WEIGHTS,
     FlintSchedule,
     Weights,

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from xai_mimo.layers.mail import MAIL
+from xai_mimo.layers.mail.layer import MAIL
 
 
 @keras.saving.register_keras_serializable(package="xai_mimo")

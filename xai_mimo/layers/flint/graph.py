@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import keras
 
-from xai_mimo.layers.flint_head import InterpreterHead
-from xai_mimo.layers.flint_losses import EntropyPair, InputFidelity, OutputFidelity, Sparsity
-from xai_mimo.layers.flint_networks import default_decoder, default_dictionary
-from xai_mimo.layers.flint_predictor import Frozen, Predictor
+from xai_mimo.layers.flint.interpreter import InterpreterHead
+from xai_mimo.layers.flint.losses import EntropyPair, InputFidelity, OutputFidelity, Sparsity
+from xai_mimo.layers.flint.networks import default_decoder, default_dictionary
+from xai_mimo.layers.flint.predictor import Frozen, Predictor
 
 Reconstruction = Literal["squared", "absolute"]
 

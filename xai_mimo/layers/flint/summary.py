@@ -16,8 +16,8 @@ import keras
 import numpy as np
 import xarray as xr
 
-from xai_mimo.layers.flint_answers import Answer, Class, answers, classes
-from xai_mimo.layers.flint_graph import Graph
+from xai_mimo.layers.flint.answers import Answer, Class, answers, classes
+from xai_mimo.layers.flint.graph import Graph
 from xai_mimo.layers.heads import check_count
 
 SCHEMA = "xai_mimo.flint/1"

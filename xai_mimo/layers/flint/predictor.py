@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import keras
 
-from xai_mimo.layers.flint_losses import Kind
+from xai_mimo.layers.flint.losses import Kind
 from xai_mimo.layers.functional import functional_core
 
 

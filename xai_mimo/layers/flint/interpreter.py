@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from xai_mimo.layers.flint_networks import as_torch
+from xai_mimo.layers.flint.networks import as_torch
 from xai_mimo.layers.heads import read_heads
 from xai_mimo.sowing import is_collecting, sow
 

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from xai_mimo.layers import identity_states
 from xai_mimo.layers.heads import check_count, initialize_each, read_heads
-from xai_mimo.layers.identity_maps import Names, sow_maps
-from xai_mimo.layers.identity_states import ACTIVATIONS, States
+from xai_mimo.layers.identity_mlp import states as identity_states
+from xai_mimo.layers.identity_mlp.maps import Names, sow_maps
+from xai_mimo.layers.identity_mlp.states import ACTIVATIONS, States
 from xai_mimo.layers.stream_layout import check_names
 from xai_mimo.sowing import is_collecting
 

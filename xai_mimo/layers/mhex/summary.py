@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.layers.interception import layer_path, read_maps
-from xai_mimo.layers.mhex import MHEXHead
-from xai_mimo.layers.mhex_fusion import fuse, resize, scaled, smoothed
-from xai_mimo.layers.mhex_supervision import DeepSupervision, match_heads, output_places
+from xai_mimo.layers.mhex.fusion import fuse, resize, scaled, smoothed
+from xai_mimo.layers.mhex.head import MHEXHead
+from xai_mimo.layers.mhex.supervision import DeepSupervision, match_heads, output_places
 from xai_mimo.sowing import MapLabels
 
 Features = Literal["features", "gated_features"]

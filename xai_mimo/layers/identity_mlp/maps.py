@@ -7,8 +7,8 @@ from typing import Any
 
 from keras import ops
 
-from xai_mimo.layers import identity_states
-from xai_mimo.layers.identity_states import Decomposition, States
+from xai_mimo.layers.identity_mlp import states as identity_states
+from xai_mimo.layers.identity_mlp.states import Decomposition, States
 from xai_mimo.sowing import sow
 
 _LEADING_AXES = {0: (), 1: ("height",), 2: ("height", "width")}

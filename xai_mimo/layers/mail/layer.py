@@ -18,9 +18,9 @@ from xai_mimo.layers.heads import (
     read_heads,
     with_head_axis,
 )
+from xai_mimo.layers.mail.normalizers import NORMALIZERS, softmax
+from xai_mimo.layers.mail.scoring import SCORINGS, Scores, Weight
 from xai_mimo.layers.masks import joint_mask
-from xai_mimo.layers.normalizers import NORMALIZERS, softmax
-from xai_mimo.layers.scoring import SCORINGS, Scores, Weight
 from xai_mimo.layers.stream_layout import check_feature_names, check_names, feature_labels, read_layout
 from xai_mimo.sowing import is_collecting, sow
 

@@ -8,9 +8,9 @@ import keras
 
 from xai_mimo.layers.functional import as_functional
 from xai_mimo.layers.heads import read_heads
-from xai_mimo.layers.mhex import MHEXHead
-from xai_mimo.layers.mhex_blocks import choose
-from xai_mimo.layers.mhex_supervision import DeepSupervision, output_places
+from xai_mimo.layers.mhex.blocks import choose
+from xai_mimo.layers.mhex.head import MHEXHead
+from xai_mimo.layers.mhex.supervision import DeepSupervision, output_places
 
 
 def add_mhex(
