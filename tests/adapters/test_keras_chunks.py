@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xai_mimo_adapters.keras_chunks import MAX_ROWS, border_dtype, cut, put, row_slices, rows_that_fit
+from xai_mimo_adapters.chunks import MAX_ROWS, border_dtype, cut, put, row_slices, rows_that_fit
 
 pytestmark = pytest.mark.all_frameworks
 

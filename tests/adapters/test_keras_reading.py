@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from xai_mimo_adapters.keras_reading import kind_and_unit, unique
+from xai_mimo_adapters.keras_adapter.spec import kind_and_unit, unique
 
 from xai_mimo.core.errors import BadSetting, DuplicateName, NotSupported, ShapeMismatch
 from xai_mimo.core.plugins import adapt

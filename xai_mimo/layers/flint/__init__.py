@@ -1,3 +1,3 @@
 """FLINT: an interpreter over learned attributes beside a predictor."""
 
-from xai_mimo.layers.flint.model.model import FLINT as FLINT
+from xai_mimo.layers.flint.model import FLINT as FLINT

@@ -1,3 +1,3 @@
 """IMV-LSTM: recurrent networks whose hidden state keeps the variables apart."""
 
-from xai_mimo.layers.imv_lstm.layer.layer import IMVLSTM as IMVLSTM
+from xai_mimo.layers.imv_lstm.layer import IMVLSTM as IMVLSTM

@@ -1,3 +1,3 @@
 """MAIL, the Multi-layer Attentional Interception Layer, and its published form."""
 
-from xai_mimo.layers.mail.layer.layer import MAIL as MAIL
+from xai_mimo.layers.mail.layer import MAIL as MAIL

@@ -1,3 +1,3 @@
 """MHEX: class maps of every block of residual networks and transformers."""
 
-from xai_mimo.layers.mhex.head.head import MHEXHead as MHEXHead
+from xai_mimo.layers.mhex.head import MHEXHead as MHEXHead

@@ -8,8 +8,8 @@ import keras
 
 from xai_mimo.core.model import InterceptionMap
 from xai_mimo.core.streams import Stream
-from xai_mimo_adapters.keras_cut import Cut, call_names
-from xai_mimo_adapters.keras_graph import Graph, Key, Step, needed
+from xai_mimo_adapters.keras_adapter.cut import Cut, call_names
+from xai_mimo_adapters.keras_adapter.graph import Graph, Key, Step, needed
 
 
 @dataclass(frozen=True)

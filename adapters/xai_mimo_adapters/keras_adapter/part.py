@@ -9,7 +9,7 @@ from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions
 from xai_mimo.core.streams import Head, Stream, check_inputs
 from xai_mimo.core.targets import Selector
-from xai_mimo_adapters.keras_runner import Runner
+from xai_mimo_adapters.keras_adapter.runner import Runner
 
 
 class KerasPart:

@@ -10,13 +10,13 @@ from xai_mimo.core.errors import ShapeMismatch
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.sowing import MapLabels
-from xai_mimo_adapters.keras_chunks import cut, put, row_slices, rows_that_fit
+from xai_mimo_adapters.chunks import cut, put, row_slices, rows_that_fit
 
 DEFAULT_MAX_MEMORY = 2**29
 _ENGINES = {
-    "jax": ("xai_mimo_adapters.keras_jax", "JaxEngine"),
-    "tensorflow": ("xai_mimo_adapters.keras_tensorflow", "TensorFlowEngine"),
-    "torch": ("xai_mimo_adapters.keras_torch", "TorchEngine"),
+    "jax": ("xai_mimo_adapters.keras_adapter.on_jax", "JaxEngine"),
+    "tensorflow": ("xai_mimo_adapters.keras_adapter.on_tensorflow", "TensorFlowEngine"),
+    "torch": ("xai_mimo_adapters.keras_adapter.on_torch", "TorchEngine"),
 }
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from xai_mimo.core.streams import Array, Stream
-from xai_mimo_adapters.keras_graph import Graph, Step
+from xai_mimo_adapters.keras_adapter.graph import Graph, Step
 
 
 def values_of_steps(graph: Graph, steps: Iterable[Step], arrays: Mapping[str, Array]) -> int:

@@ -11,7 +11,7 @@ import torch
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.sowing import MapLabels, collect
-from xai_mimo_adapters.keras_chunks import check_float, split_floats
+from xai_mimo_adapters.chunks import check_float, split_floats
 
 
 class TorchEngine:

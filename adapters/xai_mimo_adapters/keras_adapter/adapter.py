@@ -10,14 +10,23 @@ from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions
 from xai_mimo.core.streams import Head, Stream, check_inputs
 from xai_mimo.core.targets import Selector
-from xai_mimo_adapters.keras_cut import Cut, cut_at, where_floats_begin
-from xai_mimo_adapters.keras_graph import Graph, Key, Step, cuttable_layers, find_step, needed, read_graph, run_steps
-from xai_mimo_adapters.keras_labels import Renaming, relabelled, renaming_of
-from xai_mimo_adapters.keras_memory import values_of_model, values_of_steps
-from xai_mimo_adapters.keras_part import KerasPart
-from xai_mimo_adapters.keras_random import shuffled
-from xai_mimo_adapters.keras_reading import Tensors, fingerprint, read_functional, read_other
-from xai_mimo_adapters.keras_runner import DEFAULT_MAX_MEMORY, Runner, engine_for
+from xai_mimo_adapters.keras_adapter.cut import Cut, cut_at, where_floats_begin
+from xai_mimo_adapters.keras_adapter.graph import (
+    Graph,
+    Key,
+    Step,
+    cuttable_layers,
+    find_step,
+    needed,
+    read_graph,
+    run_steps,
+)
+from xai_mimo_adapters.keras_adapter.labels import Renaming, relabelled, renaming_of
+from xai_mimo_adapters.keras_adapter.memory import values_of_model, values_of_steps
+from xai_mimo_adapters.keras_adapter.part import KerasPart
+from xai_mimo_adapters.keras_adapter.runner import DEFAULT_MAX_MEMORY, Runner, engine_for
+from xai_mimo_adapters.keras_adapter.shuffling import shuffled
+from xai_mimo_adapters.keras_adapter.spec import Tensors, fingerprint, read_functional, read_other
 
 
 class KerasAdapter:

@@ -13,7 +13,7 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting, NotSupported, ShapeMismatch
 from xai_mimo.core.plugins import declared_heads, declared_streams
 from xai_mimo.core.streams import Head, HeadKind, Stream, check_unique
-from xai_mimo_adapters.keras_graph import Graph, Key, functional_core
+from xai_mimo_adapters.keras_adapter.graph import Graph, Key, functional_core
 
 Tensors = dict[str, Any]
 _PROBE_LENGTH = 16
