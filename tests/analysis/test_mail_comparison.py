@@ -7,8 +7,8 @@ import pytest
 import xai_mimo as xm
 from xai_mimo.analysis.assembly import Settings
 from xai_mimo.core.errors import NotSupported
-from xai_mimo.explainers.integrated_gradients import IntegratedGradients
-from xai_mimo.explainers.interception import Interception
+from xai_mimo.explainers.gradients.integrated_gradients import IntegratedGradients
+from xai_mimo.explainers.interception.interception import Interception
 from xai_mimo.layers import MAIL
 from xai_mimo.record.check import check
 

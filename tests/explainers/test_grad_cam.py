@@ -8,8 +8,8 @@ import pytest
 import xai_mimo as xm
 from tests.conftest import needs
 from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName, UnusedStreamWarning
+from xai_mimo.core.positions import resize
 from xai_mimo.explainers import CAM, GradCAM
-from xai_mimo.explainers.positions import resize
 
 
 def with_weights(net, seed=3):

@@ -11,7 +11,8 @@ import xai_mimo as xm
 from tests import toys
 from tests.conftest import needs
 from xai_mimo.core.errors import BadSetting, NotConvergedWarning
-from xai_mimo.explainers import IntegratedGradients, bisection
+from xai_mimo.explainers import IntegratedGradients
+from xai_mimo.explainers.gradients import bisection
 
 pytestmark = pytest.mark.all_frameworks
 

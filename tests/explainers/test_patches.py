@@ -8,7 +8,7 @@ from tests.conftest import needs
 from xai_mimo.core.errors import BadSetting, UnknownName
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.explainers import Occlusion, Shapley
-from xai_mimo.explainers.patches import players_of
+from xai_mimo.explainers.perturbation.patches import players_of
 
 pytestmark = [
     pytest.mark.all_frameworks,

@@ -8,9 +8,9 @@ import pytest
 import xai_mimo as xm
 from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName
 from xai_mimo.core.model import InterceptionMap
+from xai_mimo.core.positions import resize
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.explainers import PositionMaps
-from xai_mimo.explainers.positions import resize
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import needs
 from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.positions import channel_axis, has_positions, interpolation, lay_over, resize
 from xai_mimo.core.streams import Stream
-from xai_mimo.explainers.positions import channel_axis, has_positions, interpolation, lay_over, resize
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -7,10 +7,10 @@ import xai_mimo as xm
 from tests.explainers.test_grad_cam import with_weights
 from tests.explainers.test_position_maps import Mapped, rows_for
 from xai_mimo.core.errors import BadSetting, NotSupported
+from xai_mimo.core.positions import resize
 from xai_mimo.core.streams import Stream
 from xai_mimo.explainers import CAM, GradCAM, PositionMaps
-from xai_mimo.explainers.positions import resize
-from xai_mimo.explainers.token_grid import TokenGrid
+from xai_mimo.explainers.activation_maps.token_grid import TokenGrid
 
 
 def patches_of(image):

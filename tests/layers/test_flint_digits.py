@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from xai_mimo.layers import FLINT, Maximisation, flint_losses
+from xai_mimo.layers import FLINT, Maximisation
+from xai_mimo.layers.flint import losses as flint_losses
 from xai_mimo.layers.flint.networks import as_torch
 
 pytestmark = pytest.mark.slow

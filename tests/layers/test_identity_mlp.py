@@ -6,7 +6,8 @@ import pytest
 from keras import ops
 
 from tests.layers.identity_by_hand import HEADS, built, maps_of, run_row, trained, weights_of
-from xai_mimo.layers import IdentityMLP, identity_states, read_layers
+from xai_mimo.layers import IdentityMLP, read_layers
+from xai_mimo.layers.identity_mlp import states as identity_states
 from xai_mimo.testing.backends import weight_gradients
 
 

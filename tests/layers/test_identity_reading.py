@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from tests.layers.identity_by_hand import built, maps_of, randomize
-from xai_mimo.layers import IdentityMLP, identity_states, read_layers
+from xai_mimo.layers import IdentityMLP, read_layers
+from xai_mimo.layers.identity_mlp import states as identity_states
 
 HEADS = {"kind": 3, "load": 2, "alarm": 1}
 

@@ -45,7 +45,7 @@ from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Array, Stream, check_inputs, name_values, unknown
 from xai_mimo.core.targets import Selector, Target, Unit, default_targets, select
 from xai_mimo.explainers.explain import explain
-from xai_mimo.explainers.map_reading import head_rows
+from xai_mimo.explainers.interception.from_map import head_rows
 
 METHODS = ("interception", "integrated_gradients", "shapley")
 _BACKGROUND_ROWS = 100

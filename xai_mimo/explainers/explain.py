@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.baselines import choose_background
+from xai_mimo.core.digest import digest
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.explanation import describe, settings_of, to_dataset, versions
 from xai_mimo.core.method import Context, Method, positive, whole
@@ -21,8 +22,7 @@ from xai_mimo.core.plugins import adapt
 from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.streams import check_inputs, name_values, unknown
 from xai_mimo.core.targets import Target, Unit, select
-from xai_mimo.explainers.digest import digest
-from xai_mimo.explainers.findings import Findings
+from xai_mimo.explainers.run_warnings import Findings
 from xai_mimo.explainers.space import Space, space_of
 from xai_mimo.explainers.store import BlockStore
 

@@ -10,8 +10,8 @@ from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, whole
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.targets import Selector, rows_of, take
-from xai_mimo.explainers.differentiable import differentiable, points_at_once, slices, zeros
-from xai_mimo.explainers.sampling import mean_gradient
+from xai_mimo.explainers.gradients.sampling import mean_gradient
+from xai_mimo.explainers.passes import differentiable, points_at_once, slices, zeros
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.positions import channel_axis
 from xai_mimo.core.streams import Array, Stream, unknown
-from xai_mimo.explainers.positions import channel_axis
 
 Patch = int | Sequence[int] | Mapping[str, int | Sequence[int]]
 """Positions along each axis of a patch: one number for all axes of positions, one for each, or these by stream."""

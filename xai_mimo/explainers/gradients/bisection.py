@@ -12,8 +12,8 @@ import numpy as np
 
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
-from xai_mimo.explainers.differentiable import slices, spread
-from xai_mimo.explainers.paths import Paths, starts_of
+from xai_mimo.explainers.gradients.paths import Paths, starts_of
+from xai_mimo.explainers.passes import slices, spread
 
 # Fewer miss kinks that lie together between two points, with gaps that happen to cancel.
 _FIRST_PIECES = 8

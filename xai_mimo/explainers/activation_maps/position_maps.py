@@ -9,12 +9,12 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Model, Splittable
+from xai_mimo.core.positions import lay_over, positions_of, resize
 from xai_mimo.core.streams import Array, Stream, unknown
 from xai_mimo.core.targets import Selector, rows_of, take
-from xai_mimo.explainers.differentiable import slices
-from xai_mimo.explainers.map_reading import match_heads
-from xai_mimo.explainers.positions import lay_over, positions_of, resize
-from xai_mimo.explainers.token_grid import TokenGrid, is_image
+from xai_mimo.explainers.activation_maps.token_grid import TokenGrid, is_image
+from xai_mimo.explainers.interception.from_map import match_heads
+from xai_mimo.explainers.passes import slices
 
 Fusion = Literal["mean", "product", "sum"]
 NonNegativity = Literal["map", "none"]

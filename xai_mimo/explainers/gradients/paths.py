@@ -9,7 +9,7 @@ from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
-from xai_mimo.explainers.differentiable import differentiable, points_at_once, slices, spread
+from xai_mimo.explainers.passes import differentiable, points_at_once, slices, spread
 
 
 def gauss_legendre(nodes: int) -> tuple[Array, Array]:

@@ -9,8 +9,8 @@ import numpy as np
 from xai_mimo.core.method import Attribution, Context, whole
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.targets import Selector, take, take_mean
-from xai_mimo.explainers.differentiable import differentiable, spread
-from xai_mimo.explainers.sampling import mean_gradient
+from xai_mimo.explainers.gradients.sampling import mean_gradient
+from xai_mimo.explainers.passes import differentiable, spread
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import xarray as xr
 
+from xai_mimo.core.digest import digest
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.explanation import describe, versions
 from xai_mimo.core.method import Attribution, Context
@@ -15,8 +16,7 @@ from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Intercep
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Array, check_inputs, unknown
 from xai_mimo.core.targets import Selector, take
-from xai_mimo.explainers.digest import digest
-from xai_mimo.explainers.map_reading import (
+from xai_mimo.explainers.interception.from_map import (
     by_stream,
     contributions,
     head_rows,

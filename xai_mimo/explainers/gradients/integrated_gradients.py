@@ -12,9 +12,9 @@ from xai_mimo.core.method import Attribution, Context, positive, whole
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
-from xai_mimo.explainers.bisection import CANCELLED, FEWEST_EVALUATIONS, integrate
-from xai_mimo.explainers.differentiable import slices, zeros
-from xai_mimo.explainers.paths import Paths, gauss_legendre
+from xai_mimo.explainers.gradients.bisection import CANCELLED, FEWEST_EVALUATIONS, integrate
+from xai_mimo.explainers.gradients.paths import Paths, gauss_legendre
+from xai_mimo.explainers.passes import slices, zeros
 
 # A gap of up to so many roundings of the outputs may come from them: a difference of two values, each the last of a
 # chain of rounded sums.

@@ -8,7 +8,7 @@ from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of
-from xai_mimo.explainers.differentiable import differentiable, points_at_once, slices, zeros
+from xai_mimo.explainers.passes import differentiable, points_at_once, slices, zeros
 
 Draw = Callable[[int], tuple[Arrays, Arrays | None]]
 """``draw(count)``: that many random points of every row, ``{stream: (count, sample, *shape)}``, and factors for their

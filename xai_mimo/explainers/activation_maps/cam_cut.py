@@ -9,9 +9,9 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Differentiable, Layered, Model, PartlyDifferentiable, Splittable
+from xai_mimo.core.positions import has_positions
 from xai_mimo.core.streams import Stream, unknown
 from xai_mimo.core.targets import Selector
-from xai_mimo.explainers.positions import has_positions
 
 _SHOWN = 12
 

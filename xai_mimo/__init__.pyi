@@ -1,0 +1,20 @@
+from . import analysis as analysis
+from . import core as core
+from . import datasets as datasets
+from . import explainers as explainers
+from . import layers as layers
+from . import record as record
+from . import reports as reports
+from . import testing as testing
+from .analysis.comparison import compare as compare
+from .core.explanation import load as load
+from .core.explanation import save as save
+from .core.explanation import stream_shares as stream_shares
+from .core.plugins import adapt as adapt
+from .core.streams import Head as Head
+from .core.streams import Stream as Stream
+from .core.targets import Target as Target
+from .explainers.explain import explain as explain
+from .explainers.interception.interception import intercept as intercept
+
+__version__: str

@@ -1,0 +1,11 @@
+from .activation_maps.grad_cam import CAM as CAM
+from .activation_maps.grad_cam import GradCAM as GradCAM
+from .activation_maps.position_maps import PositionMaps as PositionMaps
+from .gradients.expected_gradients import ExpectedGradients as ExpectedGradients
+from .gradients.gradients import Gradient as Gradient
+from .gradients.gradients import InputXGradient as InputXGradient
+from .gradients.gradients import SmoothGrad as SmoothGrad
+from .gradients.integrated_gradients import IntegratedGradients as IntegratedGradients
+from .interception.interception import Interception as Interception
+from .perturbation.occlusion import Occlusion as Occlusion
+from .perturbation.shapley import Shapley as Shapley

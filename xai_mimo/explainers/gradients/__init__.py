@@ -1,0 +1,1 @@
+"""Methods that differentiate the model: gradients and integrals of them along paths."""

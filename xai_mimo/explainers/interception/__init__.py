@@ -1,0 +1,1 @@
+"""What self-explaining layers say of their own reading, as explanations of each head."""
