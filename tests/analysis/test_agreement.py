@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from xai_mimo.analysis import agreement
-from xai_mimo.analysis.agreement import (
+from xai_mimo.analysis.pairs import _floor_maps
+from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
+from xai_mimo.metrics import agreement
+from xai_mimo.metrics.agreement import (
     Ranked,
     concordance,
     feature_agreement,
@@ -21,8 +23,6 @@ from xai_mimo.analysis.agreement import (
     signed_rank_agreement,
     spearman,
 )
-from xai_mimo.analysis.pairs import _floor_maps
-from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xai_mimo.analysis.drops import (
+from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
+from xai_mimo.core.streams import Head
+from xai_mimo.metrics.probability_drop import (
     average_drop,
     classes_of,
     delete_top,
@@ -15,8 +17,6 @@ from xai_mimo.analysis.drops import (
     scaled,
     signed_average_drop,
 )
-from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
-from xai_mimo.core.streams import Head
 
 pytestmark = pytest.mark.all_frameworks
 

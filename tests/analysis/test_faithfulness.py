@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from xai_mimo.analysis.faithfulness import (
+from xai_mimo.core.errors import BadSetting, ShapeMismatch
+from xai_mimo.core.targets import Selector
+from xai_mimo.metrics.faithfulness import (
     comprehensiveness,
     deletion_area,
     insertion_area,
@@ -11,8 +13,6 @@ from xai_mimo.analysis.faithfulness import (
     sufficiency,
     violation,
 )
-from xai_mimo.core.errors import BadSetting, ShapeMismatch
-from xai_mimo.core.targets import Selector
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from xai_mimo.analysis.complexity import effective_features, gini, shares
-from xai_mimo.analysis.ground_truth import auroc, share_on_truth
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
+from xai_mimo.metrics.complexity import effective_features, gini, shares
+from xai_mimo.metrics.ground_truth import auroc, share_on_truth
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xai_mimo.analysis.localisation import area, mass_in_region, pointing_game, widened
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
+from xai_mimo.metrics.localisation import area, mass_in_region, pointing_game, widened
 
 pytestmark = pytest.mark.all_frameworks
 

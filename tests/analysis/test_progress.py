@@ -5,8 +5,8 @@ import pytest
 import xai_mimo as xm
 from tests import toys
 from xai_mimo.analysis.assembly import Settings
-from xai_mimo.analysis.progress import silent, steps
 from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.progress import silent, steps
 
 pytestmark = pytest.mark.all_frameworks
 

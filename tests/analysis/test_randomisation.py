@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 import xai_mimo as xm
-from xai_mimo.analysis.randomisation import parameter_randomisation
 from xai_mimo.core.errors import BadSetting, EmptyData, NotSupported, ShapeMismatch, UnknownName
 from xai_mimo.core.explanation import features_of
 from xai_mimo.core.model import Randomisable
+from xai_mimo.metrics.randomisation import parameter_randomisation
 
 
 @pytest.mark.all_frameworks

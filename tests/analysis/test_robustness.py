@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xai_mimo.analysis.robustness import local_lipschitz, max_sensitivity, nearby
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
+from xai_mimo.metrics.robustness import local_lipschitz, max_sensitivity, nearby
 
 pytestmark = pytest.mark.all_frameworks
 

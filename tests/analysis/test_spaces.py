@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from xai_mimo.analysis.panel import as_streams, as_variables
 from xai_mimo.analysis.spaces import Cut, Space, choose_space
 from xai_mimo.analysis.truth import check_truth, true_features
 from xai_mimo.core.errors import BadSetting, DuplicateName, NotSupported
@@ -12,6 +11,7 @@ from xai_mimo.core.method import Attribution
 from xai_mimo.core.model import InterceptionMap
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import Selector
+from xai_mimo.metrics.aligned_maps import as_streams, as_variables
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from xai_mimo.analysis.statistics import (
+from xai_mimo.core.errors import BadSetting, BadValues, EmptyData, ShapeMismatch
+from xai_mimo.metrics.statistics import (
     holm,
     is_negative,
     is_positive,
@@ -15,7 +16,6 @@ from xai_mimo.analysis.statistics import (
     resample_counts,
     statistic_interval,
 )
-from xai_mimo.core.errors import BadSetting, BadValues, EmptyData, ShapeMismatch
 
 pytestmark = pytest.mark.all_frameworks
 

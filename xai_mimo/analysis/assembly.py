@@ -11,18 +11,18 @@ from typing import Any, Literal
 import numpy as np
 
 from xai_mimo.analysis import records
-from xai_mimo.analysis.faithfulness import Curves, removal_curves
 from xai_mimo.analysis.pairs import DEFAULT_KS, agreement_scores
-from xai_mimo.analysis.panel import Panel
-from xai_mimo.analysis.progress import Steps, silent
 from xai_mimo.analysis.runs import Run, unexplained
 from xai_mimo.analysis.spaces import Space
 from xai_mimo.analysis.truth import TrueFeatures
 from xai_mimo.analysis.verdicts import verdicts
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.progress import Steps, silent
 from xai_mimo.core.streams import Stream
 from xai_mimo.core.targets import Selector, Target
+from xai_mimo.metrics.aligned_maps import Panel
+from xai_mimo.metrics.faithfulness import Curves, removal_curves
 
 SCHEMA = "xai_mimo.comparison/1"
 _TOLERANCE = 0.01

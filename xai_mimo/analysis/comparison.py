@@ -26,13 +26,10 @@ from xai_mimo.analysis.assembly import (
 from xai_mimo.analysis.drop_scores import drop_scores
 from xai_mimo.analysis.examples import example_rows
 from xai_mimo.analysis.layer_maps import layer_maps
-from xai_mimo.analysis.panel import Panel, make_panel
-from xai_mimo.analysis.progress import steps
 from xai_mimo.analysis.references import cited, of_metrics
 from xai_mimo.analysis.regions import Regions, region_rows, region_scores, rows_of_regions, split_truth
 from xai_mimo.analysis.runs import Run, Task, is_interception, method_rows, name_methods
 from xai_mimo.analysis.spaces import Space, choose_space
-from xai_mimo.analysis.statistics import resample_counts
 from xai_mimo.analysis.stream_maps import has_places, stream_map_rows
 from xai_mimo.analysis.truth import Truth, check_truth, true_features
 from xai_mimo.analysis.words import Vocabulary, check_vocabulary, words_of
@@ -42,10 +39,13 @@ from xai_mimo.core.explanation import join, streams_of, versions
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.plugins import adapt
+from xai_mimo.core.progress import steps
 from xai_mimo.core.streams import Array, Stream, check_inputs, name_values, unknown
 from xai_mimo.core.targets import Selector, Target, Unit, default_targets, select
 from xai_mimo.explainers.explain import explain
 from xai_mimo.explainers.interception.from_map import head_rows
+from xai_mimo.metrics.aligned_maps import Panel, make_panel
+from xai_mimo.metrics.statistics import resample_counts
 
 METHODS = ("interception", "integrated_gradients", "shapley")
 _BACKGROUND_ROWS = 100

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.analysis import drops
-from xai_mimo.analysis.panel import Panel
 from xai_mimo.analysis.records import RANDOM, Quantity, scored
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array, Head, Stream
 from xai_mimo.core.targets import Selector
+from xai_mimo.metrics import probability_drop as drops
+from xai_mimo.metrics.aligned_maps import Panel
 from xai_mimo.record.arrays import POSITIONS
 
 _READ = "outputs that are no probabilities are read as logits"

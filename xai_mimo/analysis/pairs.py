@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.analysis import agreement
-from xai_mimo.analysis.agreement import Ranked
-from xai_mimo.analysis.panel import Panel
-from xai_mimo.analysis.progress import Advance, ignore
 from xai_mimo.analysis.records import Quantity, intervals, score, scored, with_note
-from xai_mimo.analysis.statistics import Interval
 from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.progress import Advance, ignore
 from xai_mimo.core.streams import Array
+from xai_mimo.metrics import agreement
+from xai_mimo.metrics.agreement import Ranked
+from xai_mimo.metrics.aligned_maps import Panel
+from xai_mimo.metrics.statistics import Interval
 
 # Maps without a sign never reach the sign family here: their rows say so instead.
 _AT_K: tuple[tuple[str, bool, Callable[..., Array]], ...] = (

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from xai_mimo.analysis import complexity, faithfulness, ground_truth
-from xai_mimo.analysis.faithfulness import Curves
-from xai_mimo.analysis.panel import Panel, values_of
-from xai_mimo.analysis.statistics import (
+from xai_mimo.analysis.truth import TrueFeatures
+from xai_mimo.core.streams import Array
+from xai_mimo.metrics import complexity, faithfulness, ground_truth
+from xai_mimo.metrics.aligned_maps import Panel, values_of
+from xai_mimo.metrics.faithfulness import Curves
+from xai_mimo.metrics.statistics import (
     Interval,
     holm,
     mean_interval,
@@ -18,8 +20,6 @@ from xai_mimo.analysis.statistics import (
     paired_p_values,
     statistic_interval,
 )
-from xai_mimo.analysis.truth import TrueFeatures
-from xai_mimo.core.streams import Array
 
 RANDOM = "random"
 _FEATURES_AT_MOST = 200

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.analysis.localisation import mass_in_region, pointing_game, widened
-from xai_mimo.analysis.panel import Panel
 from xai_mimo.analysis.records import RANDOM, Quantity, score, scored
 from xai_mimo.analysis.spaces import Space
-from xai_mimo.analysis.statistics import Interval
 from xai_mimo.analysis.truth import check_truth
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.streams import Array, Stream, unknown
+from xai_mimo.metrics.aligned_maps import Panel
+from xai_mimo.metrics.localisation import mass_in_region, pointing_game, widened
+from xai_mimo.metrics.statistics import Interval
 from xai_mimo.record.arrays import POSITIONS
 
 Regions = dict[str, dict[str, Array]]

@@ -9,16 +9,16 @@ from typing import Any
 import xarray as xr
 
 from xai_mimo.analysis.layer_shares import HeadRows, layer_shares
-from xai_mimo.analysis.panel import as_streams, as_variables
-from xai_mimo.analysis.progress import Advance, Steps
 from xai_mimo.analysis.spaces import Space
 from xai_mimo.core.errors import EmptyData
 from xai_mimo.core.explanation import describe, settings_of
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import method as find_method
+from xai_mimo.core.progress import Advance, Steps
 from xai_mimo.core.streams import Array, check_unique
 from xai_mimo.core.targets import Selector, Target
+from xai_mimo.metrics.aligned_maps import as_streams, as_variables
 
 Explain = Callable[..., xr.Dataset]
 

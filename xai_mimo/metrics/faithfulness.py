@@ -23,10 +23,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xai_mimo.analysis.progress import Advance, ignore
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
+from xai_mimo.core.progress import Advance, ignore
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 

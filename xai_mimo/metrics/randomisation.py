@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from xai_mimo.analysis.agreement import spearman
 from xai_mimo.core.errors import BadSetting, EmptyData, ShapeMismatch
 from xai_mimo.core.model import Model
 from xai_mimo.core.streams import Array
+from xai_mimo.metrics.agreement import spearman
 
 Reading = Literal["magnitude", "signed"]
 
