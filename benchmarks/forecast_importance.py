@@ -13,7 +13,7 @@ from forecast_networks import STEPS, Network, Parts, Task
 from scipy.stats import spearmanr
 
 import xai_mimo as xm
-from xai_mimo.analysis.comparison import Comparison, Settings
+from xai_mimo.comparison.compare import Comparison, Settings
 from xai_mimo.core.model import Arrays
 from xai_mimo.explainers import IntegratedGradients, Shapley
 from xai_mimo.layers import temporal_importance, variable_importance

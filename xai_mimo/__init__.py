@@ -1,6 +1,7 @@
 """Explain models with several inputs and several heads.
 
-``import xai_mimo as xm`` loads no framework. ``__init__.pyi`` lists the public names, each loaded when it is first used.
+``import xai_mimo as xm`` loads no framework: ``__init__.pyi`` lists the public names, and each is loaded when it is
+first used.
 """
 
 import lazy_loader

@@ -1,12 +1,13 @@
-from . import analysis as analysis
+from . import comparison as comparison
 from . import core as core
 from . import datasets as datasets
 from . import explainers as explainers
 from . import layers as layers
+from . import metrics as metrics
 from . import record as record
 from . import reports as reports
 from . import testing as testing
-from .analysis.comparison import compare as compare
+from .comparison.compare import compare as compare
 from .core.explanation import load as load
 from .core.explanation import save as save
 from .core.explanation import stream_shares as stream_shares

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from xai_mimo.analysis.assembly import Settings
-from xai_mimo.analysis.comparison import compare
+from xai_mimo.comparison.compare import compare
+from xai_mimo.comparison.score import Settings
 from xai_mimo.core.errors import BadSetting, EmptyData, FileProblem, NotSupported, ShapeMismatch, UnknownName
 from xai_mimo.core.explanation import features_of, validate
 from xai_mimo.core.streams import Head

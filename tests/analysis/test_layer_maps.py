@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tests.analysis.pictured import IMAGE, SERIES, Pictured, pictured_data
-from xai_mimo.analysis import layer_maps as room
-from xai_mimo.analysis.layer_maps import layer_maps
+from xai_mimo.comparison.exhibits import layer_maps as room
+from xai_mimo.comparison.exhibits.layer_maps import layer_maps
 from xai_mimo.core.streams import Stream
 
 pytestmark = pytest.mark.all_frameworks

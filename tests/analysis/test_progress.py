@@ -4,7 +4,7 @@ import pytest
 
 import xai_mimo as xm
 from tests import toys
-from xai_mimo.analysis.assembly import Settings
+from xai_mimo.comparison.score import Settings
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.progress import silent, steps
 

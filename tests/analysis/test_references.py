@@ -2,7 +2,7 @@
 
 import pytest
 
-from xai_mimo.analysis.references import OF_METRICS, REFERENCES, cited, of_metrics
+from xai_mimo.comparison.references import OF_METRICS, REFERENCES, cited, of_metrics
 from xai_mimo.core.plugins import plugins
 from xai_mimo.layers import FLINT, IMVLSTM, MAIL, IdentityMLP, MHEXHead
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from xai_mimo.analysis.spaces import Cut, Space, choose_space
-from xai_mimo.analysis.truth import check_truth, true_features
+from xai_mimo.comparison.spaces import Cut, Space, choose_space
+from xai_mimo.comparison.truth import check_truth, true_features
 from xai_mimo.core.errors import BadSetting, DuplicateName, NotSupported
 from xai_mimo.core.explanation import describe, features_of, to_dataset, validate
 from xai_mimo.core.method import Attribution

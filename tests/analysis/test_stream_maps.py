@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.analysis.pictured import IMAGE, SERIES, Pictured, pictured_data
-from xai_mimo.analysis import examples, stream_maps
-from xai_mimo.analysis.assembly import Settings
-from xai_mimo.analysis.comparison import compare
+from xai_mimo.comparison.compare import compare
+from xai_mimo.comparison.exhibits import examples, stream_maps
+from xai_mimo.comparison.score import Settings
 from xai_mimo.core.streams import Stream
 from xai_mimo.record.check import check
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from xai_mimo.analysis.verdicts import verdicts
+from xai_mimo.comparison.verdicts import verdicts
 
 pytestmark = pytest.mark.all_frameworks
 

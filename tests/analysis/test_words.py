@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.analysis.pictured import TEXT, Pictured, Reader, pictured_data
-from xai_mimo.analysis.assembly import Settings
-from xai_mimo.analysis.comparison import compare
-from xai_mimo.analysis.words import check_vocabulary, words_of
+from xai_mimo.comparison.compare import compare
+from xai_mimo.comparison.exhibits.words import check_vocabulary, words_of
+from xai_mimo.comparison.score import Settings
 from xai_mimo.core.errors import BadSetting, BadValues, UnknownName
 from xai_mimo.record.check import check
 

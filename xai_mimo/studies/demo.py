@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xai_mimo.analysis.comparison import Comparison, compare
+from xai_mimo.comparison.compare import Comparison, compare
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import unknown
 from xai_mimo.datasets import FAILURES, predictive_maintenance

@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from xai_mimo.analysis.comparison import METHODS, Comparison, compare
+from xai_mimo.comparison.compare import METHODS, Comparison, compare
 from xai_mimo.core.errors import FileProblem, NotSupported
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Head, Stream, unknown

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import xai_mimo
-from xai_mimo.analysis.comparison import Comparison, compare
+from xai_mimo.comparison.compare import Comparison, compare
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Model
 from xai_mimo.core.streams import Array

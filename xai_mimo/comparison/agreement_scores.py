@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.analysis.records import Quantity, intervals, score, scored, with_note
+from xai_mimo.comparison.score_rows import Quantity, intervals, score, scored, with_note
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.progress import Advance, ignore
 from xai_mimo.core.streams import Array

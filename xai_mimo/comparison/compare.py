@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from xai_mimo.analysis.assembly import (
+from xai_mimo.comparison.exhibits.examples import example_rows
+from xai_mimo.comparison.exhibits.layer_maps import layer_maps
+from xai_mimo.comparison.exhibits.stream_maps import has_places, stream_map_rows
+from xai_mimo.comparison.exhibits.words import Vocabulary, check_vocabulary, words_of
+from xai_mimo.comparison.explanations import Run, Task, is_interception, method_rows, name_methods
+from xai_mimo.comparison.probability_drop_scores import drop_scores
+from xai_mimo.comparison.references import cited, of_metrics
+from xai_mimo.comparison.regions import Regions, region_rows, region_scores, rows_of_regions, split_truth
+from xai_mimo.comparison.score import (
     SCHEMA,
     Settings,
     Subject,
@@ -23,16 +31,8 @@ from xai_mimo.analysis.assembly import (
     stream_rows,
     target_rows,
 )
-from xai_mimo.analysis.drop_scores import drop_scores
-from xai_mimo.analysis.examples import example_rows
-from xai_mimo.analysis.layer_maps import layer_maps
-from xai_mimo.analysis.references import cited, of_metrics
-from xai_mimo.analysis.regions import Regions, region_rows, region_scores, rows_of_regions, split_truth
-from xai_mimo.analysis.runs import Run, Task, is_interception, method_rows, name_methods
-from xai_mimo.analysis.spaces import Space, choose_space
-from xai_mimo.analysis.stream_maps import has_places, stream_map_rows
-from xai_mimo.analysis.truth import Truth, check_truth, true_features
-from xai_mimo.analysis.words import Vocabulary, check_vocabulary, words_of
+from xai_mimo.comparison.spaces import Space, choose_space
+from xai_mimo.comparison.truth import Truth, check_truth, true_features
 from xai_mimo.core.baselines import choose_background
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.explanation import join, streams_of, versions

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xai_mimo.analysis import records
-from xai_mimo.analysis.pairs import DEFAULT_KS, agreement_scores
-from xai_mimo.analysis.runs import Run, unexplained
-from xai_mimo.analysis.spaces import Space
-from xai_mimo.analysis.truth import TrueFeatures
-from xai_mimo.analysis.verdicts import verdicts
+from xai_mimo.comparison import score_rows as records
+from xai_mimo.comparison.agreement_scores import DEFAULT_KS, agreement_scores
+from xai_mimo.comparison.explanations import Run, unexplained
+from xai_mimo.comparison.spaces import Space
+from xai_mimo.comparison.truth import TrueFeatures
+from xai_mimo.comparison.verdicts import verdicts
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.progress import Steps, silent

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.analysis.records import RANDOM, Quantity, score, scored
-from xai_mimo.analysis.spaces import Space
-from xai_mimo.analysis.truth import check_truth
+from xai_mimo.comparison.score_rows import RANDOM, Quantity, score, scored
+from xai_mimo.comparison.spaces import Space
+from xai_mimo.comparison.truth import check_truth
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.streams import Array, Stream, unknown
 from xai_mimo.metrics.aligned_maps import Panel

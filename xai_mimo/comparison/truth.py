@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xai_mimo.analysis.spaces import Space
+from xai_mimo.comparison.spaces import Space
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Stream, check_unique, unknown

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.analysis.records import RANDOM, Quantity, scored
+from xai_mimo.comparison.score_rows import RANDOM, Quantity, scored
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array, Head, Stream

@@ -8,8 +8,8 @@ from typing import Any
 
 import xarray as xr
 
-from xai_mimo.analysis.layer_shares import HeadRows, layer_shares
-from xai_mimo.analysis.spaces import Space
+from xai_mimo.comparison.layer_shares import HeadRows, layer_shares
+from xai_mimo.comparison.spaces import Space
 from xai_mimo.core.errors import EmptyData
 from xai_mimo.core.explanation import describe, settings_of
 from xai_mimo.core.method import Method

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from xai_mimo.analysis.truth import TrueFeatures
+from xai_mimo.comparison.truth import TrueFeatures
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics import complexity, faithfulness, ground_truth
 from xai_mimo.metrics.aligned_maps import Panel, values_of

@@ -1,0 +1,4 @@
+"""Methods x heads x metrics -> record.
+
+House rule: the one room that joins explainers, metrics and the record.
+"""
