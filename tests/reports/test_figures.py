@@ -7,10 +7,10 @@ import pytest
 from tests.reports.records import AWKWARD, HOSTILE, make_record
 from xai_mimo.core.errors import BadSetting, FileProblem
 from xai_mimo.record.select import feature_ranking
-from xai_mimo.reports import figures
-from xai_mimo.reports.canvas import saved
-from xai_mimo.reports.palette import RANDOM, styles
-from xai_mimo.reports.svg import inline_svg
+from xai_mimo.reports.figures import catalogue as figures
+from xai_mimo.reports.figures.canvas import saved
+from xai_mimo.reports.figures.palette import RANDOM, styles
+from xai_mimo.reports.figures.svg import inline_svg
 
 pytestmark = pytest.mark.all_frameworks
 

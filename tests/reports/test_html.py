@@ -9,8 +9,8 @@ from tests.reports.pictured import pictured_record
 from tests.reports.records import AWKWARD, HOSTILE, make_record
 from xai_mimo.core.errors import FileProblem
 from xai_mimo.record import json_file
-from xai_mimo.reports import html
 from xai_mimo.reports.numbers import number
+from xai_mimo.reports.page import page as html
 
 pytestmark = pytest.mark.all_frameworks
 

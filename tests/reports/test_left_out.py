@@ -5,8 +5,10 @@ import pytest
 from tests.reports.pictured import pictured_record, without_figures
 from tests.reports.records import HOSTILE
 from xai_mimo.record.select import left_out
-from xai_mimo.reports import figures, html, latex
-from xai_mimo.reports.view import example
+from xai_mimo.reports import latex
+from xai_mimo.reports.figures import catalogue as figures
+from xai_mimo.reports.page import page as html
+from xai_mimo.reports.page.sections import example
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -11,10 +11,12 @@ from hypothesis.extra import numpy as hnp
 from tests.reports.pictured import pictured_record, without_figures
 from tests.reports.records import HOSTILE
 from xai_mimo.core.errors import SchemaError
-from xai_mimo.reports import figures, html, pictures
-from xai_mimo.reports.outline import WORDS, segments
-from xai_mimo.reports.svg import inline_svg
-from xai_mimo.reports.tokens import texts
+from xai_mimo.reports.figures import catalogue as figures
+from xai_mimo.reports.figures import pictures
+from xai_mimo.reports.figures.outline import WORDS, segments
+from xai_mimo.reports.figures.svg import inline_svg
+from xai_mimo.reports.page import page as html
+from xai_mimo.reports.page.tokens import texts
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -5,10 +5,11 @@ import pytest
 
 from tests.reports.pictured import pictured_record
 from tests.reports.records import AWKWARD, HOSTILE, make_record
-from xai_mimo.reports import figures, pictures
-from xai_mimo.reports.canvas import saved
-from xai_mimo.reports.heat import MAGNITUDE, SIGNED, Heat, Side, draw, limit_of
-from xai_mimo.reports.svg import inline_svg
+from xai_mimo.reports.figures import catalogue as figures
+from xai_mimo.reports.figures import pictures
+from xai_mimo.reports.figures.canvas import saved
+from xai_mimo.reports.figures.heat import MAGNITUDE, SIGNED, Heat, Side, draw, limit_of
+from xai_mimo.reports.figures.svg import inline_svg
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.reports.pictured import pictured_record
-from xai_mimo.reports.tokens import texts
+from xai_mimo.reports.page.tokens import texts
 
 pytestmark = pytest.mark.all_frameworks
 

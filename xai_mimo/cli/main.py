@@ -111,7 +111,7 @@ def report(
         if source.suffix != ".json":
             raise BadSetting(f"'{source}' needs rows beside it: xai-mimo report {source} rows.npz")
         from xai_mimo.record import json_file
-        from xai_mimo.reports import html
+        from xai_mimo.reports.page import page as html
 
         record = json_file.from_json(source)
         written = html.write(record, writable_folder(out) / "report.html")

@@ -98,7 +98,7 @@ class Comparison:
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML file; see ``reports.html.write``."""
-        from xai_mimo.reports.html import write
+        from xai_mimo.reports.page.page import write
 
         return write(self.to_dict(), path)
 

@@ -11,8 +11,8 @@ from typing import Any
 from xai_mimo.record.check import check
 from xai_mimo.record.files import write_text
 from xai_mimo.record.select import labels, left_out, main_agreement, of_head
+from xai_mimo.reports.figures.palette import RANDOM
 from xai_mimo.reports.numbers import DASH, MINUS, number, words
-from xai_mimo.reports.palette import RANDOM
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]

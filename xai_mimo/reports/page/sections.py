@@ -15,11 +15,11 @@ from xai_mimo.record.select import (
     space_streams,
     true_features,
 )
-from xai_mimo.reports.example_figures import kinds_of_streams
+from xai_mimo.reports.figures.examples import kinds_of_streams
+from xai_mimo.reports.figures.palette import Style
+from xai_mimo.reports.figures.pictures import notes_of_streams
 from xai_mimo.reports.numbers import number, words
-from xai_mimo.reports.palette import Style
-from xai_mimo.reports.pictures import notes_of_streams
-from xai_mimo.reports.tokens import texts
+from xai_mimo.reports.page.tokens import texts
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]

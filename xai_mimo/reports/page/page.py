@@ -13,10 +13,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from xai_mimo.record.check import check
 from xai_mimo.record.files import write_text
 from xai_mimo.record.select import labels, left_out
-from xai_mimo.reports import numbers, pictures, view
-from xai_mimo.reports.figures import FIGURES
-from xai_mimo.reports.palette import styles
-from xai_mimo.reports.svg import inline_svg
+from xai_mimo.reports import numbers
+from xai_mimo.reports.figures import pictures
+from xai_mimo.reports.figures.catalogue import FIGURES
+from xai_mimo.reports.figures.palette import styles
+from xai_mimo.reports.figures.svg import inline_svg
+from xai_mimo.reports.page import sections as view
 
 _FIGURE_TITLES = {
     "stream_shares": "share of each stream by method",
@@ -100,7 +102,7 @@ def write(record: Mapping[str, Any], path: str | Path) -> Path:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("xai_mimo.reports", "templates"),
+        loader=PackageLoader("xai_mimo.reports.page", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

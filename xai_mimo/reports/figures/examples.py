@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from xai_mimo.record.select import left_out, signed_labels, space_streams
-from xai_mimo.reports import heat
-from xai_mimo.reports.canvas import inked
-from xai_mimo.reports.heat import Heat, Side
-from xai_mimo.reports.stream_figures import IMAGE, leading, sides_of, two_axes
+from xai_mimo.reports.figures import heat
+from xai_mimo.reports.figures.canvas import inked
+from xai_mimo.reports.figures.heat import Heat, Side
+from xai_mimo.reports.figures.streams import IMAGE, leading, sides_of, two_axes
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from xai_mimo.record.select import labels, of_head
-from xai_mimo.reports.example_figures import example_map, kinds_of_streams
-from xai_mimo.reports.layer_figures import hidden_panels, layer_map
+from xai_mimo.reports.figures.examples import example_map, kinds_of_streams
+from xai_mimo.reports.figures.layers import hidden_panels, layer_map
+from xai_mimo.reports.figures.streams import IMAGE, ROWS_SHOWN, stream_map, streams_with_places
 from xai_mimo.reports.numbers import number, whole, words
-from xai_mimo.reports.stream_figures import IMAGE, ROWS_SHOWN, stream_map, streams_with_places
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from xai_mimo.reports import heat
-from xai_mimo.reports.canvas import as_rows, inked, plain_numbers
-from xai_mimo.reports.heat import Heat, Side
+from xai_mimo.reports.figures import heat
+from xai_mimo.reports.figures.canvas import as_rows, inked, plain_numbers
+from xai_mimo.reports.figures.heat import Heat, Side
+from xai_mimo.reports.figures.palette import INK, LINE, MUTED
+from xai_mimo.reports.figures.streams import IMAGE, leading
 from xai_mimo.reports.numbers import shorten, shorten_all, words
-from xai_mimo.reports.palette import INK, LINE, MUTED
-from xai_mimo.reports.stream_figures import IMAGE, leading
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ET
 
 from matplotlib.figure import Figure
 
-from xai_mimo.reports.canvas import saved
-from xai_mimo.reports.palette import INK, LINE, MUTED
+from xai_mimo.reports.figures.canvas import saved
+from xai_mimo.reports.figures.palette import INK, LINE, MUTED
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xai_mimo.record.select import signed_labels
-from xai_mimo.reports.example_figures import kinds_of_streams, shares_of_row
+from xai_mimo.reports.figures.examples import kinds_of_streams, shares_of_row
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xai_mimo.record.select import feature_ranking, labels, of_head, signed_labels, told, true_features
-from xai_mimo.reports.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
+from xai_mimo.reports.figures.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
+from xai_mimo.reports.figures.palette import INK, MUTED, styles
 from xai_mimo.reports.numbers import shorten_all
-from xai_mimo.reports.palette import INK, MUTED, styles
 
 Record = Mapping[str, Any]
 Feature = tuple[str, str]

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from xai_mimo.record.select import labels, of_head, signed_labels, told, true_features
-from xai_mimo.reports import heat
-from xai_mimo.reports.canvas import inked
-from xai_mimo.reports.heat import Heat, Side
+from xai_mimo.reports.figures import heat
+from xai_mimo.reports.figures.canvas import inked
+from xai_mimo.reports.figures.heat import Heat, Side
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]

@@ -9,9 +9,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from xai_mimo.record.select import agreement_pairs, head_unit, labels, main_agreement, of_head
-from xai_mimo.reports.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
+from xai_mimo.reports.figures.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
+from xai_mimo.reports.figures.palette import INK, LINE, MUTED, RANDOM, Style, styles
 from xai_mimo.reports.numbers import MINUS, shorten, shorten_all, words
-from xai_mimo.reports.palette import INK, LINE, MUTED, RANDOM, Style, styles
 
 Record = Mapping[str, Any]
 

@@ -16,13 +16,13 @@ from xai_mimo.core.errors import BadSetting
 from xai_mimo.record.check import check
 from xai_mimo.record.files import make_folder, write_bytes
 from xai_mimo.record.select import of_head
-from xai_mimo.reports import pictures
-from xai_mimo.reports.canvas import Format, saved
-from xai_mimo.reports.example_figures import example_map
-from xai_mimo.reports.layer_figures import layer_map
-from xai_mimo.reports.map_figures import direction, feature_map, stream_shares
-from xai_mimo.reports.score_figures import agreement, completeness_gaps, ground_truth, removal_curve
-from xai_mimo.reports.stream_figures import stream_map, streams_with_places
+from xai_mimo.reports.figures import pictures
+from xai_mimo.reports.figures.canvas import Format, saved
+from xai_mimo.reports.figures.examples import example_map
+from xai_mimo.reports.figures.layers import layer_map
+from xai_mimo.reports.figures.maps import direction, feature_map, stream_shares
+from xai_mimo.reports.figures.scores import agreement, completeness_gaps, ground_truth, removal_curve
+from xai_mimo.reports.figures.streams import stream_map, streams_with_places
 
 __all__ = [
     "FIGURES",

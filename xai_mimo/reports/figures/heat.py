@@ -16,10 +16,10 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from xai_mimo.reports import outline
-from xai_mimo.reports.canvas import WIDTH
+from xai_mimo.reports.figures import outline
+from xai_mimo.reports.figures.canvas import WIDTH
+from xai_mimo.reports.figures.palette import MUTED
 from xai_mimo.reports.numbers import MINUS, shorten, shorten_all
-from xai_mimo.reports.palette import MUTED
 
 Array = np.ndarray[Any, Any]
 
