@@ -1,1 +1,1 @@
-"""The test suite; a package so that rooms can share ``tests.toys``."""
+"""The test suite; a package so that rooms can share ``tests.helpers.toys``."""

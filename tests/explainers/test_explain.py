@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
-from tests import toys
+from tests.helpers import toys
 from xai_mimo.core.errors import (
     BadSetting,
     BadValues,

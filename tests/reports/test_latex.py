@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.reports.records import AWKWARD, HOSTILE, make_record
+from tests.helpers.records import AWKWARD, HOSTILE, make_record
 from xai_mimo.core.errors import SchemaError
 from xai_mimo.reports import latex
 

@@ -1,0 +1,143 @@
+import pytest
+
+from tests.helpers.records import make_record
+from xai_mimo.core.errors import SchemaError
+from xai_mimo.record.check import check
+
+pytestmark = pytest.mark.all_frameworks
+
+
+def _set(path, value):
+    def change(record):
+        *way, last = path
+        for step in way:
+            record = record[step]
+        record[last] = value
+
+    return change
+
+
+def _drop(key):
+    def change(record):
+        del record[key]
+
+    return change
+
+
+CASES = {
+    "another version": (
+        _set(["schema"], "xai_mimo.comparison/2"),
+        r"reads .*comparison/1.*got 'xai_mimo.comparison/2'",
+    ),
+    "no version": (_drop("schema"), "got None"),
+    "missing table": (_drop("scores"), "scores: Field required"),
+    "missing key": (lambda r: r["model"].pop("fingerprint"), r"model\.fingerprint: Field required"),
+    "number in quotes": (
+        _set(["scores", 0, "estimate"], "0.5"),
+        r"scores\.0\.estimate: Input should be a valid number",
+    ),
+    "null without note": (_set(["scores", 0, "low"], None), r"scores\.0: .*low is null without a note"),
+    "a role unheard of": (_set(["scores", 0, "role"], "best"), r"scores\.0\.role: Input should be 'value'"),
+    "infinite": (_set(["gaps", 0, "tolerance"], float("inf")), r"gaps\.0\.tolerance: Input should be a finite number"),
+    "a head unheard of": (_set(["verdicts", 1, "head"], "x"), r"verdicts\[1\] is about head 'x'.*known: heat"),
+    "a method unheard of": (_set(["shares", 2, "method"], "lime"), r"shares\[2\] is about method 'lime'"),
+    "one label twice": (_set(["methods", 1, "label"], "attention"), "methods must have different names.*attention"),
+    "curve lengths": (_set(["curves", 0, "mean"], [0.0]), r"curves\.0: .*equally long"),
+    "curve null": (_set(["curves", 0, "low"], [None] * 11), r"curves\.0: .*a point is null without a note"),
+    "example text": (
+        _set(["examples", 0, "inputs"], {"thermal": ["a"]}),
+        r"examples\.0\.inputs\.thermal: .*finite numbers",
+    ),
+    "no methods": (_set(["methods"], []), "methods: List should have at least 1 item"),
+}
+
+
+def _map(**changes):
+    found = {
+        "layer": "imv",
+        "name": "temporal_attention",
+        "axes": ["time", "feature"],
+        "coords": {"time": ["lag 2", "lag 1"], "feature": ["a"], "feature.stream": ["u"]},
+        "mean": [[0.75], [0.25]],
+        "rows": 3,
+        "reference": "",
+        "note": "",
+    }
+    return found | changes
+
+
+def _stream_map(**changes):
+    found = {
+        "method": "attention",
+        "head": "heat dissipation failure",
+        "stream": "u",
+        "axes": ["time", "feature"],
+        "coords": {},
+        "mean": [[0.5], [-0.25]],
+        "mean_abs": [[0.5], [0.5]],
+        "total": 1.0,
+        "note": "",
+    }
+    return found | changes
+
+
+PICTURES = {
+    "axes": ("maps", _map(axes=["time"]), r"maps\.0.*the axes \['time'\] do not fit values of shape \(2, 1\)"),
+    "labels": ("maps", _map(coords={"time": ["1"]}), r"1 labels of 'time' do not fit"),
+    "labels of no axis": ("maps", _map(coords={"head.unit": ["1"]}), r"1 labels of 'head.unit' do not fit"),
+    "irregular": ("maps", _map(mean=[[1.0], []]), r"must be a regular array; holds parts of the shapes"),
+    "a map left out": ("maps", _map(mean=None), "mean is null without a note"),
+    "magnitude": ("stream_maps", _stream_map(mean_abs=[0.5, 0.5]), r"do not fit values of shape \(2,\)"),
+    "a head": ("stream_maps", _stream_map(head="x"), r"stream_maps\[0\] is about head 'x'"),
+    "a method": ("stream_maps", _stream_map(method="x"), r"stream_maps\[0\] is about method 'x'"),
+}
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_a_wrong_picture_is_refused(case):
+    table, row, message = PICTURES[case]
+    with pytest.raises(SchemaError, match=message):
+        check(make_record(1) | {table: [row]})
+
+
+def test_pictures_are_taken_with_and_without_values():
+    nothing = {"mean": None, "coords": {}, "note": "left out"}
+    record = make_record(1) | {
+        "maps": [_map(), _map(**nothing)],
+        "stream_maps": [_stream_map(), _stream_map(mean_abs=None, **nothing)],
+    }
+    assert check(record) == record
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_wrong_record_is_refused_with_the_place_and_the_reason(case):
+    record = make_record(2)
+    change, message = CASES[case]
+    change(record)
+    with pytest.raises(SchemaError, match=message):
+        check(record)
+
+
+def test_what_is_not_a_mapping_is_refused():
+    with pytest.raises(SchemaError, match=r"got list\. Pass Comparison.to_dict\(\)"):
+        check([1, 2])
+
+
+def test_many_errors_are_counted_and_five_shown():
+    record = make_record(1)
+    for row in record["shares"][:8]:
+        row["mean"] = "x"
+    with pytest.raises(SchemaError, match=r"shares\.4\.mean: .* \(and 3 more\)"):
+        check(record)
+
+
+@pytest.mark.parametrize("options", [{}, {"rows": 1}, {"silent_head": True}, {"truth": False, "examples": False}])
+def test_a_right_record_comes_back_unchanged(options):
+    record = make_record(2, **options)
+    assert check(record) == record
+
+
+def test_keys_beyond_the_layout_are_kept():
+    record = make_record(1)
+    record["more"] = {"a": 1}
+    assert check(record)["more"] == {"a": 1}

@@ -1,0 +1,123 @@
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+
+from tests.helpers.records import AWKWARD, HOSTILE, make_record
+from xai_mimo.core.errors import BadSetting, FileProblem
+from xai_mimo.record.select import feature_ranking
+from xai_mimo.reports.figures import catalogue as figures
+from xai_mimo.reports.figures.canvas import saved
+from xai_mimo.reports.figures.palette import RANDOM, styles
+from xai_mimo.reports.figures.svg import inline_svg
+
+pytestmark = pytest.mark.all_frameworks
+
+HEAD = "heat dissipation failure"
+
+
+@pytest.fixture(scope="module")
+def record():
+    return make_record(2, silent_head=True)
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_every_figure_can_be_drawn_and_saved_twice_with_the_same_bytes(record, name):
+    draw = figures.FIGURES[name]
+    assert saved(draw(record, HEAD), "svg") == saved(draw(record, HEAD), "svg")
+
+
+def test_a_figure_without_numbers_is_none(record):
+    assert figures.agreement(record, "power failure") is None
+    assert figures.ground_truth(record, "power failure") is None
+    assert figures.direction(make_record(1, methods=1), HEAD) is None
+
+
+def test_shares_are_drawn_where_the_record_says(record):
+    axes = figures.stream_shares(record, HEAD).axes[0]
+    rows = [r for r in record["shares"] if r["head"] == HEAD]
+    widths = [bar.get_width() for bar in axes.patches]
+    np.testing.assert_allclose(widths, [100 * r["mean"] for r in rows])
+
+
+def test_deletion_curves_are_drawn_where_the_record_says(record):
+    axes = figures.removal_curve(record, HEAD, kind="deletion").axes[0]
+    drawn = [line.get_ydata() for line in axes.lines]
+    rows = [r for r in record["curves"] if r["head"] == HEAD and r["kind"] == "deletion"]
+    rows.sort(key=lambda r: r["method"] != RANDOM)
+    np.testing.assert_allclose(drawn, [r["mean"] for r in rows])
+    assert "probability" in axes.get_ylabel()
+
+
+def test_features_are_ranked_by_the_largest_share_of_any_method():
+    record = make_record(1, methods=2, features={"u": ("a", "b"), "v": ("c",)})
+    sizes = {"attention": (1, 0, 9), "integrated_gradients": (80, 5, 15)}
+    for row in record["features"]:
+        row["mean_abs"] = float(sizes[row["method"]]["abc".index(row["feature"])])
+    assert feature_ranking(record, HEAD) == [("v", "c"), ("u", "a"), ("u", "b")]
+
+
+def test_names_are_never_formulas_and_long_ones_are_shortened():
+    record = make_record(1, methods=1, features={"u": (AWKWARD, "x" * 40, "_hidden")}, method_names=("_m",))
+    text = saved(figures.feature_map(record, HEAD), "svg").decode()
+    assert "$x$" in text
+    assert "x" * 40 not in text
+    assert "_m</text>" in text
+
+
+def test_settings_of_the_user_and_pyplot_are_left_alone(record):
+    matplotlib.rcParams["font.size"] = 13.0
+    try:
+        saved(figures.completeness_gaps(record, HEAD), "svg")
+        assert matplotlib.rcParams["font.size"] == 13.0
+    finally:
+        matplotlib.rcParams["font.size"] = matplotlib.rcParamsDefault["font.size"]
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or pyplot.get_fignums() == []
+
+
+def test_colours_are_one_per_method():
+    found = styles(make_record(1, method_names=tuple(f"m{i}" for i in range(20))))
+    looks = [(s.colour, s.marker) for name, s in found.items() if name != RANDOM]
+    assert len(set(looks)) == 20
+
+
+def test_svg_ids_carry_their_key(record):
+    text = inline_svg(figures.removal_curve(record, HEAD), key="h7-deletion", description='a "b" <c>')
+    assert 'id="h7-deletion-' in text
+    assert "http" not in text
+    assert 'aria-label="a &quot;b&quot; &lt;c&gt;"' in text
+    assert "#1b2330" not in text
+
+
+def test_gaps_of_exactly_zero_are_drawn():
+    record = make_record(1)
+    for row in record["gaps"]:
+        row["relative_quantiles"] = {"0.5": 0.0, "0.9": 0.0, "0.99": 0.0, "1": 0.0}
+        row["tolerance"] = 0.0
+    assert figures.completeness_gaps(record, HEAD) is not None
+
+
+def test_everything_is_saved_inside_the_folder(tmp_path):
+    record = make_record(1, rows=1, methods=2, head_names=("../../escape",), features={HOSTILE: ("a", "b")})
+    folder = tmp_path / "figures"
+    paths = figures.save_all(record, folder, formats=("svg", "png"))
+    assert len(paths) == 2 * len(figures.FIGURES)
+    assert sorted(paths) == sorted(folder.iterdir())
+    assert {p.name for p in tmp_path.iterdir()} == {"figures"}
+    assert paths[0].name == "01_escape_stream_shares.svg"
+
+
+def test_pdf_is_the_same_tomorrow(tmp_path, record):
+    draw = figures.FIGURES["agreement"]
+    assert b"CreationDate" not in saved(draw(record, HEAD), "pdf")
+    assert saved(draw(record, HEAD), "pdf") == saved(draw(record, HEAD), "pdf")
+
+
+def test_bad_format_and_bad_folder_are_refused(tmp_path, record):
+    with pytest.raises(BadSetting, match="saved as svg, pdf, png; got 'gif'"):
+        figures.save_all(record, tmp_path, formats=("gif",))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileProblem, match="cannot make the folder"):
+        figures.save_all(record, tmp_path / "file")

@@ -1,0 +1,334 @@
+import copy
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from tests.helpers.pictured_record import pictured_record
+from tests.helpers.records import AWKWARD, HOSTILE, make_record
+from xai_mimo.core.errors import FileProblem
+from xai_mimo.record import json_file
+from xai_mimo.reports.numbers import number
+from xai_mimo.reports.page import page as html
+
+pytestmark = pytest.mark.all_frameworks
+
+_VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class _Reader(HTMLParser):
+    """What a browser would see: elements with their attributes, text, and whether every element is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def record():
+    return make_record(2, silent_head=True)
+
+
+@pytest.fixture(scope="module")
+def page(record):
+    return html.render(record)
+
+
+@pytest.fixture(scope="module")
+def hostile_page():
+    return html.render(
+        make_record(
+            1,
+            rows=1,
+            head_names=(HOSTILE,),
+            method_names=(HOSTILE, AWKWARD),
+            features={HOSTILE: (HOSTILE, AWKWARD), AWKWARD: ("_plain", "line\nbreak\x00")},
+        )
+    )
+
+
+def test_every_element_is_closed(page, hostile_page):
+    assert _Reader(page).open == []
+    assert _Reader(hostile_page).open == []
+
+
+def test_names_are_text_and_never_markup(hostile_page):
+    reader = _Reader(hostile_page)
+    assert len(reader.all("script")) == 1
+    assert "<script>alert" not in hostile_page
+    assert HOSTILE in reader.text
+    assert AWKWARD in reader.text
+
+
+def test_a_hostile_name_in_every_text_of_the_record_stays_text():
+    record = make_record(1, rows=1, methods=1, features={"u": ("a",)})
+    record["title"] = record["command"] = record["model"]["name"] = record["space"]["text"] = HOSTILE
+    record["versions"] = record["references"] = {HOSTILE: HOSTILE}
+    record["verdicts"][0] |= {"text": HOSTILE, "evidence": [HOSTILE]}
+    record["methods"][0]["settings"] = {HOSTILE: HOSTILE}
+    record["model"]["heads"][0]["unit"] = HOSTILE
+    record["examples"][0]["label"] = HOSTILE
+    assert "<script>alert" not in html.render(record)
+
+
+def test_the_page_loads_nothing(page):
+    for tag, attrs in _Reader(page).elements:
+        for name in ("src", "href", "srcset", "data", "xlink:href", "action", "poster"):
+            assert (attrs.get(name) or "#").startswith("#"), (tag, attrs)
+    assert not re.search(r"@import|@font-face|url\((?!#)|https?://", page)
+    assert "fetch(" not in page
+    assert "XMLHttpRequest" not in page
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(page):
+    elements = _Reader(page).elements
+    ids = [attrs["id"] for _, attrs in elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    anchors = {attrs["href"][1:] for _, attrs in elements if (attrs.get("href") or "").startswith("#")}
+    assert anchors | set(re.findall(r"url\(#([^)]+)\)", page)) <= set(ids)
+
+
+def test_every_score_is_on_the_page(record, page):
+    text = _Reader(page).text
+    missing = [
+        row
+        for row in (*record["scores"], *record["differences"])
+        for value in (row["estimate"], row["low"], row["high"])
+        if number(value) not in text
+    ]
+    assert missing == []
+
+
+def test_a_null_is_a_dash_with_its_note(page):
+    reader = _Reader(page)
+    assert "–" in reader.text
+    assert "undefined in all rows: the head is constant" in reader.text
+    assert "None" not in reader.text
+    assert not re.search(r"\b(nan|inf)\b", reader.text)
+
+
+def test_the_summary_names_each_verdict_with_its_heads(record, page):
+    text = _Reader(page).text
+    for verdict in record["verdicts"]:
+        assert verdict["text"] in text
+        assert all(line in text for line in verdict["evidence"])
+    assert "the evidence supports using this map" in text
+    assert "nothing can be concluded" in text
+
+
+def test_space_sign_versions_and_hash_are_told(record, page):
+    text = _Reader(page).text
+    assert record["space"]["text"] in text
+    assert "unsigned map" in text
+    assert record["data"]["sha256"] in text
+    assert record["command"] in text
+    assert "95 % bootstrap intervals over rows" in text
+    assert all(version in text for version in record["versions"].values())
+    assert "@misc{mail2025," in text
+
+
+def test_figures_have_descriptions_and_text_that_can_be_selected(page):
+    drawings = _Reader(page).all("svg")
+    assert len(drawings) >= 10
+    assert all(d["role"] == "img" and d["aria-label"] for d in drawings)
+    assert re.search(r"<text[^>]*>torque</text>", page)
+
+
+def test_the_same_record_gives_the_same_bytes_also_from_its_json(record, page, tmp_path):
+    again = json_file.from_json(json_file.write(record, tmp_path / "record.json"))
+    written = html.write(again, tmp_path / "report.html")
+    assert written.read_bytes() == page.encode()
+
+
+def test_the_record_is_left_as_it_was():
+    record = make_record(1, rows=1, methods=1, features={"u": ("a",)})
+    before = copy.deepcopy(record)
+    html.render(record)
+    assert record == before
+
+
+def test_one_row_one_feature_no_truth_no_examples():
+    record = make_record(1, rows=1, methods=1, truth=False, examples=False, features={"u": ("a",)})
+    record["task"] = []
+    text = _Reader(html.render(record)).text
+    assert "one row: no interval" in text
+    assert "Examples of single rows" not in text
+    assert "Task scores" not in text
+    assert "Ground truth against" not in text
+
+
+def test_a_record_without_optional_tables_or_features():
+    record = make_record(1, truth=False)
+    for key in ("task", "differences"):
+        del record[key]
+    for key in ("features", "scores", "curves", "gaps", "verdicts", "shares", "examples"):
+        record[key] = []
+    text = _Reader(html.render(record)).text
+    assert "This record holds no verdict for this head." in text
+
+
+def test_whole_streams_and_time_series_in_examples():
+    record = make_record(1, methods=1, features={"u": ("a", "b"), "v": ("c",)})
+    record["examples"] = [
+        {
+            "row": 5,
+            "head": record["targets"][0]["name"],
+            "prediction": 1.0,
+            "label": [0.0, 1.0],
+            "inputs": {"u": [[1.0, 2.0], [3.0, 4.0]], "v": [7.0]},
+            "values": {"attention": {"u": [[0.5, 0.125], [0.25, 0.25]], "v": 0.0625}},
+        }
+    ]
+    text = _Reader(html.render(record)).text
+    assert "u a – 0.750" in text  # summed over time, without a single input value
+    assert "u b – 0.375" in text
+    assert "v c 7.00 0.0625" in text
+
+
+@pytest.fixture(scope="module")
+def pictured_page():
+    return html.render(
+        pictured_record(
+            streams=(HOSTILE, AWKWARD, "text"),
+            features=(HOSTILE, "b"),
+            words=(HOSTILE, "<b>bold</b>", "&amp;", *["x"] * 9),
+            layer=HOSTILE,
+            head=HOSTILE,
+            methods=2,
+        )
+    )
+
+
+def test_pictures_words_and_layers_stay_text_and_load_nothing(pictured_page):
+    reader = _Reader(pictured_page)
+    assert reader.open == []
+    assert len(reader.all("script")) == 1
+    assert "<script>alert" not in pictured_page
+    assert "<b>bold" not in pictured_page
+    for word in (HOSTILE, "<b>bold</b>", "&amp;", "x × 9"):
+        assert word in reader.words
+    images = reader.all("image")
+    assert len(images) > 20
+    assert all(i["href"].startswith("data:image/png;base64,") for i in images)
+    assert not re.search(r"url\((?!#)|https?://", pictured_page)
+    ids = [attrs["id"] for _, attrs in reader.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+
+
+def test_layers_have_a_section_with_their_notes(pictured_page, page):
+    text = _Reader(pictured_page).text
+    assert "What the layers say of themselves" in text
+    assert f"Layer {HOSTILE} (10 maps)" in text
+    assert "large: left out: too many values" in text
+    assert "blocks of 2 x 2 pixels" in text
+    assert "What the layers say of themselves" not in _Reader(page).text
+
+
+def test_images_and_texts_are_not_in_the_table_of_features(pictured_page):
+    reader = _Reader(pictured_page)
+    tables = [a["aria-label"] for a in reader.all("div") if (a.get("aria-label") or "").startswith("Row ")]
+    assert len(tables) == 3
+    rows = re.findall(r"<tr><td>(.*?)</td>", pictured_page)
+    assert not [r for r in rows if r in ("text", AWKWARD)]
+
+
+def test_a_table_of_many_features_is_cut_and_says_so():
+    record = make_record(1, methods=2, features={"u": tuple(f"f{i}" for i in range(120))})
+    page = html.render(record)
+    assert (
+        page.count('<td class="num">', page.index('aria-label="Feature maps'), page.index("Can they be believed?"))
+        == 200
+    )
+    assert "70 smaller features are in the record" in page
+
+
+def test_streams_with_many_features_are_not_listed_in_full():
+    record = make_record(1, methods=1, features={"u": tuple(f"f{i}" for i in range(784))})
+    text = _Reader(html.render(record)).text
+    assert "f39, … 784 in all" in text
+    assert "f40, f41" not in text
+
+
+@pytest.mark.slow
+def test_three_heads_over_a_square_image_stay_small():
+    record = pictured_record(pixels=(28, 28), methods=4)
+    one = record["targets"][0]["name"]
+    for table in (
+        "scores",
+        "differences",
+        "shares",
+        "features",
+        "curves",
+        "gaps",
+        "examples",
+        "verdicts",
+        "stream_maps",
+    ):
+        record[table] = [r | {"head": f"h{i}"} for i in range(3) for r in record[table] if r["head"] == one]
+    record["targets"] = [{"name": f"h{i}", "head": one, "unit": "0"} for i in range(3)]
+    assert len(html.render(record).encode()) < 2_000_000
+    assert len(json_file.to_json(record)) < 1_500_000
+
+
+@pytest.mark.slow
+def test_twelve_heads_stay_small_and_only_the_first_is_open():
+    page = html.render(make_record(12, methods=4))
+    assert len(page.encode()) < 4_000_000
+    sections = [a for a in _Reader(page).all("details") if a.get("class") == "section"]
+    assert len(sections) == 12
+    assert ["open" in a for a in sections] == [True] + 11 * [False]
+
+
+def test_colours_of_text_have_enough_contrast():
+    css = html.render(make_record(1, rows=1, methods=1, features={"u": ("a",)}))
+    light, dark = re.findall(r":root \{(.*?)\}", css, flags=re.S)[:2]
+    for theme in (light, dark):
+        colour = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", theme))
+        for text in ("ink", "muted", "link"):
+            assert all(_contrast(colour[text], colour[back]) >= 4.5 for back in ("paper", "card", "wash"))
+        for word in ("good", "fair", "bad", "none"):
+            assert _contrast(colour[word], colour[f"{word}-bg"]) >= 4.5
+
+
+def _contrast(one: str, other: str) -> float:
+    """Contrast ratio of the Web Content Accessibility Guidelines 2.1."""
+
+    def luminance(colour: str) -> float:
+        c = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(c <= 0.03928, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_a_folder_is_not_overwritten(record, tmp_path):
+    with pytest.raises(FileProblem, match="it is a folder"):
+        html.write(record, tmp_path)
