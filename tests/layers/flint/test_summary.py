@@ -159,7 +159,8 @@ def test_rows_do_not_depend_on_the_batch_and_reading_twice_gives_the_same(read):
     model, x, _, found = read
     again = model.interpret(x, batch_size=23, threshold=0.3)
     for name in found.data_vars:
-        np.testing.assert_allclose(again[name], found[name], atol=1e-6, err_msg=name)
+        # float32 matrix products of other batch sizes are summed in another order
+        np.testing.assert_allclose(again[name], found[name], rtol=1e-5, atol=1e-5, err_msg=name)
     same = model.interpret(x, batch_size=7, threshold=0.3)
     assert same.equals(found)
 
