@@ -23,7 +23,6 @@ from xai_mimo.comparison.score import (
     SCHEMA,
     Settings,
     Subject,
-    digest,
     make_subject,
     model_row,
     replacement,
@@ -34,6 +33,7 @@ from xai_mimo.comparison.score import (
 from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.comparison.truth import Truth, check_truth, true_features
 from xai_mimo.core.baselines import choose_background
+from xai_mimo.core.digest import digest
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.explanation import join, streams_of, versions
 from xai_mimo.core.method import Method

@@ -1,7 +1,6 @@
 """From explanations to the comparison record: every score, in the layout of docs/architecture.md."""
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -198,15 +197,6 @@ def still_heads(panel: Panel, run: Run, curves: Mapping[str, Curves], controls: 
 def _tolerance(attrs: Mapping[str, Any]) -> float:
     found = json.loads(attrs.get("settings", "{}")).get("tolerance")
     return float(found) if isinstance(found, int | float) else _TOLERANCE
-
-
-def digest(inputs: Arrays) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes of the data."""
-    sha = hashlib.sha256()
-    for name, values in inputs.items():
-        sha.update(f"{name}|{values.dtype}|{values.shape}|".encode())
-        sha.update(np.ascontiguousarray(values).tobytes())
-    return sha.hexdigest()
 
 
 def model_row(model: Model, name: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Run a study: train every network with every seed, score tasks and maps, write tables, a report and the networks."""
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 
 import xai_mimo
 from xai_mimo.comparison.compare import Comparison, compare
+from xai_mimo.core.digest import digest, digest_of_facts
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Model
 from xai_mimo.core.streams import Array
@@ -69,14 +69,14 @@ def run_study(
     tell = progress or silent
     data = read_table(settings)
     folder = writable_folder(out or settings.out or f"{data.name}_study")
-    digest = _digest(settings, data)
+    identity = _identity(settings, data)
     splits = {seed: prepare(data, settings.training.test_share, seed) for seed in settings.training.seeds}
     networks = [cells.BASELINE, *map(cells.mail_name, settings.training.scorings)]
     jobs = [(network, seed) for seed in settings.training.seeds for network in networks]
     found = []
     for i, (network, seed) in enumerate(jobs):
         advance = _part(tell, f"{network}, seed {seed}", i, len(jobs) + 1)
-        found.append(cells.run_cell(settings, splits[seed], network, seed, folder / "networks", digest, advance))
+        found.append(cells.run_cell(settings, splits[seed], network, seed, folder / "networks", identity, advance))
     rows = summary.summarise(found)
     _write_tables(folder, settings, rows, found)
     tell("report", len(jobs) / (len(jobs) + 1))
@@ -94,7 +94,7 @@ def _part(tell: Progress, text: str, part: int, parts: int) -> Progress:
     return lambda step, share: tell(f"{text}: {step}", (part + share) / parts)
 
 
-def _digest(settings: StudySettings, data: Data) -> str:
+def _identity(settings: StudySettings, data: Data) -> str:
     """A hash of all that decides how a single network comes out, whichever others are trained beside it."""
     import keras
 
@@ -106,12 +106,11 @@ def _digest(settings: StudySettings, data: Data) -> str:
         "streams": [dataclasses.asdict(s) for s in data.streams],
         "heads": [dataclasses.asdict(h) for h in data.heads],
         "truth": data.truth,
+        "inputs": digest(data.inputs),
+        "labels": digest(data.labels),
         "versions": [xai_mimo.__version__, keras.version(), keras.backend.backend()],
     }
-    content = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for values in (*data.inputs.values(), *data.labels.values()):
-        content.update(np.ascontiguousarray(values).tobytes())
-    return content.hexdigest()
+    return digest_of_facts(facts)
 
 
 def _write_tables(
