@@ -1,6 +1,5 @@
-"""What every test shares: a seeded generator and the rule that a missing framework is a failure in CI."""
+"""What every test shares: the environment of the frameworks and a seeded generator."""
 
-import importlib.util
 import os
 from pathlib import Path
 
@@ -20,10 +19,3 @@ os.environ.setdefault("MPLBACKEND", "agg")
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20250617)
-
-
-def needs(*modules: str) -> pytest.MarkDecorator:
-    """Skip without these packages; fail instead when XAI_MIMO_REQUIRE_ALL=1 (as in CI)."""
-    missing = [m for m in modules if importlib.util.find_spec(m) is None]
-    required = os.environ.get("XAI_MIMO_REQUIRE_ALL") == "1"
-    return pytest.mark.skipif(bool(missing) and not required, reason=f"needs {', '.join(missing)}")

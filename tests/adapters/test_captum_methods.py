@@ -1,3 +1,5 @@
+"""Captum on models of ours: values by hand, Captum's own numbers on the torch module, what is refused."""
+
 import subprocess
 import sys
 

@@ -1,3 +1,5 @@
+"""SHAP on models of ours: values by hand, brute force over coalitions, SHAP's own numbers, what is refused."""
+
 import itertools
 import math
 import sys

@@ -198,7 +198,7 @@ def test_methods_can_be_given_labels(model, data):
     assert row["estimate"] == 1.0
 
 
-def test_heads_with_several_units_are_named_by_unit(data):
+def test_heads_with_several_units_are_named_by_unit(model, data):
     class Wide:
         streams = None
         heads = (Head("both", (2,), units=("low", "high")),)
@@ -215,9 +215,7 @@ def test_heads_with_several_units_are_named_by_unit(data):
             renamed = [s._replace(head=("risk", "life")[s.units[0]], units=s.units * 0) for s in selectors]
             return self.predict(inputs), self.inner.gradients(inputs, renamed)[1]
 
-    from tests.comparison.conftest import Linear
-
-    result = compare(Wide(Linear()), data, METHODS, truth={"both:high": ["wear"]}, settings=FAST)
+    result = compare(Wide(model), data, METHODS, truth={"both:high": ["wear"]}, settings=FAST)
     assert [t["unit"] for t in result.record["targets"]] == ["low", "high"]
     (row,) = pick(result, head="both:high", metric="share", method="gradient", role="value")
     assert row["estimate"] == 1.0

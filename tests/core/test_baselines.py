@@ -1,3 +1,5 @@
+"""Baselines by name, by row and by set, the background that is drawn, and what is refused."""
+
 import numpy as np
 import pytest
 

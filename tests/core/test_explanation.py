@@ -1,3 +1,5 @@
+"""The explanation's layout: names, completeness gap, stream shares, joining, and what is saved and loaded again."""
+
 import json
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""What methods share: checks of settings, chunks that fit into memory, means over baselines."""
+
 import numpy as np
 import pytest
 

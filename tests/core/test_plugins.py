@@ -1,3 +1,5 @@
+"""Entry points that are duplicate or broken, what `adapt` takes, and short forms of streams and heads."""
+
 import importlib.metadata
 
 import numpy as np

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import needs
+from tests.helpers.frameworks import needs
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.positions import channel_axis, has_positions, interpolation, lay_over, resize
 from xai_mimo.core.streams import Stream

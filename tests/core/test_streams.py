@@ -1,3 +1,5 @@
+"""Inputs at the door: every form that is taken gives the same arrays, and what is refused says why."""
+
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,3 +1,5 @@
+"""Which scalar of each row is explained: by default, by prediction, by label, and what is refused."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""The AI4I file: its published counts and rules, its checksum, and how it is fetched."""
+
 import os
 from pathlib import Path
 

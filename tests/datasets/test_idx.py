@@ -1,7 +1,8 @@
+"""IDX files round trip whatever their packing; files cut short, damaged or of another kind are refused."""
+
 import gzip
 import hashlib
 import lzma
-import struct
 
 import numpy as np
 import pytest
@@ -9,16 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from tests.helpers.idx_files import idx
 from xai_mimo.core.errors import BadValues, EmptyData, FileProblem, ShapeMismatch
 from xai_mimo.datasets import idx_images, read_idx
 
 pytestmark = pytest.mark.all_frameworks
 
 PACKED = {"plain": bytes, "gzip": gzip.compress, "xz": lzma.compress}
-
-
-def idx(array):
-    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
 def written(path, content):

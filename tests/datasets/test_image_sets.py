@@ -1,3 +1,5 @@
+"""MNIST and its like: read from a folder or fetched, each file checked against its checksum."""
+
 import gzip
 import hashlib
 import lzma
@@ -8,7 +10,7 @@ import numpy as np
 import pooch
 import pytest
 
-from tests.datasets.test_idx import idx
+from tests.helpers.idx_files import idx
 from xai_mimo.core.errors import BadSetting, FileProblem
 from xai_mimo.datasets import fashion_mnist, mnist
 from xai_mimo.datasets.image_sets import ImageSet

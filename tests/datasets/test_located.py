@@ -1,3 +1,5 @@
+"""Pasted digits and keyword texts: the evidence that they say is there is where they say."""
+
 import numpy as np
 import pytest
 
@@ -9,30 +11,30 @@ pytestmark = pytest.mark.all_frameworks
 
 
 @pytest.fixture(scope="module")
-def test_digits():
+def digits():
     return pasted_digits("test", seed=3)
 
 
-def test_evidence_is_the_square_that_holds_the_digit(test_digits):
+def test_evidence_is_the_square_that_holds_the_digit(digits):
     from sklearn.datasets import load_digits
 
     known = {image.astype(np.float32).tobytes() for image in load_digits().images / 16.0}
-    canvases, evidence = test_digits.data.inputs["image"][..., 0], test_digits.evidence
+    canvases, evidence = digits.data.inputs["image"][..., 0], digits.evidence
     assert canvases.shape == evidence.shape == (540, 20, 20)
     assert (evidence.sum(axis=(1, 2)) == 64).all()
     assert all(canvas[here].tobytes() in known for canvas, here in zip(canvases, evidence, strict=True))
 
 
-def test_digits_are_split_once_and_drawn_anew_with_each_seed(test_digits):
+def test_digits_are_split_once_and_drawn_anew_with_each_seed(digits):
     other, train = pasted_digits("test", seed=4), pasted_digits("train")
-    np.testing.assert_array_equal(other.data.labels["digit"], test_digits.data.labels["digit"])
-    assert not np.array_equal(other.evidence, test_digits.evidence)
+    np.testing.assert_array_equal(other.data.labels["digit"], digits.data.labels["digit"])
+    assert not np.array_equal(other.evidence, digits.evidence)
     assert len(train.data) == 1257
-    np.testing.assert_array_equal(pasted_digits("test", seed=3).evidence, test_digits.evidence)
+    np.testing.assert_array_equal(pasted_digits("test", seed=3).evidence, digits.evidence)
 
 
-def test_canvas_has_noise_and_clutter_around_the_digit(test_digits):
-    outside = test_digits.data.inputs["image"][..., 0][~test_digits.evidence]
+def test_canvas_has_noise_and_clutter_around_the_digit(digits):
+    outside = digits.data.inputs["image"][..., 0][~digits.evidence]
     # Half-normal noise has the median .6745 * .25; fragments cover less than a tenth of the rest and raise it a little.
     assert 0.16 < np.median(outside) < 0.19
     assert (outside == 1.0).mean() > 0.005  # full ink, which noise never equals exactly

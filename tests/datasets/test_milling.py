@@ -1,3 +1,5 @@
+"""The milling generator: marginals, correlations and failure rates of the published file; heads of known truth."""
+
 import os
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The failure rules of the milling machine against rows worked out by hand, ties and smooth forms included."""
+
 import numpy as np
 import pytest
 

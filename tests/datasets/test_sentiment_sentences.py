@@ -1,3 +1,5 @@
+"""Labelled sentences as padded tokens: what is a token, how rows are split, and what is refused."""
+
 import os
 from pathlib import Path
 

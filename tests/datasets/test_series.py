@@ -1,3 +1,5 @@
+"""Windows over series: which rows they hold, where they may not cross a gap or a split."""
+
 import numpy as np
 import pytest
 from hypothesis import given

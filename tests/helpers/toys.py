@@ -154,6 +154,30 @@ def linear(
     return _toy(widths, {h: len(v) for h, v in w.items()}, forward, jacobian, dtype)
 
 
+def machine() -> Toy:
+    """``risk = 4 air - 3 process + 2 gap + 1``, ``life = tanh(3 torque - 2 tool + 1)`` in hours, ``dead = 1``."""
+    weights = {"risk": [[4.0, -3.0, 2.0, 0.0, 0.0]], "life": [[0.0, 0.0, 0.0, -2.0, 3.0]], "dead": [[0.0] * 5]}
+    flat = linear(weights, {"thermal": 3, "wear": 2})
+
+    def forward(x: np.ndarray) -> dict[str, np.ndarray]:
+        y = flat.forward(x)
+        return y | {"life": np.tanh(y["life"])}
+
+    def jacobian(x: np.ndarray) -> Jacobian:
+        slopes = flat.jacobian(x)
+        return slopes | {"life": slopes["life"] * (1 - forward(x)["life"] ** 2)[:, :, None]}
+
+    return Toy(
+        (
+            Stream("thermal", (3,), dtype="float64", features=("air", "process", "gap")),
+            Stream("wear", (2,), dtype="float64", features=("tool", "torque")),
+        ),
+        (Head("risk"), Head("life", unit="h"), Head("dead")),
+        forward,
+        jacobian=jacobian,
+    )
+
+
 def additive(streams: Mapping[str, int] | None = None, *, dtype: str = "float64") -> Toy:
     """``y = sum_i sin((i + 1) x_i)`` and ``z = sum_i x_i^2``: no interactions, so Shapley values are known."""
     widths = dict(streams or {"u": 3, "v": 2})

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.helpers import toys
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.targets import Selector
 from xai_mimo.metrics.faithfulness import (
@@ -21,9 +22,10 @@ WEIGHTS = {"a": np.array([[4.0, 0.5], [-3.0, 0.0], [2.0, 1.0]]), "b": np.array([
 """Weights of two linear heads on streams of 3 and 2 features."""
 
 
-def linear(inputs):
-    y = sum(inputs[s] @ WEIGHTS[s] for s in WEIGHTS)
-    return {"one": y[:, :1], "two": y[:, 1:]}
+linear = toys.linear(
+    {head: [np.concatenate([w[:, unit] for w in WEIGHTS.values()])] for unit, head in enumerate(("one", "two"))},
+    {stream: len(w) for stream, w in WEIGHTS.items()},
+).predict
 
 
 def selectors(rows=ROWS):

@@ -1,3 +1,5 @@
+"""Arrays in the record: rounding that float32 survives, and images reduced with their sum kept."""
+
 import json
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""A record that is wrong is refused with the place and the reason; a right one comes back as it was."""
+
 import pytest
 
 from tests.helpers.records import make_record

@@ -1,3 +1,5 @@
+"""Files are written whole or not at all, and a path that cannot be used is named."""
+
 import pytest
 
 from xai_mimo.core.errors import FileProblem

@@ -1,3 +1,5 @@
+"""The record as JSON: a round trip keeps every digit, and what is no JSON of ours is refused."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""LaTeX tables: whole, and every name printed letter by letter."""
+
 import re
 
 import pytest

@@ -1,3 +1,5 @@
+"""Numbers as words: three digits, percents, intervals, and short names that stay apart."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

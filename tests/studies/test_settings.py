@@ -1,3 +1,5 @@
+"""The settings of a study: a good file is read, a bad one refused in one line that names the key."""
+
 import pytest
 
 from xai_mimo.core.errors import BadSetting, FileProblem

@@ -1,3 +1,5 @@
+"""Figures over seeds: Student's interval within the metric's bounds, tables that hold every figure."""
+
 import numpy as np
 import pytest
 from scipy import stats

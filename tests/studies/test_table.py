@@ -1,3 +1,5 @@
+"""CSV columns as streams and heads, and cells that cannot be learnt from named by row and column."""
+
 import numpy as np
 import pytest
 

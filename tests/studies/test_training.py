@@ -1,3 +1,5 @@
+"""Splits, scaling, class weights and task scores of a study, by hand."""
+
 import random
 
 import keras

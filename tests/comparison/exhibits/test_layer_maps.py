@@ -1,3 +1,5 @@
+"""What layers sow in a comparison: means over rows with their axes, limits on size, and what is not repeated."""
+
 import numpy as np
 import pytest
 

@@ -6,19 +6,11 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
-from tests.conftest import needs
+from tests.helpers.frameworks import needs
+from tests.helpers.keras_weights import with_weights
 from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName, UnusedStreamWarning
 from xai_mimo.core.positions import resize
 from xai_mimo.explainers import CAM, GradCAM
-
-
-def with_weights(net, seed=3):
-    """The same numbers on each backend."""
-    rng = np.random.default_rng(seed)
-    for variable in net.weights:
-        fan_in = int(np.prod(variable.shape[:-1])) if len(variable.shape) > 1 else 1
-        variable.assign(rng.standard_normal(variable.shape) / np.sqrt(fan_in))
-    return net
 
 
 @pytest.fixture(scope="module")

@@ -1,45 +1,16 @@
 """Maps over positions that layers sow: scaled and fused as written slowly, on a toy and on Keras networks."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import xai_mimo as xm
+from tests.helpers.mapped import Mapped, rows_for
 from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName
-from xai_mimo.core.model import InterceptionMap
 from xai_mimo.core.positions import resize
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.explainers import PositionMaps
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """A model whose layers' maps are given: ``{layer: (sample, *positions, target)}``, heads y (2 units) and z (1)."""
-
-    maps: dict
-    streams: tuple = (Stream("image", (4, 6, 3)),)
-    heads: tuple = (Head("y", (2,)), Head("z", (1,)))
-    names: tuple = ("y", "z")
-    fingerprint: str = "f" * 16
-
-    def predict(self, inputs):
-        rows = len(next(iter(inputs.values())))
-        return {h.name: np.arange(rows * h.size, dtype=float).reshape(rows, h.size) for h in self.heads}
-
-    def intercept(self, inputs):
-        rows = next(iter(inputs.values())).reshape(-1, inputs[self.streams[0].name][0].size)[:, 0].astype(int)
-        coords = {"target.head": (self.names[0], *self.names), "target.unit": ("0", "1", "0")}
-        axes = {4: ("height", "width", "target"), 3: ("token", "target")}
-        return {
-            f"{layer}/class_map": InterceptionMap(layer, "class_map", v[rows], axes[v.ndim], coords, "sun2025multihead")
-            for layer, v in self.maps.items()
-        }
-
-
-def rows_for(model, count=4):
-    """Rows that tell their own number, so that the toy finds their maps in any block."""
-    return {s.name: np.stack([np.full(s.shape, i) for i in range(count)]).astype(s.dtype) for s in model.streams}
 
 
 @pytest.fixture

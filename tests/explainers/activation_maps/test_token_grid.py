@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
-from tests.explainers.activation_maps.test_grad_cam import with_weights
-from tests.explainers.activation_maps.test_position_maps import Mapped, rows_for
+from tests.helpers.keras_weights import with_weights
+from tests.helpers.mapped import Mapped, rows_for
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.positions import resize
 from xai_mimo.core.streams import Stream

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xai_mimo as xm
-from tests.conftest import needs
 from tests.helpers import toys
+from tests.helpers.frameworks import needs
 from xai_mimo.core.errors import BadSetting, NotConvergedWarning
 from xai_mimo.explainers import IntegratedGradients
 from xai_mimo.explainers.gradients import bisection

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
-from tests.conftest import needs
+from tests.helpers.frameworks import needs
 from xai_mimo.core.errors import BadSetting, UnknownName
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.explainers import Occlusion, Shapley

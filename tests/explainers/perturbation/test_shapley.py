@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xai_mimo as xm
-from tests.conftest import needs
 from tests.helpers import toys
+from tests.helpers.frameworks import needs
 from xai_mimo.core.errors import BadSetting, NotConvergedWarning
 from xai_mimo.core.explanation import features_of
 from xai_mimo.core.streams import Head, Stream

@@ -1,3 +1,5 @@
+"""FLINT's interpreting heads: contributions and relevances against slow formulas, and what scaling leaves alone."""
+
 import keras
 import numpy as np
 import pytest

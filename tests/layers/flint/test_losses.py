@@ -1,3 +1,5 @@
+"""FLINT's losses against slow formulas, with their bounds; no gradient reaches the predictor."""
+
 import keras
 import numpy as np
 import pytest

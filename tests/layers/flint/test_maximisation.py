@@ -1,3 +1,5 @@
+"""Activation maximisation: its objective written slowly, torch's Adam steps, and bounds that hold."""
+
 import keras
 import numpy as np
 import pytest

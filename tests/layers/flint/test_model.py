@@ -1,3 +1,5 @@
+"""FLINT around a predictor: its outputs kept bit by bit, who is trained by which loss, saving and loading."""
+
 import keras
 import numpy as np
 import pytest

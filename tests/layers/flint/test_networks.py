@@ -1,3 +1,5 @@
+"""FLINT's networks: bins and initial weights as in torch, sizes as in the authors' code, shapes that fit."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""The weights of FLINT's losses over epochs, as published and scaled, and what the optimiser sees of them."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""What FLINT says over many rows: contributions, relevances, answers and fidelity against slow formulas."""
+
 import keras
 import numpy as np
 import pytest

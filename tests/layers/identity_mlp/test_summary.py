@@ -1,3 +1,5 @@
+"""What an identity-initialised MLP says over many rows: roles of layers against slow counts, and how it prints."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""IMV-LSTM as a Keras layer: labels, shapes, saving, initial values, dtype policies."""
+
 import keras
 import numpy as np
 import pytest

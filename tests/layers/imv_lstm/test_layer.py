@@ -1,3 +1,5 @@
+"""IMV-LSTM against its slow equations, Keras' LSTM as a special case, and symmetries of its maps."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""The losses of the mixture: SciPy's densities, the gradient of the likelihood, and the bound's terms."""
+
 import keras
 import numpy as np
 import pytest

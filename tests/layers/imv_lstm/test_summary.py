@@ -1,3 +1,5 @@
+"""What IMV-LSTM says over many rows: importances and variances against slow equations and samples."""
+
 import keras
 import numpy as np
 import pytest

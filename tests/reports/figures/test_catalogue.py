@@ -1,3 +1,5 @@
+"""Every figure of a record: drawn where its numbers are there, the same bytes twice, nobody's settings changed."""
+
 import sys
 
 import matplotlib

@@ -1,3 +1,5 @@
+"""The page: well formed, self-contained, complete, and names that are hostile stay text."""
+
 import copy
 import re
 from html.parser import HTMLParser

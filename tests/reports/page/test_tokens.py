@@ -1,3 +1,5 @@
+"""Texts with their values: sums over the embedding, padding counted once, long texts cut."""
+
 import numpy as np
 import pytest
 
