@@ -17,5 +17,6 @@ from .core.streams import Stream as Stream
 from .core.targets import Target as Target
 from .explainers.explain import explain as explain
 from .explainers.interception.interception import intercept as intercept
+from .layers.saved import load_model as load_model
 
 __version__: str

@@ -28,3 +28,5 @@ from .mhex.networks import small_resnet as small_resnet
 from .mhex.summary import key_channels as key_channels
 from .mhex.summary import read_saliency as read_saliency
 from .mhex.supervision import DeepSupervision as DeepSupervision
+
+def register() -> None: ...

@@ -14,9 +14,9 @@ from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Array, Head
 from xai_mimo.datasets import Data
+from xai_mimo.layers.saved import load_model
 from xai_mimo.record.files import make_folder, write_text
 from xai_mimo.studies import networks, training
-from xai_mimo.studies.saved import load_model
 from xai_mimo.studies.settings import Scoring, StudySettings
 from xai_mimo.studies.training import Prepared
 
@@ -98,7 +98,8 @@ def mail_name(scoring: Scoring) -> str:
 
 def load_cell(folder: Path, network: str, seed: int, data: Data) -> Model:
     """The network of a cell, adapted, with the names of the data."""
-    return adapt(load_model(_path(folder, network, seed, "keras")), streams=data.streams, heads=data.heads)
+    saved = load_model(_path(folder, network, seed, "keras"), compile=False)
+    return adapt(saved, streams=data.streams, heads=data.heads)
 
 
 def background(train: Data, seed: int) -> Arrays:

@@ -1,37 +1,15 @@
 """A saved Keras model with rows from a file: load it safely, compare methods on it."""
 
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from xai_mimo.comparison.compare import METHODS, Comparison, compare
-from xai_mimo.core.errors import FileProblem, NotSupported
+from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Head, Stream, unknown
+from xai_mimo.layers.saved import load_model
 from xai_mimo.studies.rows import Rows, load_rows
-
-
-def load_model(path: str | os.PathLike[str]) -> Any:
-    """A Keras model from a ``.keras`` file, in safe mode: no code in it is run.
-
-    Raises:
-        FileProblem: no such file, no ``.keras`` file, or one that Keras cannot read; says what Keras says.
-    """
-    import keras
-
-    from xai_mimo import layers
-
-    for name in dir(layers):  # a layer is registered, and so found by its file, once it is loaded
-        getattr(layers, name)
-    if not Path(path).is_file():
-        raise FileProblem(f"cannot read '{path}': there is no such file.")
-    if not zipfile.is_zipfile(path):
-        raise FileProblem(f"'{path}' is not a saved Keras model; write one with model.save('model.keras').")
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, ImportError) as err:
-        raise FileProblem(f"'{path}' cannot be loaded as a Keras model: {str(err).splitlines()[0]}") from err
 
 
 def compare_saved(
@@ -55,7 +33,7 @@ def compare_saved(
         FileProblem, BadValues: a file that is not what it should be; and whatever ``compare`` raises.
     """
     given = load_rows(data)
-    net = load_model(model)
+    net = load_model(model, compile=False)
     adapted = adapt(net)
     adapted = adapt(net, _annotated_streams(adapted.streams, given), _annotated_heads(adapted.heads, given))
     return compare(
