@@ -2,9 +2,11 @@
 
 import pytest
 
+from tests.helpers.pictured_record import pictured_record
 from tests.helpers.records import make_record
 from xai_mimo.core.errors import SchemaError
-from xai_mimo.record.check import check
+from xai_mimo.record.check import check, from_dict, to_dict
+from xai_mimo.record.rows import plain
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -48,9 +50,9 @@ CASES = {
     "curve null": (_set(["curves", 0, "low"], [None] * 11), r"curves\.0: .*a point is null without a note"),
     "example text": (
         _set(["examples", 0, "inputs"], {"thermal": ["a"]}),
-        r"examples\.0\.inputs\.thermal: .*finite numbers",
+        r"examples\.0: .*inputs\.thermal must be finite numbers",
     ),
-    "no methods": (_set(["methods"], []), "methods: List should have at least 1 item"),
+    "no methods": (_set(["methods"], []), "methods: there must be at least one"),
 }
 
 
@@ -108,7 +110,9 @@ def test_pictures_are_taken_with_and_without_values():
         "maps": [_map(), _map(**nothing)],
         "stream_maps": [_stream_map(), _stream_map(mean_abs=None, **nothing)],
     }
-    assert check(record) == record
+    read = check(record)
+    assert [plain(row) for row in read.maps] == record["maps"]
+    assert [plain(row) for row in read.stream_maps] == record["stream_maps"]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -134,12 +138,38 @@ def test_many_errors_are_counted_and_five_shown():
 
 
 @pytest.mark.parametrize("options", [{}, {"rows": 1}, {"silent_head": True}, {"truth": False, "examples": False}])
-def test_a_right_record_comes_back_unchanged(options):
+def test_a_right_record_comes_back_with_what_came_later_added(options):
     record = make_record(2, **options)
-    assert check(record) == record
+    again = to_dict(check(record))
+    assert {key: _without_defaults(again[key], record[key]) for key in record} == record
+    added = {key: again[key] for key in again if key not in record}
+    assert added == {"settings": {}, "metrics": [], "maps": [], "stream_maps": [], "regions": None}
 
 
-def test_keys_beyond_the_layout_are_kept():
+def _without_defaults(values, like):
+    """The values without keys that ``like`` does not have."""
+    if isinstance(like, dict):
+        return {key: _without_defaults(values[key], part) for key, part in like.items()}
+    if isinstance(like, list):
+        return [_without_defaults(value, part) for value, part in zip(values, like, strict=True)]
+    return values
+
+
+def test_plain_values_of_a_record_are_read_as_the_same_record():
+    record = check(pictured_record())
+    assert from_dict(to_dict(record)) == record
+    assert check(record) is record
+
+
+def test_keys_beyond_the_layout_are_ignored():
     record = make_record(1)
     record["more"] = {"a": 1}
-    assert check(record)["more"] == {"a": 1}
+    record["scores"][0]["more"] = 2
+    assert check(record) == check(make_record(1))
+
+
+def test_what_json_cannot_hold_is_refused():
+    record = make_record(1)
+    record["settings"] = {"axes": {1, 2}}
+    with pytest.raises(SchemaError, match=r"holds what JSON cannot: .*set"):
+        check(record)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from xai_mimo.studies.summary import ALL_HEADS, interval, summarise, tables, task_entries, to_csv, to_markdown
+from xai_mimo.studies.summary import ALL_HEADS, interval, summarise, tables, task_rows, to_csv, to_markdown
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -52,12 +52,12 @@ def test_figures_are_means_over_seeds_with_the_mean_over_heads_behind():
 
 
 def test_the_record_gets_task_scores_of_heads_alone():
-    entries = task_entries(summarise(CELLS))
-    assert {e["head"] for e in entries} == {"HDF", "OSF"}
-    assert {e["metric"] for e in entries} == {"average_precision"}
-    alone = task_entries(summarise(CELLS[:1]))
-    assert alone[0]["low"] is None
-    assert alone[0]["note"] == "one seed: no interval"
+    entries = task_rows(summarise(CELLS))
+    assert {e.head for e in entries} == {"HDF", "OSF"}
+    assert {e.metric for e in entries} == {"average_precision"}
+    alone = task_rows(summarise(CELLS[:1]))
+    assert alone[0].low is None
+    assert alone[0].note == "one seed: no interval"
 
 
 def test_tables_have_a_line_per_network_and_a_column_per_head():

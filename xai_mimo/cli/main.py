@@ -122,7 +122,7 @@ def report(
         folder = writable_folder(out)
         result = compare_saved(source, data, heads=_names(heads), rows=rows, seed=seed)
         result.to_json(folder / "comparison.json")
-        record, written = result.to_dict(), result.report(folder / "report.html")
+        record, written = result.record, result.report(folder / "report.html")
     from xai_mimo.cli import show
 
     show.verdicts(record)

@@ -1,15 +1,15 @@
 """Progress bars and tables of the command line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from xai_mimo.record.rows import Record
 from xai_mimo.studies.study import Progress as Tell
 
 
@@ -39,9 +39,9 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     console.print(drawn)
 
 
-def verdicts(record: Mapping[str, Any]) -> None:
+def verdicts(record: Record) -> None:
     """Print what a comparison concludes, head by head."""
-    rows = [[v["head"], v["method"], v["verdict"], v["text"]] for v in record["verdicts"]]
+    rows = [[v.head, v.method, v.verdict, v.text] for v in record.verdicts]
     if rows:
         table("Can the maps be trusted?", ["head", "method", "verdict", "why"], rows)
 

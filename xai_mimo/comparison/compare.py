@@ -1,8 +1,8 @@
 """``compare``: several methods on one model, scored per head, in one space."""
 
+import dataclasses
 import datetime
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from xai_mimo.comparison.probability_drop_scores import drop_scores
 from xai_mimo.comparison.references import cited, of_metrics
 from xai_mimo.comparison.regions import Regions, region_rows, region_scores, rows_of_regions, split_truth
 from xai_mimo.comparison.score import (
-    SCHEMA,
     Settings,
     Subject,
     make_subject,
@@ -46,6 +45,8 @@ from xai_mimo.explainers.explain import explain
 from xai_mimo.explainers.interception.from_map import head_rows
 from xai_mimo.metrics.aligned_maps import Panel, make_panel
 from xai_mimo.metrics.statistics import resample_counts
+from xai_mimo.record.check import from_dict, to_dict
+from xai_mimo.record.rows import SCHEMA, Record, TaskRow, plain
 
 METHODS = ("interception", "integrated_gradients", "shapley")
 _BACKGROUND_ROWS = 100
@@ -57,26 +58,29 @@ class Comparison:
 
     Attributes:
         explanations: every method's maps in the space of the comparison, with an ``explainer`` dimension.
-        record: everything a report needs, as plain values; the layout is in docs/architecture.md.
+        record: everything a report needs; the layout is in docs/architecture.md.
     """
 
     explanations: xr.Dataset
-    record: Mapping[str, Any] = field(repr=False)
+    record: Record = field(repr=False)
 
     @property
     def scores(self) -> pd.DataFrame:
         """One row per score: head, family, metric, method, other, role, k, estimate, low, high, rows, note."""
-        return pd.DataFrame(self.record["scores"])
+        return pd.DataFrame(plain(self.record.scores))
 
     @property
     def verdicts(self) -> pd.DataFrame:
         """One row per head and method: what may be concluded, and on what evidence."""
-        return pd.DataFrame(self.record["verdicts"])
+        return pd.DataFrame(plain(self.record.verdicts))
+
+    def with_task(self, rows: Iterable[TaskRow]) -> "Comparison":
+        """The same comparison with the task scores of a study in its record."""
+        return dataclasses.replace(self, record=dataclasses.replace(self.record, task=tuple(rows)))
 
     def to_dict(self) -> dict[str, Any]:
-        """The record: a copy that may be changed."""
-        copied: dict[str, Any] = json.loads(self.to_json())
-        return copied
+        """The record as JSON knows it: a copy that may be changed."""
+        return to_dict(self.record)
 
     def to_json(self, path: str | Path | None = None) -> str:
         """The record as JSON text, also written to a file when a path is given; strict JSON, no NaN.
@@ -87,20 +91,20 @@ class Comparison:
         from xai_mimo.record.json_file import to_json, write
 
         if path is not None:
-            write(dict(self.record), path)
-        return to_json(dict(self.record))
+            write(self.record, path)
+        return to_json(self.record)
 
     def to_latex(self, path: str | Path) -> Path:
         """Write the tables of the comparison as LaTeX; see ``reports.latex.write``."""
         from xai_mimo.reports.latex import write
 
-        return write(self.to_dict(), path)
+        return write(self.record, path)
 
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML file; see ``reports.html.write``."""
         from xai_mimo.reports.page.page import write
 
-        return write(self.to_dict(), path)
+        return write(self.record, path)
 
 
 def compare(
@@ -219,7 +223,7 @@ def compare(
             [*(m["reference"] for m in (*methods_used, *maps)), *of_metrics(s["metric"] for s in further)]
         ),
     }
-    return Comparison(joined, record)
+    return Comparison(joined, from_dict(record))
 
 
 def _shown_inputs(subject: Subject, where: Space) -> dict[str, Array]:

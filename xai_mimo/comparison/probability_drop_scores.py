@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.comparison.score_rows import RANDOM, Quantity, scored
+from xai_mimo.comparison.score_rows import Quantity, scored
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array, Head, Stream
@@ -14,6 +14,7 @@ from xai_mimo.core.targets import Selector
 from xai_mimo.metrics import probability_drop as drops
 from xai_mimo.metrics.aligned_maps import Panel
 from xai_mimo.record.arrays import POSITIONS
+from xai_mimo.record.rows import RANDOM
 
 _READ = "outputs that are no probabilities are read as logits"
 _OWN = "against the class predicted before"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.comparison.score_rows import RANDOM, Quantity, score, scored
+from xai_mimo.comparison.score_rows import Quantity, score, scored
 from xai_mimo.comparison.spaces import Space
 from xai_mimo.comparison.truth import check_truth
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
@@ -15,6 +15,7 @@ from xai_mimo.metrics.aligned_maps import Panel
 from xai_mimo.metrics.localisation import mass_in_region, pointing_game, widened
 from xai_mimo.metrics.statistics import Interval
 from xai_mimo.record.arrays import POSITIONS
+from xai_mimo.record.rows import RANDOM
 
 Regions = dict[str, dict[str, Array]]
 """``{head: {stream: (sample, *shape)}}``: booleans, with axes of length 1 where one mark holds for all values."""

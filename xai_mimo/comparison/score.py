@@ -23,7 +23,6 @@ from xai_mimo.core.targets import Selector, Target
 from xai_mimo.metrics.aligned_maps import Panel
 from xai_mimo.metrics.faithfulness import Curves, removal_curves
 
-SCHEMA = "xai_mimo.comparison/1"
 _TOLERANCE = 0.01
 _STILL = 1e-6
 _MOST_DRAWS = 20_000_000

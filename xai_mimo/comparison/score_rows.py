@@ -20,8 +20,8 @@ from xai_mimo.metrics.statistics import (
     paired_p_values,
     statistic_interval,
 )
+from xai_mimo.record.rows import RANDOM
 
-RANDOM = "random"
 _FEATURES_AT_MOST = 200
 
 FAITHFULNESS = {

@@ -21,10 +21,11 @@ methods which agree may all be wrong. The thresholds are ours; they stand in thi
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from xai_mimo.record.rows import RANDOM
+
 Verdict = Literal["supported", "doubtful", "misleading", "undecided"]
 Row = Mapping[str, Any]
 
-RANDOM = "random"
 TRUTH_FOUND = 0.8
 HALF = 0.5
 _AREAS = ("deletion_area", "insertion_area")

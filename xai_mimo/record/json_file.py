@@ -2,37 +2,39 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from xai_mimo.core.errors import FileProblem, SchemaError
-from xai_mimo.record.check import check
+from xai_mimo.record.check import check, from_dict, to_dict
 from xai_mimo.record.files import write_text
+from xai_mimo.record.rows import Record
 
 # The innermost lists of numbers. A line break within a string is escaped, so "[" and a break only begin a list.
 _NUMBERS = re.compile(r'\[\n\s+([^\[\]{}"]+?)\n\s+\]')
 
 
-def to_json(record: dict[str, Any]) -> str:
+def to_json(record: Record | Mapping[str, Any]) -> str:
     """The record as JSON text, in the order of its keys, with every number to its last digit; a list of numbers a line.
 
     Raises:
-        SchemaError: see ``schema.check``.
+        SchemaError: see ``check.from_dict``.
     """
-    text = json.dumps(check(record), allow_nan=False, ensure_ascii=False, indent=1)
+    text = json.dumps(to_dict(check(record)), allow_nan=False, ensure_ascii=False, indent=1)
     return _NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", text) + "\n"
 
 
-def write(record: dict[str, Any], path: str | Path) -> Path:
+def write(record: Record | Mapping[str, Any], path: str | Path) -> Path:
     """Write the record to a file.
 
     Raises:
-        SchemaError: see ``schema.check``. FileProblem: the file cannot be written.
+        SchemaError: see ``check.from_dict``. FileProblem: the file cannot be written.
     """
     return write_text(to_json(record), path)
 
 
-def from_json(source: str | Path) -> dict[str, Any]:
+def from_json(source: str | Path) -> Record:
     """Read a record from JSON text or from a file.
 
     Args:
@@ -45,10 +47,10 @@ def from_json(source: str | Path) -> dict[str, Any]:
     origin = "the text given" if is_text else str(source)
     text = str(source) if is_text else _read(Path(source))
     try:
-        record = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
+        values = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
     except json.JSONDecodeError as err:
         raise SchemaError(f"{origin} is not JSON: {err}. Give a file written by xai_mimo's to_json.") from err
-    return check(record)
+    return from_dict(values, text=text)
 
 
 def _read(path: Path) -> str:
@@ -65,11 +67,11 @@ def _refuse(word: str) -> float:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = sorted({name for name in names if names.count(name) > 1})
         raise SchemaError(
             f"the record names {', '.join(map(repr, twice))} twice in one object; each key may stand once."
         )
-    return found
+    return values

@@ -1,291 +1,699 @@
-"""The comparison record's layout as types: what each table holds, and which values fit together."""
+"""The comparison record as types: what ``comparison`` writes and all that ``reports``, ``studies`` and ``cli`` read.
 
-import math
-from typing import Annotated, Any, Literal, Self
+Rows are plain frozen dataclasses. mypy then knows every attribute, so a misspelt one is an error before anything runs;
+a row is made in code without a second validation of values that are right by construction; and this file needs no
+package at all. Pydantic, a dependency anyway, reads the same classes at the one door where values come from outside
+(``check.from_dict``): strictly, naming every place that is wrong. Models of pydantic itself would validate on every
+construction and stay mutable inside (their lists); msgspec reads faster, but stops at the first error and would be one
+more dependency. Measured on a record with 400 000 nested values and 6 000 scores: see ``benchmarks/record.py``.
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+What holds of every row, however it was made: it cannot be changed (lists become tuples, dictionaries read-only
+mappings); every number is finite; None stands with a note that says why, but where the attribute says otherwise.
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+The lines under "Attributes" are the documentation of the layout: ``describe`` makes the table in docs/architecture.md
+of them.
+"""
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-def _finite(value: Any) -> Any:
-    """A number, or lists of numbers of any depth."""
-    if isinstance(value, list):
-        for part in value:
-            _finite(part)
-    elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"must be finite numbers, or lists of them; holds {value!r}")
-    return value
+from xai_mimo.core.errors import SchemaError
+from xai_mimo.record.frozen import frozen, shape_of, thawed
 
+SCHEMA = "xai_mimo.comparison/1"
+RANDOM = "random"
+"""The control that stands in the place of a method: an order, or a map, of random numbers."""
 
-def _shape(value: Any) -> tuple[int, ...]:
-    """Lengths of lists within lists, equal at each level."""
-    if not isinstance(value, list):
-        return ()
-    shapes = {_shape(part) for part in value}
-    if len(shapes) > 1:
-        raise ValueError(f"must be a regular array; holds parts of the shapes {sorted(shapes)}")
-    return (len(value), *(shapes.pop() if shapes else ()))
-
-
-Nested = Annotated[Any, AfterValidator(_finite)]
+Family = Literal[
+    "agreement", "faithfulness", "ground_truth", "complexity", "completeness", "robustness", "randomisation"
+]
 Role = Literal["value", "floor_random", "floor_permuted", "ceiling", "control_random"]
-Family = Literal["agreement", "faithfulness", "ground_truth", "complexity", "completeness"]
+Better = Literal["larger", "smaller", "neither"]
+VerdictWord = Literal["supported", "doubtful", "misleading", "undecided"]
+CurveKind = Literal["deletion", "insertion"]
+Nested = Any
+"""A number, or tuples of numbers of any depth, regular like an array; 8 significant digits."""
+
+_ABSENT = "absent when None"  # an attribute that came later than the schema: the file has no such key for None
 
 
-class _Strict(BaseModel):
-    """No coercion: a number in quotes is an error, not a number."""
+class _Row:
+    """What all rows share: nothing inside can be changed, and every number is finite."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+    # Read by pydantic at the door: a number in quotes is an error, not a number.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"strict": True, "allow_inf_nan": False, "extra": "ignore"}
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:  # type: ignore[attr-defined]
+            value = getattr(self, name)
+            if isinstance(value, str | int | None):
+                continue
+            try:
+                object.__setattr__(self, name, frozen(value))
+            except ValueError as err:
+                raise SchemaError(f"{type(self).__name__}.{name} {err}") from err
 
 
-class _Noted(_Strict):
-    """A row in which null always comes with a note."""
+class _NotedRow(_Row):
+    """A row in which None always comes with a note."""
 
-    note: str = ""
+    _MAY_BE_NONE: ClassVar[tuple[str, ...]] = ()
+    note: str
 
-    @model_validator(mode="after")
-    def _null_is_explained(self) -> Self:
-        empty = [name for name in type(self).model_fields if getattr(self, name) is None and name not in ("other", "k")]
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        empty = [
+            name
+            for name in self.__dataclass_fields__  # type: ignore[attr-defined]
+            if getattr(self, name) is None and name not in self._MAY_BE_NONE
+        ]
         if empty and not self.note:
-            raise ValueError(f"{', '.join(empty)} is null without a note that says why")
-        return self
+            raise SchemaError(f"{', '.join(empty)} is null without a note that says why")
 
 
-class _Stream(_Strict):
+class _Picture(_NotedRow):
+    """Values over named axes: as many levels as axes, a label for each position along a labelled axis."""
+
+    axes: tuple[str, ...]
+    coords: Mapping[str, tuple[str, ...]]
+
+    def _check_shape(self, values: Nested | None) -> None:
+        if values is None:
+            return
+        shape = shape_of(values)
+        if len(shape) != len(self.axes):
+            raise SchemaError(f"the axes {list(self.axes)} do not fit values of shape {shape}")
+        for key, labels in self.coords.items():
+            axis = key.split(".", 1)[0]
+            if axis not in self.axes or len(labels) != shape[self.axes.index(axis)]:
+                raise SchemaError(
+                    f"{len(labels)} labels of {key!r} do not fit the axes {list(self.axes)} of shape {shape}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamRow(_Row):
+    """An input stream of the model.
+
+    Attributes:
+        name: of the stream.
+        axes: a word for each axis after the rows.
+        features: names along the last axis.
+        unit: physical unit of its values, "" for none.
+    """
+
     name: str
-    axes: list[str]
-    features: list[str]
+    axes: tuple[str, ...]
+    features: tuple[str, ...]
     unit: str
 
 
-class _Head(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class HeadRow(_Row):
+    """A head of the model.
+
+    Attributes:
+        name: of the head.
+        kind: regression, binary, multiclass or multilabel.
+        units: names of its units.
+        unit: physical unit of its values, "" for none.
+    """
+
     name: str
     kind: str
-    units: list[str]
+    units: tuple[str, ...]
     unit: str
 
 
-class _Model(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class ModelRow(_Row):
+    """The model that was explained.
+
+    Attributes:
+        name: the model's own, or of its type.
+        fingerprint: hash of its architecture and weights.
+        streams: its input streams.
+        heads: its heads.
+    """
+
     name: str
     fingerprint: str
-    streams: list[_Stream]
-    heads: list[_Head]
+    streams: tuple[StreamRow, ...]
+    heads: tuple[HeadRow, ...]
 
 
-class _Data(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class DataRow(_Row):
+    """The rows that were given.
+
+    Attributes:
+        rows: how many.
+        explained_rows: how many of them were explained.
+        sha256: hash of all rows.
+    """
+
     rows: int
     explained_rows: int
     sha256: str
 
 
-class _SpaceStream(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class SpaceStream(_Row):
+    """A stream that the maps lie on.
+
+    Attributes:
+        name: of the stream.
+        axes: a word for each axis after the rows.
+        features: names along the last axis.
+        sources: the model's streams that it depends on.
+    """
+
     name: str
-    axes: list[str]
-    features: list[str]
-    sources: list[str]
+    axes: tuple[str, ...]
+    features: tuple[str, ...]
+    sources: tuple[str, ...]
 
 
-class _Space(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class SpaceRow(_Row):
+    """Where the comparison took place.
+
+    Attributes:
+        name: "inputs" or "at:<layer>", each perhaps followed by ", by variable"; or "streams".
+        text: one sentence on what that means.
+        streams: those that the maps lie on; absent from older records.
+    """
+
     name: str
     text: str
-    streams: list[_SpaceStream] | None = None
+    streams: tuple[SpaceStream, ...] | None = field(default=None, metadata={_ABSENT: True})
 
 
-class _Target(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class TargetRow(_Row):
+    """What is explained, one scalar for each row.
+
+    Attributes:
+        name: the entry of the maps' head dimension; what all tables call "head".
+        head: of the model.
+        unit: the unit's name, or "predicted" or "label".
+    """
+
     name: str
     head: str
     unit: str
 
 
-class _Method(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class MethodRow(_Row):
+    """A method of the comparison.
+
+    Attributes:
+        label: what all tables call it; unique.
+        name: of the method.
+        settings: with which it ran.
+        seed: of everything random in it.
+        signed: whether its maps have a sign.
+        space: where its maps were made.
+        seconds: that it took (s).
+        reference: BibTeX key, "" for none.
+        converged: share of rows that reached the tolerance; null for methods without one.
+        unexplained: streams that it says nothing of: zeros there were not measured.
+    """
+
     label: str
     name: str
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
     seed: int
     signed: bool
     space: str
-    seconds: Number
+    seconds: float
     reference: str
-    converged: Number | None
-    unexplained: list[str] = []
+    converged: float | None
+    unexplained: tuple[str, ...] = ()
 
 
-class _Score(_Noted):
+@dataclass(frozen=True, kw_only=True)
+class MetricRow(_Row):
+    """What is to be known of a metric of the scores.
+
+    Attributes:
+        name: as in the scores.
+        family: of metrics.
+        title: its name as reports write it.
+        better: which values are better: larger, smaller or neither.
+        bounds: smallest and largest possible value, null where there is no bound.
+        reference: BibTeX key, "" for none.
+    """
+
+    name: str
+    family: Family
+    title: str
+    better: Better
+    bounds: tuple[float | None, float | None] = (None, None)
+    reference: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(_NotedRow):
+    """One metric of one method (or pair of methods) for one target.
+
+    Attributes:
+        head: name of the target.
+        family: of the metric.
+        metric: its name; which direction is better stands in ``metrics``.
+        method: label, or "random" for the control.
+        other: label of the other method where the metric compares two; else null.
+        role: the value itself; a floor, that is what chance gives (a random map, or the map permuted); the ceiling,
+            that is the method against itself; or the control, a random order in the method's place.
+        k: number of features the metric looks at; null where it looks at all.
+        estimate: mean over rows, in the metric's unit.
+        low: lower end of the 95 % bootstrap interval over rows.
+        high: upper end.
+        rows: that have a value; with few of them do not trust the interval.
+        note: why something is null, or what else to know.
+    """
+
+    _MAY_BE_NONE = ("other", "k")
     head: str
     family: Family
     metric: str
     method: str
-    other: str | None
-    role: Role
-    k: int | None
-    estimate: Number | None
-    low: Number | None
-    high: Number | None
+    other: str | None = None
+    role: Role = "value"
+    k: int | None = None
+    estimate: float | None
+    low: float | None
+    high: float | None
     rows: int
+    note: str = ""
 
 
-class _Difference(_Noted):
+@dataclass(frozen=True, kw_only=True)
+class Difference(_NotedRow):
+    """How much better one method is than another, paired over rows.
+
+    Attributes:
+        head: name of the target.
+        family: of the metric.
+        metric: its name.
+        method: label of the first.
+        other: label of the second, or "random" for the control.
+        estimate: mean over rows, positive where the first is better whatever the metric's direction.
+        low: lower end of the 95 % bootstrap interval over rows.
+        high: upper end.
+        rows: that have a value.
+        note: why something is null, or what else to know.
+        p: of no difference, by sign flips over rows.
+        p_corrected: the same after Holm, over all differences of the record: the one to judge by.
+    """
+
     head: str
+    family: Family = "faithfulness"
     metric: str
     method: str
     other: str
-    estimate: Number | None
-    low: Number | None
-    high: Number | None
+    estimate: float | None
+    low: float | None
+    high: float | None
     rows: int
-    p: Number | None
-    p_corrected: Number | None
+    note: str = ""
+    p: float | None
+    p_corrected: float | None
 
 
-class _Share(_Noted):
+@dataclass(frozen=True, kw_only=True)
+class Share(_NotedRow):
+    """A stream's share of the magnitude of a method's map, from 0 to 1.
+
+    Attributes:
+        method: label.
+        head: name of the target.
+        stream: name.
+        mean: over rows.
+        low: lower end of the 95 % bootstrap interval over rows.
+        high: upper end.
+        note: why something is null, or what else to know.
+    """
+
     method: str
     head: str
     stream: str
-    mean: Number | None
-    low: Number | None
-    high: Number | None
+    mean: float | None
+    low: float | None
+    high: float | None
+    note: str = ""
 
 
-class _Feature(_Noted):
+@dataclass(frozen=True, kw_only=True)
+class FeatureRow(_NotedRow):
+    """What a method gives one feature, in the unit of its maps; the 200 largest features.
+
+    Attributes:
+        method: label.
+        head: name of the target.
+        stream: name.
+        feature: name along the stream's last axis, values and magnitudes summed over its other axes; "(all places)"
+            where it has positions and no more than one channel, or words.
+        mean: over rows, with its sign.
+        mean_abs: mean magnitude over rows.
+        low: lower end of the 95 % bootstrap interval of ``mean_abs`` over rows.
+        high: upper end.
+        note: why something is null, or what else to know.
+    """
+
     method: str
     head: str
     stream: str
     feature: str
-    mean: Number | None
-    mean_abs: Number | None
-    low: Number | None
-    high: Number | None
+    mean: float | None
+    mean_abs: float | None
+    low: float | None
+    high: float | None
+    note: str = ""
 
 
-class _Picture(_Noted):
-    """Values over named axes: as many levels of lists as axes, a label for each place along a labelled axis."""
+@dataclass(frozen=True, kw_only=True)
+class StreamMap(_Picture):
+    """Where in a stream with positions a method's map lies; channels of images summed; none for tokens.
 
-    axes: list[str]
-    coords: dict[str, list[str]]
-    mean: Nested | None
+    Attributes:
+        method: label.
+        head: name of the target.
+        stream: name.
+        axes: a word for each level of the nested lists.
+        coords: labels along an axis, ``{axis: [label, ...]}``.
+        mean: over rows, with its sign, nested lists over the axes.
+        mean_abs: mean magnitude over rows; over ``total`` it is a share of the map.
+        total: mean magnitude of the whole map, all streams together.
+        note: why something is null, or what else to know.
+    """
 
-    def _check_shape(self, values: Any) -> None:
-        shape = _shape(values)
-        if len(shape) != len(self.axes):
-            raise ValueError(f"the axes {self.axes} do not fit values of shape {shape}")
-        for key, labels in self.coords.items():
-            axis = key.split(".", 1)[0]
-            if axis not in self.axes or len(labels) != shape[self.axes.index(axis)]:
-                raise ValueError(f"{len(labels)} labels of {key!r} do not fit the axes {self.axes} of shape {shape}")
-
-    @model_validator(mode="after")
-    def _mean_fits_its_axes(self) -> Self:
-        if self.mean is not None:
-            self._check_shape(self.mean)
-        return self
-
-
-class _Map(_Picture):
-    layer: str
-    name: str
-    rows: int
-    reference: str
-
-
-class _StreamMap(_Picture):
     method: str
     head: str
     stream: str
+    axes: tuple[str, ...]
+    coords: Mapping[str, tuple[str, ...]]
+    mean: Nested | None
     mean_abs: Nested | None
-    total: Number
-
-    @model_validator(mode="after")
-    def _magnitude_fits_its_axes(self) -> Self:
-        if self.mean_abs is not None:
-            self._check_shape(self.mean_abs)
-        return self
-
-
-class _Curve(_Strict):
-    method: str
-    head: str
-    kind: Literal["deletion", "insertion"]
-    fraction: list[Number]
-    mean: list[Number | None]
-    low: list[Number | None]
-    high: list[Number | None]
+    total: float
     note: str = ""
 
-    @model_validator(mode="after")
-    def _same_length(self) -> Self:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_shape(self.mean)
+        self._check_shape(self.mean_abs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapRow(_Picture):
+    """A map that a layer sows, mean over rows; without what an interception method of the comparison shows already.
+
+    At most 65 536 values each and 262 144 in all; larger ones are null.
+
+    Attributes:
+        layer: path of the layer.
+        name: of the map.
+        axes: a word for each level of the nested lists.
+        coords: labels along an axis, ``{axis or "axis.label": [label, ...]}``.
+        mean: over rows, nested lists over the axes.
+        rows: that it was read on.
+        reference: BibTeX key, "" for none.
+        note: why something is null, or what else to know.
+    """
+
+    layer: str
+    name: str
+    axes: tuple[str, ...]
+    coords: Mapping[str, tuple[str, ...]]
+    mean: Nested | None
+    rows: int
+    reference: str
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_shape(self.mean)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve(_Row):
+    """How far the prediction moves while features are replaced, or kept, in the order of a map.
+
+    |f(x) - v| in the head's unit: deletion rises from 0 (a larger area is better), insertion falls to 0 (a smaller
+    area is better).
+
+    Attributes:
+        method: label, or "random" for the control.
+        head: name of the target.
+        kind: deletion or insertion.
+        fraction: of the features, from 0 to 1.
+        mean: over rows, at each fraction.
+        low: lower ends of the 95 % bootstrap intervals over rows.
+        high: upper ends.
+        note: why something is null, or what else to know.
+    """
+
+    method: str
+    head: str
+    kind: CurveKind
+    fraction: tuple[float, ...]
+    mean: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         lengths = {name: len(getattr(self, name)) for name in ("fraction", "mean", "low", "high")}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"fraction, mean, low and high must be equally long; got {lengths}")
+            raise SchemaError(f"fraction, mean, low and high must be equally long; got {lengths}")
         if None in (*self.mean, *self.low, *self.high) and not self.note:
-            raise ValueError("a point is null without a note that says why")
-        return self
+            raise SchemaError("a point is null without a note that says why")
 
 
-class _Gap(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class Gap(_Row):
+    """How far a method's attributions are from summing to the change of the prediction; 0 is best.
+
+    Attributes:
+        method: label.
+        head: name of the target.
+        relative_quantiles: over rows, ``{"0.5", "0.9", "0.99", "1"}``, of |gap| over the change of the prediction (or
+            over a tenth of the sum of the absolute attributions, where that is larger).
+        share_within: share of rows within the tolerance.
+        tolerance: that was asked for.
+    """
+
     method: str
     head: str
-    relative_quantiles: dict[str, Number]
-    share_within: Number
-    tolerance: Number
+    relative_quantiles: Mapping[str, float]
+    share_within: float
+    tolerance: float
 
 
-class _Example(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class Example(_Row):
+    """One row, and what every method says of it.
+
+    All examples hold at most 400 000 values, one stream of an example 12 288: larger images come in square blocks of
+    pixels (attributions summed, inputs averaged), other streams are left out, and the note says so.
+
+    Attributes:
+        row: its number in the data.
+        head: name of the target.
+        prediction: the target's value.
+        label: the true value; null where it is not known.
+        inputs: nested lists, ``{stream: values}``.
+        values: the maps, ``{method: {stream: values}}``.
+        words: of tokens, ids where there is no vocabulary, ``{stream: [word, ...]}``.
+        region: share of each position that the truth marks in this row, ``{stream: values}``, with axes of length 1
+            where one mark holds for all; of truth given as regions, in the space "inputs".
+        note: what else to know.
+    """
+
     row: int
     head: str
-    prediction: Number
+    prediction: float
     label: Any
-    inputs: dict[str, Nested]
-    values: dict[str, dict[str, Nested]]
-    words: dict[str, list[str]] = {}
-    region: dict[str, Nested] = {}
+    inputs: Mapping[str, Nested]
+    values: Mapping[str, Mapping[str, Nested]]
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    region: Mapping[str, Nested] = field(default_factory=dict)
     note: str = ""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        arrays = {f"values.{m}.{s}": a for m, streams in self.values.items() for s, a in streams.items()}
+        arrays |= {f"inputs.{s}": a for s, a in self.inputs.items()} | {
+            f"region.{s}": a for s, a in self.region.items()
+        }
+        for place, array in arrays.items():
+            try:
+                shape_of(array)
+            except ValueError as err:
+                raise SchemaError(f"{place} {err}") from err
 
-class _Verdict(_Strict):
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict(_Row):
+    """What may be concluded from a method's map of a head.
+
+    Attributes:
+        head: name of the target.
+        method: label.
+        verdict: supported, doubtful, misleading or undecided; the rule stands in ``comparison.verdicts``.
+        text: one sentence.
+        evidence: a sentence for each kind of score it rests on.
+    """
+
     head: str
     method: str
-    verdict: Literal["supported", "doubtful", "misleading", "undecided"]
+    verdict: VerdictWord
     text: str
-    evidence: list[str]
+    evidence: tuple[str, ...]
 
 
-class _Task(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class TaskRow(_Row):
+    """How well a model of a study does its task.
+
+    Attributes:
+        model: what the tables call it.
+        head: of the model.
+        metric: of the task.
+        estimate: mean over seeds.
+        low: lower end of the interval over seeds; null with one seed.
+        high: upper end.
+        seeds: how many.
+        note: why something is null.
+    """
+
     model: str
     head: str
     metric: str
-    estimate: Number | None
-    low: Number | None
-    high: Number | None
+    estimate: float | None
+    low: float | None
+    high: float | None
     seeds: int
+    note: str = ""
 
 
-class Record(_Strict):
-    """The whole record; docs/architecture.md says what stands where."""
+@dataclass(frozen=True, kw_only=True)
+class Record(_Row):
+    """A comparison as plain values: what the JSON file holds and all that a report reads.
 
-    schema_: Literal["xai_mimo.comparison/1"] = Field(alias="schema")
+    Attributes:
+        schema: version of this layout.
+        title: of the report.
+        created: when, ISO 8601.
+        seed: of everything random.
+        command: how to make it again, "" if not from the command line.
+        settings: of the scores (``comparison.Settings``).
+        model: that was explained.
+        data: the rows that were given.
+        space: where the comparison took place.
+        targets: what is explained; at least one.
+        methods: with which; at least one.
+        metrics: what the metrics of the scores mean; absent from older records.
+        scores: one for each metric, method (or pair) and role.
+        differences: between methods, and from the control.
+        shares: of streams.
+        features: the largest.
+        curves: of deletion and insertion.
+        gaps: of completeness, for the methods that have a baseline.
+        maps: sown by layers.
+        stream_maps: of streams with positions.
+        examples: single rows.
+        verdicts: one for each head and method.
+        task: task scores of a study.
+        truth: features known to matter as they were given, of the model's inputs, ``{head: {stream: [feature, ...]}}``;
+            null without any.
+        regions: truth given as regions: the mean area of each, ``{head: {stream: share}}``.
+        true_features: the truth as it was scored, in the space of the comparison, ``{target: {stream: [feature,
+            ...]}}``; absent from older records.
+        versions: of packages, ``{package: version}``.
+        references: BibTeX entries by key.
+    """
+
+    schema: Literal["xai_mimo.comparison/1"] = "xai_mimo.comparison/1"
     title: str
     created: str
     seed: int
     command: str
-    model: _Model
-    data: _Data
-    space: _Space
-    targets: list[_Target] = Field(min_length=1)
-    methods: list[_Method] = Field(min_length=1)
-    scores: list[_Score]
-    differences: list[_Difference] = []
-    shares: list[_Share]
-    features: list[_Feature]
-    curves: list[_Curve]
-    gaps: list[_Gap]
-    maps: list[_Map] = []
-    stream_maps: list[_StreamMap] = []
-    examples: list[_Example]
-    verdicts: list[_Verdict]
-    task: list[_Task] = []
-    truth: dict[str, dict[str, list[str]]] | None
-    regions: dict[str, dict[str, Number]] | None = None
-    true_features: dict[str, dict[str, list[str]]] = {}
-    versions: dict[str, str]
-    references: dict[str, str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    model: ModelRow
+    data: DataRow
+    space: SpaceRow
+    targets: tuple[TargetRow, ...]
+    methods: tuple[MethodRow, ...]
+    metrics: tuple[MetricRow, ...] = ()
+    scores: tuple[Score, ...]
+    differences: tuple[Difference, ...] = ()
+    shares: tuple[Share, ...]
+    features: tuple[FeatureRow, ...]
+    curves: tuple[Curve, ...]
+    gaps: tuple[Gap, ...]
+    maps: tuple[MapRow, ...] = ()
+    stream_maps: tuple[StreamMap, ...] = ()
+    examples: tuple[Example, ...]
+    verdicts: tuple[Verdict, ...]
+    task: tuple[TaskRow, ...] = ()
+    truth: Mapping[str, Mapping[str, tuple[str, ...]]] | None
+    regions: Mapping[str, Mapping[str, float]] | None = None
+    true_features: Mapping[str, Mapping[str, tuple[str, ...]]] | None = field(default=None, metadata={_ABSENT: True})
+    versions: Mapping[str, str]
+    references: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        heads = _unique((t.name for t in self.targets), "targets")
+        methods = _unique((m.label for m in self.methods), "methods")
+        by_head = ("scores", "differences", "shares", "features", "curves", "gaps", "examples", "verdicts")
+        for table in (*by_head, "stream_maps"):
+            _check_known(getattr(self, table), "head", heads, table)
+        for table in ("shares", "features", "gaps", "verdicts", "stream_maps"):
+            _check_known(getattr(self, table), "method", methods, table)
+        for table in ("scores", "curves"):
+            _check_known(getattr(self, table), "method", [*methods, RANDOM], table)
+
+    if not TYPE_CHECKING:  # a misspelt table in our own code must stay a type error
+
+        def __getitem__(self, name: str) -> Any:
+            """A table by its name as lists and dictionaries: how version 0.1.0 gave the record."""
+            if name not in self.__dataclass_fields__:
+                raise KeyError(name)
+            return plain(getattr(self, name))
+
+
+def plain(value: Any) -> Any:
+    """A row, or rows, as JSON knows them: dictionaries and lists, free to be changed."""
+    if isinstance(value, _Row):
+        return {
+            f.name: plain(getattr(value, f.name))
+            for f in fields(value)  # type: ignore[arg-type]
+            if not f.metadata.get(_ABSENT) or getattr(value, f.name) is not None
+        }
+    if isinstance(value, tuple) and value and isinstance(value[0], _Row):
+        return [plain(row) for row in value]
+    return thawed(value)
+
+
+def _unique(names: Iterable[str], table: str) -> list[str]:
+    listed = list(names)
+    if not listed:
+        raise SchemaError(f"{table}: there must be at least one")
+    twice = sorted({name for name in listed if listed.count(name) > 1})
+    if twice:
+        raise SchemaError(f"the record's {table} must have different names; given more than once: {', '.join(twice)}.")
+    return listed
+
+
+def _check_known(rows: Sequence[Any], key: str, known: Sequence[str], table: str) -> None:
+    for i, row in enumerate(rows):
+        if getattr(row, key) not in known:
+            raise SchemaError(
+                f"{table}[{i}] is about {key} {getattr(row, key)!r}, which the record does not declare; known: "
+                f"{', '.join(known)}."
+            )

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xai_mimo.record.check import check
+from xai_mimo.record import rows
+from xai_mimo.record.check import check, to_dict
 from xai_mimo.record.files import write_text
+from xai_mimo.record.rows import RANDOM
 from xai_mimo.record.select import labels, left_out, main_agreement, of_head
-from xai_mimo.reports.figures.palette import RANDOM
 from xai_mimo.reports.numbers import DASH, MINUS, number, words
 
 Record = Mapping[str, Any]
@@ -59,17 +60,17 @@ def escape(name: str) -> str:
     return _LITTLE.sub(lambda match: _ESCAPES[match.group()], clean)
 
 
-def render(record: Record) -> str:
+def render(record: rows.Record | Record) -> str:
     """Two tables as LaTeX text.
 
     Raises:
         SchemaError: see ``schema.check``.
     """
-    record = check(record)
-    return "\n".join([_preamble(record), _scores(record), "", _agreement(record), "", _shares(record), ""])
+    values = to_dict(check(record))
+    return "\n".join([_preamble(values), _scores(values), "", _agreement(values), "", _shares(values), ""])
 
 
-def write(record: Record, path: str | Path) -> Path:
+def write(record: rows.Record | Record, path: str | Path) -> Path:
     """Write the tables to a file, whole or not at all.
 
     Returns:

@@ -154,9 +154,9 @@ def _truth_scores(
         settings=_LEAN,
     )
     scores = {
-        (s["method"], s["metric"]): s["estimate"]
-        for s in result.record["scores"]
-        if s["family"] == "ground_truth" and s["role"] == "value" and s["estimate"] is not None
+        (s.method, s.metric): s.estimate
+        for s in result.record.scores
+        if s.family == "ground_truth" and s.role == "value" and s.estimate is not None
     }
     return [
         {

@@ -1,6 +1,5 @@
 """A problem with known truth, a MAIL network trained on it and its report, in about a minute."""
 
-import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from xai_mimo.comparison.compare import Comparison, compare
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import unknown
 from xai_mimo.datasets import FAILURES, predictive_maintenance
+from xai_mimo.record.rows import TaskRow
 from xai_mimo.studies import training
 from xai_mimo.studies.cells import background
 from xai_mimo.studies.folder import writable_folder
@@ -90,12 +90,12 @@ def run_demo(
         title="Demo: which inputs drive which failure of a machine?",
         command=f"xai-mimo demo --seed {seed}",
     )
-    entries = [
-        {"model": "mail_local", "head": head, "metric": name, "estimate": value, "low": None, "high": None, "seeds": 1}
+    task_rows = [
+        TaskRow(model="mail_local", head=head, metric=name, estimate=value, low=None, high=None, seeds=1)
         for head, scores in task.items()
         for name, value in scores.items()
     ]
-    result = dataclasses.replace(result, record={**result.to_dict(), "task": entries})
+    result = result.with_task(task_rows)
     result.to_json(folder / "comparison.json")
     tell("writing the report", 0.95)
     return Demo(Path(result.report(folder / "report.html")), result, task)

@@ -148,7 +148,7 @@ def _report(
         title=f"{settings.title} ({network}, seed {seed})",
         command="xai-mimo study",
     )
-    result = dataclasses.replace(result, record={**result.to_dict(), "task": summary.task_entries(rows)})
+    result = result.with_task(summary.task_rows(rows))
     result.to_json(folder / "comparison.json")
     return result, Path(result.report(folder / "report.html"))
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from xai_mimo.record.rows import TaskRow
+
 _NOTES = (
     "Mean over seeds [95 % interval of the mean]. Of maps: share is the part of each |map|'s mass that lies on the",
     "true features, mean over rows; auroc is the chance that a true feature has more of the mean |map| than another",
@@ -101,19 +103,19 @@ def _row(key: _Key, by_seed: Mapping[int, float]) -> Row:
     return Row(*key, mean, low, high, len(values), values)
 
 
-def task_entries(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The ``task`` entries of a comparison record (see docs/architecture.md)."""
+def task_rows(rows: Sequence[Row]) -> list[TaskRow]:
+    """The task scores as rows of a comparison record."""
     return [
-        {
-            "model": r.network,
-            "head": r.head,
-            "metric": r.metric,
-            "estimate": r.estimate,
-            "low": r.low,
-            "high": r.high,
-            "seeds": r.seeds,
-            "note": "" if r.seeds > 1 else "one seed: no interval",
-        }
+        TaskRow(
+            model=r.network,
+            head=r.head,
+            metric=r.metric,
+            estimate=r.estimate,
+            low=r.low,
+            high=r.high,
+            seeds=r.seeds,
+            note="" if r.seeds > 1 else "one seed: no interval",
+        )
         for r in rows
         if r.family == "task" and r.head != ALL_HEADS
     ]

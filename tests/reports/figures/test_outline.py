@@ -143,7 +143,7 @@ def test_marked_features_of_a_row_have_a_star(record):
 
 def test_marks_must_be_numbers(record):
     record["examples"][0]["region"] = {"scan": [[True]]}
-    with pytest.raises(SchemaError, match=r"examples\.0\.region\.scan: .*finite numbers"):
+    with pytest.raises(SchemaError, match=r"examples\.0: .*region\.scan must be finite numbers"):
         html.render(without_figures(record))
 
 

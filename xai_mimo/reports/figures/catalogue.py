@@ -13,8 +13,9 @@ from typing import Any, get_args
 from matplotlib.figure import Figure
 
 from xai_mimo.core.errors import BadSetting
-from xai_mimo.record.check import check
+from xai_mimo.record.check import check, to_dict
 from xai_mimo.record.files import make_folder, write_bytes
+from xai_mimo.record.rows import Record
 from xai_mimo.record.select import of_head
 from xai_mimo.reports.figures import pictures
 from xai_mimo.reports.figures.canvas import Format, saved
@@ -55,7 +56,9 @@ FIGURES: Mapping[str, Callable[..., Figure | None]] = {
 _FORMATS = get_args(Format)
 
 
-def save_all(record: Mapping[str, Any], folder: str | Path, *, formats: Sequence[Format] = ("pdf",)) -> list[Path]:
+def save_all(
+    record: Record | Mapping[str, Any], folder: str | Path, *, formats: Sequence[Format] = ("pdf",)
+) -> list[Path]:
     """Save every figure of every head, of its example rows, and of the layers' maps.
 
     Args:
@@ -71,7 +74,7 @@ def save_all(record: Mapping[str, Any], folder: str | Path, *, formats: Sequence
     unknown = [f for f in formats if f not in _FORMATS]
     if unknown:
         raise BadSetting(f"figures are saved as {', '.join(_FORMATS)}; got {', '.join(map(repr, unknown))}.")
-    record = check(record)
+    record = to_dict(check(record))
     folder = make_folder(folder)
     return [
         write_bytes(saved(figure, kind), folder / f"{stem}.{kind}")

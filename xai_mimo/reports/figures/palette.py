@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from xai_mimo.record.rows import RANDOM
+
 INK = "#1b2330"
 MUTED = "#596273"
 LINE = "#d8dde4"
-RANDOM = "random"
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")

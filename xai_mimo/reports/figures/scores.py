@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
+from xai_mimo.record.rows import RANDOM
 from xai_mimo.record.select import agreement_pairs, head_unit, labels, main_agreement, of_head
 from xai_mimo.reports.figures.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
-from xai_mimo.reports.figures.palette import INK, LINE, MUTED, RANDOM, Style, styles
+from xai_mimo.reports.figures.palette import INK, LINE, MUTED, Style, styles
 from xai_mimo.reports.numbers import MINUS, shorten, shorten_all, words
 
 Record = Mapping[str, Any]

@@ -10,8 +10,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from xai_mimo.record.check import check
+from xai_mimo.record.check import check, to_dict
 from xai_mimo.record.files import write_text
+from xai_mimo.record.rows import Record
 from xai_mimo.record.select import labels, left_out
 from xai_mimo.reports import numbers
 from xai_mimo.reports.figures import pictures
@@ -32,7 +33,7 @@ _FIGURE_TITLES = {
 }
 
 
-def render(record: Mapping[str, Any]) -> str:
+def render(record: Record | Mapping[str, Any]) -> str:
     """The report as HTML text.
 
     Args:
@@ -42,7 +43,7 @@ def render(record: Mapping[str, Any]) -> str:
     Raises:
         SchemaError: see ``schema.check``.
     """
-    record = check(record)
+    record = to_dict(check(record))
 
     def draw(head_number: int, head: str, name: str) -> str | None:
         figure = FIGURES[name](record, head, with_legend=name == "agreement" or name == "completeness_gaps")
@@ -89,7 +90,7 @@ def render(record: Mapping[str, Any]) -> str:
     )
 
 
-def write(record: Mapping[str, Any], path: str | Path) -> Path:
+def write(record: Record | Mapping[str, Any], path: str | Path) -> Path:
     """Write the report to a file, whole or not at all.
 
     Returns:
