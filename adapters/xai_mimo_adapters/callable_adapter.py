@@ -69,7 +69,6 @@ class CallableAdapter:
         """The named outputs, as declared."""
         return self._heads
 
-    @property
     def fingerprint(self) -> str:
         """SHA-256 over the function's qualified name, compiled code and constants.
 

@@ -127,7 +127,7 @@ def test_a_function_without_declarations_asks_for_them(given):
 
 def test_fingerprints_tell_functions_apart():
     def fingerprint(function):
-        return adapt(function, streams=STREAMS, heads=HEADS).fingerprint
+        return adapt(function, streams=STREAMS, heads=HEADS).fingerprint()
 
     assert fingerprint(weighted) == fingerprint(weighted)
     different = [

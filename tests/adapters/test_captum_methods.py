@@ -22,12 +22,14 @@ RULES = ["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "ri
 class Bilinear:
     """risk = a0 * b00 + a1 ** 2; kind = (a0 ** 2, 2 b01, -1): the integral along the path can be written down."""
 
-    fingerprint = "bilinear"
     heads = (Head("risk"), Head("kind", (3,), kind="multiclass"))
 
     def __init__(self, dtype="float64"):
         self.streams = (Stream("a", (2,), dtype), Stream("b", (1, 2), dtype), Stream("unused", (1,), dtype))
         self.largest_batch = 0
+
+    def fingerprint(self):
+        return "bilinear"
 
     def predict(self, inputs):
         a, b = inputs["a"].astype("float64"), inputs["b"].astype("float64")
@@ -64,7 +66,6 @@ class TwoHeads(torch.nn.Module):
 class TorchModel:
     """``TwoHeads`` behind the border of this package."""
 
-    fingerprint = "torch"
     heads = (Head("left", (2,)), Head("right", (2,), kind="multiclass"))
 
     def __init__(self, dtype):
@@ -74,6 +75,9 @@ class TorchModel:
     def _split(self, outputs):
         values = outputs.detach().numpy()
         return {"left": values[:, :2], "right": values[:, 2:]}
+
+    def fingerprint(self):
+        return "torch"
 
     def predict(self, inputs):
         return self._split(self.module(*(torch.from_numpy(np.asarray(x)) for x in inputs.values())))
@@ -224,7 +228,10 @@ def test_integer_streams_are_refused_with_a_way_out(rng):
 @once
 def test_models_without_gradients_are_refused_with_a_way_out(rng):
     class Plain:
-        fingerprint, streams, heads = "plain", (Stream("x", (1,)),), (Head("y"),)
+        streams, heads = (Stream("x", (1,)),), (Head("y"),)
+
+        def fingerprint(self):
+            return "plain"
 
         def predict(self, inputs):
             return {"y": inputs["x"]}

@@ -23,11 +23,13 @@ BOTH = pytest.mark.parametrize("explainer", [ShapPermutation(), ShapKernel()], i
 class Bilinear:
     """risk = a0 * b00 + 3 a1; kind = (a0, 2 b01, -1): Shapley values can be written down."""
 
-    fingerprint = "bilinear"
     heads = (Head("risk"), Head("kind", (3,), kind="multiclass"))
 
     def __init__(self, a="float64", b="float64"):
         self.streams = (Stream("a", (2,), a), Stream("b", (1, 2), b), Stream("unused", (1,), "float64"))
+
+    def fingerprint(self):
+        return "bilinear"
 
     def predict(self, inputs):
         for stream in self.streams:
@@ -40,11 +42,13 @@ class Bilinear:
 class Plain:
     """One stream, one head, any function of the row."""
 
-    fingerprint = "plain"
     heads = (Head("y"),)
 
     def __init__(self, function, width):
         self.function, self.streams = function, (Stream("x", (width,), "float64"),)
+
+    def fingerprint(self):
+        return "plain"
 
     def predict(self, inputs):
         return {"y": self.function(inputs["x"])[:, None]}

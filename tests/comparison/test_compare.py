@@ -202,10 +202,12 @@ def test_heads_with_several_units_are_named_by_unit(model, data):
     class Wide:
         streams = None
         heads = (Head("both", (2,), units=("low", "high")),)
-        fingerprint = "00"
 
         def __init__(self, inner):
             self.inner, self.streams = inner, inner.streams
+
+        def fingerprint(self):
+            return "00"
 
         def predict(self, inputs):
             y = self.inner.predict(inputs)

@@ -46,7 +46,6 @@ def test_adapting_a_model_twice_does_not_hash_its_weights():
     class Adapted:
         streams = heads = ()
 
-        @property
         def fingerprint(self):
             raise AssertionError("the fingerprint was asked for")
 

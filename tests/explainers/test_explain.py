@@ -52,7 +52,7 @@ def test_every_method_gives_a_valid_explanation_of_all_heads(method, dtype):
     assert found["u"].dtype == np.float64
     assert found.attrs["method"] == method
     assert json.loads(found.attrs["versions"])["numpy"]
-    assert found.attrs["fingerprint"] == model.fingerprint
+    assert found.attrs["fingerprint"] == model.fingerprint()
     assert found.attrs["space"] == "inputs"
 
 

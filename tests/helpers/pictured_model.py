@@ -15,7 +15,6 @@ class Pictured:
 
     streams = (IMAGE, SERIES)
     heads = (Head("up"), Head("down"))
-    fingerprint = "ab"
     weights = {"scan": np.zeros((4, 6, 2)), "series": np.zeros((2, 5, 3))}
     weights["scan"][1:3, 2, :] = [[2.0, -1.0], [1.0, 0.5]]
     weights["series"][0, 3, 1], weights["series"][1, 0, 0] = 1.0, -1.0
@@ -23,6 +22,9 @@ class Pictured:
     def __init__(self, *, sows: dict | None = None):
         self.sows = {} if sows is None else sows
         self.blocks: list[int] = []
+
+    def fingerprint(self):
+        return "ab"
 
     def predict(self, inputs):
         image = (inputs["scan"] * self.weights["scan"]).sum(axis=(1, 2, 3))
@@ -49,8 +51,10 @@ class Reader:
 
     streams = (TEXT,)
     heads = (Head("good"),)
-    fingerprint = "cd"
     values = np.array([0.0, 3.0, -2.0, 0.5])
+
+    def fingerprint(self):
+        return "cd"
 
     def predict(self, inputs):
         return {"good": self.values[inputs["text"]].sum(axis=1)[:, None]}

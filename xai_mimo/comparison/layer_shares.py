@@ -53,7 +53,7 @@ def layer_shares(
         "reference": found.reference,
         "seed": 0,
         "versions": json.dumps(versions()),
-        "fingerprint": model.fingerprint,
+        "fingerprint": model.fingerprint(),
         "space": "streams",
         "reads": json.dumps({s.name: [s.name] for s in model.streams}),
         **describe(model.streams, model.heads),

@@ -202,7 +202,7 @@ def model_row(model: Model, name: str) -> dict[str, Any]:
     """The record's ``model``."""
     return {
         "name": name,
-        "fingerprint": model.fingerprint,
+        "fingerprint": model.fingerprint(),
         "streams": [
             {"name": s.name, "axes": list(s.axes), "features": list(s.features), "unit": s.unit} for s in model.streams
         ],

@@ -53,9 +53,8 @@ class Model(Protocol):
     def heads(self) -> tuple[Head, ...]:
         """The named outputs, in the model's own order."""
 
-    @property
     def fingerprint(self) -> str:
-        """Hexadecimal digest that changes when weights or structure change."""
+        """Hexadecimal digest that changes when weights or structure change; it may have to read all weights."""
 
     def predict(self, inputs: Any) -> Arrays:
         """Outputs in inference mode: ``{head: (sample, *head.shape)}``; any number of rows, bounded memory."""

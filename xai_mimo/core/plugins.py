@@ -18,8 +18,6 @@ from xai_mimo.core.streams import Head, Stream, unknown
 Declared = TypeVar("Declared", Stream, Head)
 Group = Literal["xai_mimo.adapters", "xai_mimo.methods", "xai_mimo.metrics", "xai_mimo.reports"]
 
-_MODEL = frozenset({"streams", "heads", "fingerprint", "predict"})
-
 
 def plugins(group: Group) -> dict[str, importlib.metadata.EntryPoint]:
     """Entry points of a group by name; ours win over others of the same name, else the first found."""
@@ -79,9 +77,8 @@ def adapt(
     Raises:
         NotSupported: no adapter for this type; the message lists those that exist.
     """
-    # Not isinstance: before Python 3.12 that reads the properties, and a fingerprint hashes all weights.
-    if _MODEL.issubset(dir(model)) and streams is None and heads is None:
-        return cast(Model, model)
+    if isinstance(model, Model) and streams is None and heads is None:
+        return model
     known = plugins("xai_mimo.adapters")
     for kind in type(model).__mro__:
         entry = known.get(kind.__module__.split(".")[0])

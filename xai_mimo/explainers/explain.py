@@ -58,7 +58,7 @@ class _Run:
             "reference": self.method.reference,
             "seed": self.seed,
             "versions": json.dumps(versions()),
-            "fingerprint": self.space.whole.fingerprint,
+            "fingerprint": self.space.whole.fingerprint(),
             "space": self.space.name,
             "reads": json.dumps(self.space.reads()),
             "data_sha256": digest(self.inputs),

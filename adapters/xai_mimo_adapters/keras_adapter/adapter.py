@@ -91,10 +91,9 @@ class KerasAdapter:
         """The named outputs, in the order the model declares them."""
         return self._read.heads
 
-    @property
     def fingerprint(self) -> str:
         """SHA-256 over the model's class, configuration and weights."""
-        return self._whole.fingerprint
+        return self._whole.fingerprint()
 
     @property
     def traces(self) -> int:

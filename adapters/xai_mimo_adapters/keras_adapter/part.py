@@ -56,7 +56,6 @@ class KerasPart:
         """The named outputs."""
         return self._heads
 
-    @property
     def fingerprint(self) -> str:
         """SHA-256 over configuration and weights, and over the cut where there is one."""
         return self._fingerprint()

@@ -89,6 +89,16 @@ def test_the_adapter_has_every_capability(model):
     assert isinstance(adapter.tail("level"), Differentiable)
 
 
+def test_asking_what_an_adapter_can_do_hashes_no_weights(model, monkeypatch):
+    adapter = adapt(model)
+    asked = []
+    monkeypatch.setattr(type(adapter), "fingerprint", lambda self: asked.append(self))
+    for capability in (Model, Differentiable, Interceptable, Splittable):
+        assert isinstance(adapter, capability)
+    assert adapt(adapter) is adapter
+    assert not asked
+
+
 def test_predictions_equal_the_formula_by_hand(model, rows):
     outputs, _ = by_hand(model, rows)
     predicted = adapt(model).predict(rows)
@@ -187,12 +197,12 @@ def test_two_adapters_share_no_compiled_function(model, rows):
 def test_changed_weights_are_seen_without_a_new_trace(model, rows):
     adapter = adapt(model)
     adapter.predict(rows)
-    traces, before = adapter.traces, adapter.fingerprint
+    traces, before = adapter.traces, adapter.fingerprint()
     model.set_weights([0.5 * w for w in model.get_weights()])
     outputs, _ = by_hand(model, rows)
     np.testing.assert_allclose(adapter.predict(rows)["kind"], outputs["kind"], atol=1e-5)
     assert adapter.traces == traces
-    assert adapter.fingerprint != before
+    assert adapter.fingerprint() != before
 
 
 def test_toggling_trainable_flags_between_calls_changes_no_number(model, rows):

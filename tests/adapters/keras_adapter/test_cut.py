@@ -207,7 +207,7 @@ def test_a_sequential_model_is_cut_like_a_functional_one(rng):
 
 def test_a_cut_has_its_own_fingerprint():
     adapter = adapt(encoded_model())
-    digests = {adapter.fingerprint, adapter.tail("mixer").fingerprint, adapter.tail("kind").fingerprint}
+    digests = {adapter.fingerprint(), adapter.tail("mixer").fingerprint(), adapter.tail("kind").fingerprint()}
     assert len(digests) == 3
 
 

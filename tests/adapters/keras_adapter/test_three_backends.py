@@ -38,7 +38,7 @@ _, behind = adapter.tail("mail").gradients(inner, select(None, adapter.heads, pr
 maps = {k.replace("/", ":"): m.values for k, m in adapter.intercept(x).items()}
 labels = {f"{k.replace('/', ':')}|{axis}": np.array(v) for k, m in adapter.intercept(x).items() for axis, v in m.coords.items()}
 np.savez(sys.argv[2], **{f"p|{k}": v for k, v in predicted.items()}, **{f"g|{k}": v for k, v in gradients.items()},
-         **{f"t|{k}": v for k, v in behind.items()}, **maps, **labels, fingerprint=np.array(adapter.fingerprint))
+         **{f"t|{k}": v for k, v in behind.items()}, **maps, **labels, fingerprint=np.array(adapter.fingerprint()))
 """
 
 

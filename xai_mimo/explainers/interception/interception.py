@@ -62,7 +62,7 @@ def intercept(model: Any, x: Any, *, max_memory: int | None = None) -> xr.Datase
         coords,
         {
             "schema": SCHEMA,
-            "fingerprint": adapted.fingerprint,
+            "fingerprint": adapted.fingerprint(),
             "data_sha256": digest(inputs),
             "versions": json.dumps(versions()),
             **describe(adapted.streams, adapted.heads),
