@@ -1,5 +1,6 @@
 """``explain``: the door, targets, blocks, the store, warnings."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -20,6 +21,7 @@ from xai_mimo.core.errors import (
     UnusedStreamWarning,
 )
 from xai_mimo.core.explanation import validate
+from xai_mimo.core.streams import Head
 from xai_mimo.explainers import ExpectedGradients, Gradient, IntegratedGradients, Shapley
 
 pytestmark = pytest.mark.all_frameworks
@@ -120,6 +122,20 @@ def test_targets_choose_heads_and_units():
     np.testing.assert_array_equal(by_label["u"][0, 4], every["u"].sel(head="z:1")[4])
 
 
+def test_the_label_of_a_binary_head_of_one_unit_is_explained_by_that_unit():
+    weights = [1.0, -2.0, 3.0, 0.5, 4.0]
+    plain = toys.linear({"fault": [weights]})
+    model = dataclasses.replace(plain, heads=(Head("fault", kind="binary"),))
+    x = toys.rows(model, 4)
+    by_label = xm.explain(
+        model, x, "gradient", targets=[("fault", "label")], labels={"fault": [0, 1, 1, 0]}, rows_per_block=3
+    )
+    np.testing.assert_array_equal(by_label["unit"], [[0, 0, 0, 0]])
+    np.testing.assert_allclose(by_label["prediction"][0], np.hstack([x["u"], x["v"]]) @ weights + 1.0)
+    np.testing.assert_allclose(by_label["u"][0], np.tile(weights[:3], (4, 1)))
+    np.testing.assert_allclose(by_label["v"][0], np.tile(weights[3:], (4, 1)))
+
+
 def test_at_a_layer_the_streams_are_the_layers_inputs():
     model = toys.attention()
     x = toys.rows(model, 5)
@@ -166,9 +182,9 @@ def test_bad_data_are_refused_at_the_door(spoil, error, text):
         ({"method": 3}, BadSetting, "a method is a name or an object"),
         ({"targets": ["risk"]}, UnknownName, "no head is called 'risk'"),
         ({"targets": [("z", 3)]}, BadSetting, "unit 3 does not exist"),
-        ({"targets": [("z", "label")]}, BadSetting, "no labels were given"),
+        ({"targets": [("z", "label")]}, BadSetting, "no labels were given.*labels={'z': ...}"),
         ({"labels": {"w": np.zeros(6)}}, UnknownName, "no head is called 'w'"),
-        ({"labels": {"z": np.zeros(5)}}, ShapeMismatch, "want 6 rows, as many as the inputs"),
+        ({"labels": {"z": np.zeros(5)}}, ShapeMismatch, "want one value per row, 6 as in the inputs"),
         ({"background": {"u": np.ones((2, 3))}}, UnknownName, "'v' is missing"),
         ({"seed": -1}, BadSetting, "seed must be a whole number"),
         ({"rows_per_block": 0}, BadSetting, "rows_per_block must be a whole number"),

@@ -33,14 +33,14 @@ from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.comparison.truth import Truth, check_truth, true_features
 from xai_mimo.core.baselines import choose_background
 from xai_mimo.core.digest import digest
-from xai_mimo.core.errors import BadSetting, ShapeMismatch
+from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.explanation import join, streams_of, versions
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.progress import steps
-from xai_mimo.core.streams import Array, Stream, check_inputs, name_values, unknown
-from xai_mimo.core.targets import Selector, Target, Unit, default_targets, select
+from xai_mimo.core.streams import Array, Stream, check_inputs
+from xai_mimo.core.targets import AnyTarget, Selector, check_labels, select
 from xai_mimo.explainers.explain import explain
 from xai_mimo.explainers.interception.from_map import head_rows
 from xai_mimo.metrics.aligned_maps import Panel, make_panel
@@ -115,7 +115,7 @@ def compare(
     labels: Any = None,
     truth: Truth | None = None,
     vocabulary: Vocabulary | None = None,
-    targets: Sequence[Target | str | tuple[str, Unit]] | None = None,
+    targets: Sequence[AnyTarget] | None = None,
     background: Any = None,
     at: str | None = None,
     space: str | None = None,
@@ -161,9 +161,8 @@ def compare(
     picked = _pick_rows(total, rows, draws[0])
     settings = (settings or Settings()).for_rows(len(picked))
     inputs = {name: values[picked] for name, values in everything.items()}
-    chosen = _check_labels(labels, adapted, picked, total)
+    chosen = {head: values[picked] for head, values in check_labels(labels, adapted.heads, total).items()}
     selectors = select(targets, adapted.heads, adapted.predict(inputs), chosen)
-    wanted = _expand(targets, adapted)
     known, regions = _check_truth(truth, adapted, selectors, total)
     regions = rows_of_regions(regions, picked)
     vocabulary = check_vocabulary(vocabulary, adapted.streams, everything)
@@ -172,7 +171,7 @@ def compare(
     where = choose_space(adapted, first, intercepts=intercepts, at=at, space=space)
     given = None if background is None else check_inputs(background, adapted.streams)
     backgrounds = [given or choose_background(everything, _BACKGROUND_ROWS, draw) for draw in draws[1:3]]
-    task = Task(adapted, where, inputs, wanted, chosen, selectors, explain, head_rows)
+    task = Task(adapted, where, inputs, [s.target for s in selectors], chosen, selectors, explain, head_rows)
     with steps(progress, len(named) * (1 + settings.ceilings) + 3, "compare") as step:
         run = task.run(named, backgrounds[0], seed, step)
         repeats = task.run(named, backgrounds[1], seed + 1, step).shown if settings.ceilings else {}
@@ -201,7 +200,7 @@ def compare(
         "model": model_row(adapted, str(getattr(model, "name", "") or type(model).__name__)),
         "data": {"rows": total, "explained_rows": len(picked), "sha256": digest(everything)},
         "space": {"name": where.name, "text": where.text, "streams": stream_rows(shown, owners)},
-        "targets": target_rows(adapted, wanted, selectors),
+        "targets": target_rows(adapted, selectors),
         "methods": methods_used,
         **tables,
         "stream_maps": [] if where.is_streams else _stream_maps(run, shown, labels_of_steps, words),
@@ -285,30 +284,3 @@ def _pick_rows(total: int, rows: int | None, rng: np.random.Generator) -> Array:
     if rows is None or rows >= total:
         return np.arange(total)
     return np.sort(rng.choice(total, size=rows, replace=False))
-
-
-def _check_labels(labels: Any, model: Model, picked: Array, total: int) -> dict[str, Array]:
-    """Labels of the explained rows, by head."""
-    names = [h.name for h in model.heads]
-    checked = {}
-    given = {} if labels is None else labels if isinstance(labels, Mapping) else name_values(labels, names, "head")
-    for head, values in given.items():
-        if head not in names:
-            raise unknown(head, names, "head")
-        array = np.asarray(values)
-        if array.ndim < 1 or len(array) != total:
-            raise ShapeMismatch(f"labels of head '{head}' want one value per row, {total}; got shape {array.shape}.")
-        checked[head] = array[picked]
-    return checked
-
-
-def _expand(targets: Sequence[Target | str | tuple[str, Unit]] | None, model: Model) -> list[Target]:
-    """One target for each selector, in order; names were checked by ``select``."""
-    by_name = {h.name: h for h in model.heads}
-    wanted: list[Target] = []
-    for given in default_targets(model.heads) if targets is None else targets:
-        if isinstance(given, str):
-            wanted += default_targets([by_name[given]])
-        else:
-            wanted.append(given if isinstance(given, Target) else Target(*given))
-    return wanted

@@ -19,7 +19,7 @@ from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.progress import Steps, silent
 from xai_mimo.core.streams import Stream
-from xai_mimo.core.targets import Selector, Target
+from xai_mimo.core.targets import Selector
 from xai_mimo.metrics.aligned_maps import Panel
 from xai_mimo.metrics.faithfulness import Curves, removal_curves
 
@@ -223,14 +223,14 @@ def stream_rows(streams: Sequence[Stream], owners: Mapping[str, Sequence[str]]) 
     ]
 
 
-def target_rows(model: Model, targets: Sequence[Target], selectors: Sequence[Selector]) -> list[dict[str, Any]]:
+def target_rows(model: Model, selectors: Sequence[Selector]) -> list[dict[str, Any]]:
     """The record's ``targets``."""
     heads = {h.name: h for h in model.heads}
     return [
         {
             "name": s.name,
             "head": s.head,
-            "unit": t.unit if isinstance(t.unit, str) else heads[s.head].units[t.unit],
+            "unit": s.unit if isinstance(s.unit, str) else heads[s.head].units[s.unit],
         }
-        for t, s in zip(targets, selectors, strict=True)
+        for s in selectors
     ]

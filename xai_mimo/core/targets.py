@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
-from xai_mimo.core.streams import Array, Head, check_unique, unknown
+from xai_mimo.core.streams import Array, Head, check_unique, name_values, unknown
 
 Unit = int | Literal["predicted", "label"]
 
@@ -25,6 +25,10 @@ class Target:
     unit: Unit = 0
 
 
+AnyTarget = Target | str | tuple[str, Unit]
+"""What users may write: a ``Target``, a ``(head, unit)`` pair, or a head's name for its default targets."""
+
+
 class Selector(NamedTuple):
     """A target resolved for given rows.
 
@@ -33,11 +37,18 @@ class Selector(NamedTuple):
             targets ("rul:p90").
         head: the head's name.
         units: ``(sample,)`` int64, the flat unit index of each row, fixed before anything is perturbed.
+        unit: as it was asked for: an index, "predicted" or "label".
     """
 
     name: str
     head: str
     units: Array
+    unit: Unit = 0
+
+    @property
+    def target(self) -> Target:
+        """The target, not resolved: for other rows, or for a record."""
+        return Target(self.head, self.unit)
 
 
 def default_targets(heads: Sequence[Head]) -> list[Target]:
@@ -51,8 +62,34 @@ def default_targets(heads: Sequence[Head]) -> list[Target]:
     return targets
 
 
+def expand(targets: Sequence[AnyTarget] | None, heads: Sequence[Head]) -> list[Target]:
+    """One ``Target`` for each scalar to explain, from the short forms that users write.
+
+    Args:
+        targets: targets, ``(head, unit)`` pairs or head names (their default targets); None for all heads.
+        heads: the model's heads.
+    Raises:
+        UnknownName: no such head. BadSetting: an empty list.
+    """
+    by_name = {head.name: head for head in heads}
+    expanded: list[Target] = []
+    for target in default_targets(heads) if targets is None else targets:
+        if isinstance(target, str):
+            if target not in by_name:
+                raise unknown(target, by_name, "head")
+            expanded.extend(default_targets([by_name[target]]))
+        else:
+            expanded.append(target if isinstance(target, Target) else Target(*target))
+    if not expanded:
+        raise BadSetting(f"no targets: name at least one head ({', '.join(by_name)}), or leave targets out for all.")
+    for target in expanded:
+        if target.head not in by_name:
+            raise unknown(target.head, by_name, "head")
+    return expanded
+
+
 def select(
-    targets: Sequence[Target | str | tuple[str, Unit]] | None,
+    targets: Sequence[AnyTarget] | None,
     heads: Sequence[Head],
     predictions: Mapping[str, Array],
     labels: Mapping[str, Any] | None = None,
@@ -60,39 +97,55 @@ def select(
     """Resolve targets for the rows of a prediction.
 
     Args:
-        targets: targets, ``(head, unit)`` pairs or head names (their default targets); None for all heads.
-        heads: the model's heads.
+        targets, heads: as ``expand`` takes them.
         predictions: ``{head: (sample, *shape)}`` for the rows to explain.
         labels: ``{head: (sample,)}`` integer classes, needed for unit "label".
     Returns:
-        One selector per target, names unique.
+        One selector for each scalar to explain, which holds its target too; names unique.
     Raises:
         UnknownName: no such head. BadSetting: a unit out of range or labels missing. BadValues: labels that are not
-            classes of the head.
+            classes of the head. DuplicateName: a target twice.
     """
     by_name = {head.name: head for head in heads}
-    wanted: list[Target] = []
-    for target in default_targets(heads) if targets is None else targets:
-        if isinstance(target, str):
-            if target not in by_name:
-                raise unknown(target, by_name, "head")
-            wanted.extend(default_targets([by_name[target]]))
-        else:
-            wanted.append(target if isinstance(target, Target) else Target(*target))
-    if not wanted:
-        raise BadSetting("no targets: name at least one head.")
-    names = [_name(target, wanted, by_name) for target in wanted]
+    expanded = expand(targets, heads)
+    names = [_name(target, expanded, by_name) for target in expanded]
     check_unique(names, "target")
     return [
-        Selector(name, target.head, _units(target, by_name[target.head], predictions, labels))
-        for name, target in zip(names, wanted, strict=True)
+        Selector(name, target.head, _units(target, by_name[target.head], predictions, labels), target.unit)
+        for name, target in zip(names, expanded, strict=True)
     ]
 
 
-def _name(target: Target, wanted: Sequence[Target], by_name: Mapping[str, Head]) -> str:
-    if target.head not in by_name:
-        raise unknown(target.head, by_name, "head")
-    if sum(other.head == target.head for other in wanted) == 1:
+def check_labels(labels: Any, heads: Sequence[Head], rows: int) -> dict[str, Array]:
+    """Check labels once, at the door.
+
+    Args:
+        labels: ``{head: (sample, ...)}`` for some of the heads; a list or tuple with all, in the model's order; one
+            array for a model of one head; None for none.
+        heads: the model's heads.
+        rows: of the data.
+    Returns:
+        Labels by head, for the heads that have some.
+    Raises:
+        UnknownName: no such head. ShapeMismatch: another number of rows, or of heads.
+    """
+    if labels is None:
+        return {}
+    names = [head.name for head in heads]
+    named = labels if isinstance(labels, Mapping) else name_values(labels, names, "head")
+    arrays = {str(head): np.asarray(values) for head, values in named.items()}
+    for head, values in arrays.items():
+        if head not in names:
+            raise unknown(head, names, "head")
+        if values.ndim == 0 or len(values) != rows:
+            raise ShapeMismatch(
+                f"labels of head '{head}' want one value per row, {rows} as in the inputs; got shape {values.shape}."
+            )
+    return arrays
+
+
+def _name(target: Target, targets: Sequence[Target], by_name: Mapping[str, Head]) -> str:
+    if sum(other.head == target.head for other in targets) == 1:
         return target.head
     if isinstance(target.unit, str):
         return f"{target.head}:{target.unit}"
@@ -108,25 +161,36 @@ def _units(target: Target, head: Head, predictions: Mapping[str, Array], labels:
         return largest
     if target.unit == "label":
         if labels is None or head.name not in labels:
-            raise BadSetting(f"the target of head '{head.name}' is its label, but no labels were given for it.")
+            raise BadSetting(
+                f"the target of head '{head.name}' is its label, but no labels were given for it. Give the true class "
+                f"of each row: labels={{'{head.name}': ...}}."
+            )
         return _classes(labels[head.name], head, rows)
     if not -head.size <= int(target.unit) < head.size:
-        raise BadSetting(f"head '{head.name}' has {head.size} units; unit {target.unit} does not exist.")
+        raise BadSetting(
+            f"head '{head.name}' has {head.size} {'unit' if head.size == 1 else 'units'}; unit {target.unit} does not "
+            f"exist. Give {'0' if head.size == 1 else f'a number from 0 to {head.size - 1}'}."
+        )
     return np.full(rows, int(target.unit) % head.size, dtype=np.int64)
 
 
-def _classes(values: Any, head: Head, rows: int) -> Array:
-    given: Array = np.asarray(values)
-    if given.shape == (rows, head.size) and head.size > 1:
-        hot: Array = given.argmax(axis=1)
+def _classes(labels: Any, head: Head, rows: int) -> Array:
+    """The unit that speaks for each row's class: ``(sample,)``.
+
+    A head of one unit has two classes, 0 and 1, and the unit speaks for both: what is explained is its value,
+    whichever class the row has.
+    """
+    values: Array = np.asarray(labels)
+    if values.shape == (rows, head.size) and head.size > 1:
+        hot: Array = values.argmax(axis=1)
         return hot
-    given = given.reshape(rows, -1) if given.size == rows else given
-    if given.shape != (rows, 1):
-        raise ShapeMismatch(f"labels of head '{head.name}' want ({rows},) classes; got {np.asarray(values).shape}.")
-    classes = given[:, 0].astype(np.int64)
-    if (classes != given[:, 0]).any() or classes.min() < 0 or classes.max() >= max(head.size, 2):
-        raise BadValues(f"labels of head '{head.name}' must be whole numbers from 0 to {max(head.size, 2) - 1}.")
-    return np.minimum(classes, head.size - 1)
+    values = values.reshape(rows, -1) if values.size == rows else values
+    if values.shape != (rows, 1):
+        raise ShapeMismatch(f"labels of head '{head.name}' want ({rows},) classes; got {np.asarray(labels).shape}.")
+    largest = max(head.size, 2) - 1
+    if values.dtype.kind not in "biuf" or not np.isin(values, np.arange(largest + 1)).all():
+        raise BadValues(f"labels of head '{head.name}' must be whole numbers from 0 to {largest}, its classes.")
+    return np.minimum(values[:, 0].astype(np.int64), head.size - 1)
 
 
 def take(outputs: Mapping[str, Array], selectors: Sequence[Selector]) -> Array:

@@ -14,14 +14,14 @@ import xarray as xr
 
 from xai_mimo.core.baselines import choose_background
 from xai_mimo.core.digest import digest
-from xai_mimo.core.errors import BadSetting, ShapeMismatch
+from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.explanation import describe, settings_of, to_dataset, versions
 from xai_mimo.core.method import Context, Method, positive, whole
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.plugins import method as find_method
-from xai_mimo.core.streams import check_inputs, name_values, unknown
-from xai_mimo.core.targets import Target, Unit, select
+from xai_mimo.core.streams import check_inputs
+from xai_mimo.core.targets import AnyTarget, Target, check_labels, select
 from xai_mimo.explainers.run_warnings import Findings
 from xai_mimo.explainers.space import Space, space_of
 from xai_mimo.explainers.store import BlockStore
@@ -35,7 +35,7 @@ class _Run:
     method: Method
     inputs: Arrays
     background: Arrays
-    targets: Sequence[Target | str | tuple[str, Unit]] | None
+    targets: Sequence[AnyTarget] | None
     labels: Mapping[str, Any]
     seed: int
     max_memory: int
@@ -110,7 +110,7 @@ def explain(
     x: Any,
     method: str | Method = "integrated_gradients",
     *,
-    targets: Sequence[Target | str | tuple[str, Unit]] | None = None,
+    targets: Sequence[AnyTarget] | None = None,
     labels: Any = None,
     background: Any = None,
     background_rows: int = 100,
@@ -160,7 +160,7 @@ def explain(
         inputs=inputs,
         background=_background(background, inputs, space, rows=background_rows, seed=seed),
         targets=targets,
-        labels=_labels(labels, [h.name for h in adapted.heads], len(next(iter(inputs.values())))),
+        labels=check_labels(labels, adapted.heads, len(next(iter(inputs.values())))),
         seed=_seed(seed),
         max_memory=int(max_memory),
         rows_per_block=int(rows_per_block),
@@ -183,19 +183,6 @@ def _background(given: Any, inputs: Arrays, space: Space, *, rows: int, seed: in
         rng = np.random.default_rng(np.random.SeedSequence(_seed(seed), spawn_key=(0,)))
         return space.enter(choose_background(inputs, rows, rng))
     return space.enter(check_inputs(given, space.whole.streams))
-
-
-def _labels(labels: Any, heads: Sequence[str], rows: int) -> dict[str, Any]:
-    if labels is None:
-        return {}
-    named = labels if isinstance(labels, Mapping) else name_values(labels, heads, "head")
-    arrays = {str(head): np.asarray(values) for head, values in named.items()}
-    for head, values in arrays.items():
-        if head not in heads:
-            raise unknown(head, heads, "head")
-        if values.ndim == 0 or len(values) != rows:
-            raise ShapeMismatch(f"labels of head '{head}' want {rows} rows, as many as the inputs; got {values.shape}.")
-    return arrays
 
 
 def _in_memory(run: _Run, advance: Callable[[float], None]) -> tuple[xr.Dataset, Findings]:
