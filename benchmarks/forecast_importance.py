@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 import xai_mimo as xm
 from xai_mimo.comparison.compare import Comparison, Settings
 from xai_mimo.core.model import Arrays
+from xai_mimo.core.streams import count_rows
 from xai_mimo.explainers import IntegratedGradients, Shapley
 from xai_mimo.layers import temporal_importance, variable_importance
 
@@ -113,13 +114,13 @@ def _temporal(parts: Parts, network: Network) -> Arrays:
 
 def _kept(arrays: Arrays) -> Arrays:
     """Evenly spaced rows, few enough to read twice."""
-    total = len(next(iter(arrays.values())))
+    total = count_rows(arrays)
     index = np.linspace(0, total - 1, min(total, READ_WINDOWS)).round().astype(int)
     return {name: values[index] for name, values in arrays.items()}
 
 
 def _some(arrays: Arrays, rows: int, rng: np.random.Generator) -> Arrays:
-    total = len(next(iter(arrays.values())))
+    total = count_rows(arrays)
     index = np.sort(rng.choice(total, size=min(rows, total), replace=False))
     return {name: values[index] for name, values in arrays.items()}
 

@@ -17,6 +17,7 @@ import xarray as xr
 
 import xai_mimo as xm
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.streams import count_rows
 from xai_mimo.core.targets import rows_of, select
 from xai_mimo.datasets import predictive_maintenance
 from xai_mimo.explainers import IntegratedGradients
@@ -56,7 +57,7 @@ def reference(model: Model, x: Arrays) -> np.ndarray:
     starts, inner = np.arange(NODES // 2)[:, None], (1 + np.array([-1, 1]) / np.sqrt(3)) / 2
     t = ((starts + inner) / (NODES // 2)).reshape(-1, 1)
     found = []
-    for i in range(len(next(iter(x.values())))):
+    for i in range(count_rows(x)):
         path = {name: (t * v[i]).astype("float32") for name, v in x.items()}
         _, gradients = model.gradients(path, rows_of(selectors, np.full(NODES, i)))
         found.append(np.concatenate([g.mean(axis=1, dtype="float64") * x[n][i] for n, g in gradients.items()], axis=1))

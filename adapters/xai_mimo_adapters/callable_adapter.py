@@ -12,7 +12,7 @@ from xai_mimo.core.errors import BadValues, NotSupported, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.plugins import declared_heads, declared_streams
-from xai_mimo.core.streams import Array, Head, Stream, check_inputs, check_unique, name_values
+from xai_mimo.core.streams import Array, Head, Stream, check_inputs, check_unique, count_rows, name_values
 
 DEFAULT_MAX_MEMORY = 2**29
 _WORKING_COPIES = 8
@@ -87,7 +87,7 @@ class CallableAdapter:
             BadValues: it returned something that is not a number, NaN or infinity.
         """
         arrays = check_inputs(inputs, self._streams)
-        total = len(next(iter(arrays.values())))
+        total = count_rows(arrays)
         one_row = bytes_per_row(arrays) + 8 * sum(head.size for head in self._heads)
         rows = max(1, self._max_memory // (_WORKING_COPIES * one_row))
         parts = [self._call({n: x[i : i + rows] for n, x in arrays.items()}, i) for i in range(0, total, rows)]
@@ -97,7 +97,7 @@ class CallableAdapter:
 
     def _call(self, arrays: Arrays, first: int) -> Arrays:
         made = self.function(**arrays) if self._by_keyword else self.function(*arrays.values())
-        rows = len(next(iter(arrays.values())))
+        rows = count_rows(arrays)
         named = name_values(made, [h.name for h in self._heads], "head")
         return {head.name: _checked(named[head.name], head, rows, first) for head in self._heads}
 

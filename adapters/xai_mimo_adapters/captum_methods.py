@@ -19,7 +19,7 @@ from xai_mimo.core.baselines import Baseline, resolve_baseline
 from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported
 from xai_mimo.core.method import Attribution, Context, bytes_per_row, whole
 from xai_mimo.core.model import Arrays, Differentiable, Model
-from xai_mimo.core.streams import Array
+from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
 Rule = Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"]
@@ -119,7 +119,7 @@ def _explain(
     Returns:
         ``{stream: (target, sample, *shape)}`` in float64, averaged over the baselines.
     """
-    rows, count = len(selectors[0].units), len(next(iter(baselines.values())))
+    rows, count = len(selectors[0].units), count_rows(baselines)
     values = {name: np.zeros((len(selectors), *x.shape)) for name, x in inputs.items()}
     for start in range(0, rows, block):
         part = slice(start, min(start + block, rows))

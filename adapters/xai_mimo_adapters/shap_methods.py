@@ -21,7 +21,7 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting, MissingDependency
 from xai_mimo.core.method import Attribution, Context, whole
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.streams import Array
+from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
 Predict = Callable[[Array], Array]
@@ -107,7 +107,7 @@ def _shap() -> ModuleType:
 
 def _check_memory(coalitions: int, players: int, context: Context, method: str) -> None:
     """shap evaluates all coalitions of a row at once; refuse before the machine runs out of memory."""
-    needed = coalitions * players * len(next(iter(context.background.values()))) * np.dtype(np.float64).itemsize
+    needed = coalitions * players * count_rows(context.background) * np.dtype(np.float64).itemsize
     if needed > context.max_memory:
         raise BadSetting(
             f"{method} would hold {needed / 1e6:.0f} MB of masked rows at once, more than max_memory "

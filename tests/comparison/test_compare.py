@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import xai_mimo as xm
+from tests.helpers import toys
 from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.score import Settings
 from xai_mimo.core.errors import BadSetting, EmptyData, FileProblem, NotSupported, ShapeMismatch, UnknownName
 from xai_mimo.core.explanation import features_of, validate
 from xai_mimo.core.streams import Head
+from xai_mimo.explainers import IntegratedGradients
 from xai_mimo.record.check import check
 
 pytestmark = [
@@ -282,3 +285,24 @@ def test_a_head_known_to_depend_on_nothing_is_undecided_even_if_the_model_reacts
     row = next(v for v in result.record["verdicts"] if v["head"] == "risk")
     assert row["verdict"] == "undecided"
     assert "noise that the model has learned" in row["text"]
+
+
+def test_gaps_of_the_record_follow_their_formula():
+    machine = toys.mlp("relu", streams={"u": 4, "v": 3}, heads={"y": 1, "z": 2}, scale=3.0)
+    x = toys.rows(machine, 60)
+    method = IntegratedGradients(steps=2)
+    result = compare(machine, x, [method], settings=Settings(resamples=200, ceilings=False), seed=3)
+    maps = xm.explain(machine, x, method)
+    rows = {row["head"]: row for row in result.record["gaps"]}
+    assert list(rows) == ["y", "z:0", "z:1"]
+    for head, row in rows.items():
+        one = maps.sel(head=head)
+        a = np.concatenate([one["u"].values, one["v"].values], axis=1)
+        change = one["prediction"].values - one["baseline_prediction"].values
+        floor = 0.1 * np.abs(a).sum(axis=1)
+        assert 0 < (floor > np.abs(change)).sum() < len(a)  # both terms of the scale decide for some rows
+        relative = np.abs(a.sum(axis=1) - change) / np.maximum(np.abs(change), floor)
+        assert row["relative_quantiles"] == pytest.approx(
+            {q: np.quantile(relative, float(q)) for q in ("0.5", "0.9", "0.99", "1")}, rel=1e-12
+        )
+        assert row["share_within"] == (relative <= row["tolerance"]).mean()

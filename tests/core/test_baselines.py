@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xai_mimo.core.baselines import choose_background, resolve_baseline
+from xai_mimo.core.baselines import choose_background, mean_row, resolve_baseline
 from xai_mimo.core.errors import BadSetting, ShapeMismatch, UnknownName
 from xai_mimo.core.streams import Stream
 
@@ -54,3 +54,14 @@ def test_the_background_is_drawn_without_replacement_and_only_from_the_seed(back
     np.testing.assert_array_equal(first["a"], again["a"])
     assert len(np.unique(first["a"], axis=0)) == 4
     assert choose_background(background, 10, np.random.default_rng(0))["a"] is background["a"]
+
+
+def test_the_mean_row_has_the_rows_dtypes_and_is_taken_in_float64():
+    narrow = np.full((3000, 2), 60_000, dtype="float16")  # their sum is no float16
+    mean = mean_row({"a": narrow, "ids": np.array([[1], [2], [2]], dtype="int32")})
+    assert {name: (m.dtype.name, m.shape) for name, m in mean.items()} == {
+        "a": ("float16", (1, 2)),
+        "ids": ("int32", (1, 1)),
+    }
+    np.testing.assert_array_equal(mean["a"], narrow[:1])
+    np.testing.assert_array_equal(mean["ids"], [[1]])

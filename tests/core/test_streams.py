@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from xai_mimo.core.errors import BadValues, DuplicateName, EmptyData, ShapeMismatch, UnknownName
-from xai_mimo.core.streams import Head, Stream, check_inputs, name_values
+from xai_mimo.core.streams import Head, Stream, check_inputs, count_rows, name_values
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -128,3 +128,7 @@ def test_name_values_names_outputs_too():
     assert name_values([1, 2], ["a", "b"], "head") == {"a": 1, "b": 2}
     with pytest.raises(UnknownName, match="no head is called 'c'"):
         name_values({"a": 1, "c": 2}, ["a", "b"], "head")
+
+
+def test_rows_are_counted_by_any_of_the_arrays():
+    assert count_rows({"u": np.zeros((4, 2)), "v": np.zeros((4, 3))}) == 4

@@ -7,6 +7,7 @@ import pytest
 
 import xai_mimo as xm
 from xai_mimo.core.errors import NotSupported, UnusedStreamWarning
+from xai_mimo.core.streams import count_rows
 from xai_mimo.core.targets import rows_of, select
 from xai_mimo.explainers import ExpectedGradients, IntegratedGradients, Interception, Shapley, SmoothGrad
 
@@ -43,7 +44,7 @@ def path_integral(model, x, points=8192):
     selectors = select(None, model.heads, model.predict(x))
     t = (np.arange(points)[:, None] + 0.5) / points
     found = []
-    for i in range(len(next(iter(x.values())))):
+    for i in range(count_rows(x)):
         path = {name: (t * v[i]).astype("float32") for name, v in x.items()}
         _, gradients = model.gradients(path, rows_of(selectors, np.full(points, i)))
         found.append(np.concatenate([g.mean(axis=1, dtype="float64") * x[n][i] for n, g in gradients.items()], axis=1))

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from xai_mimo.core.errors import BadValues
-from xai_mimo.core.streams import Head, Stream
+from xai_mimo.core.streams import Head, Stream, count_rows
 from xai_mimo.datasets import Data, predictive_maintenance
 from xai_mimo.studies.networks import Scale, baseline_network, mail_network
 from xai_mimo.studies.training import class_weights, fit, prepare, seeded, split, task_scores
 
 
 def table(labels, kinds):
-    rows = len(next(iter(labels.values())))
+    rows = count_rows(labels)
     values = np.random.default_rng(0).normal(5.0, 3.0, (rows, 3))
     values[:, 2] = 7.0
     return Data(

@@ -39,7 +39,7 @@ from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.progress import steps
-from xai_mimo.core.streams import Array, Stream, check_inputs
+from xai_mimo.core.streams import Array, Stream, check_inputs, count_rows
 from xai_mimo.core.targets import AnyTarget, Selector, check_labels, select
 from xai_mimo.explainers.explain import explain
 from xai_mimo.explainers.interception.from_map import head_rows
@@ -156,7 +156,7 @@ def compare(
     named = name_methods(methods)
     adapted = adapt(model)
     everything = check_inputs(x, adapted.streams)
-    total = len(next(iter(everything.values())))
+    total = count_rows(everything)
     draws = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(6)]
     picked = _pick_rows(total, rows, draws[0])
     settings = (settings or Settings()).for_rows(len(picked))

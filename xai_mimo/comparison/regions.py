@@ -10,7 +10,7 @@ from xai_mimo.comparison.score_rows import Quantity, score, scored
 from xai_mimo.comparison.spaces import Space
 from xai_mimo.comparison.truth import check_truth
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
-from xai_mimo.core.streams import Array, Stream, unknown
+from xai_mimo.core.streams import Array, Stream, count_rows, unknown
 from xai_mimo.metrics.aligned_maps import Panel
 from xai_mimo.metrics.localisation import mass_in_region, pointing_game, widened
 from xai_mimo.metrics.statistics import Interval
@@ -111,7 +111,7 @@ class _Marked:
     @staticmethod
     def of(given: Mapping[str, Array], inputs: Mapping[str, Array], tolerance: float) -> "_Marked":
         shapes = {name: x.shape for name, x in inputs.items()}
-        rows = len(next(iter(inputs.values())))
+        rows = count_rows(inputs)
         whole = [np.broadcast_to(given.get(n, np.False_), shape).reshape(rows, -1) for n, shape in shapes.items()]
         return _Marked(np.concatenate(whole, axis=1), {n: widened(m, tolerance) for n, m in given.items()}, shapes)
 

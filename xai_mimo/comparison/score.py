@@ -15,6 +15,7 @@ from xai_mimo.comparison.explanations import Run, unexplained
 from xai_mimo.comparison.spaces import Space
 from xai_mimo.comparison.truth import TrueFeatures
 from xai_mimo.comparison.verdicts import verdicts
+from xai_mimo.core.baselines import mean_row
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.progress import Steps, silent
@@ -160,10 +161,7 @@ def score_everything(
 def replacement(streams: Sequence[Stream], background: Arrays, settings: Settings) -> Arrays:
     """Rows that replaced features are taken from; rows of the background where a stream of integers has no mean."""
     if settings.replacement == "mean" and not any(s.is_integer for s in streams):
-        return {
-            name: rows.mean(axis=0, keepdims=True, dtype=np.float64).astype(rows.dtype)
-            for name, rows in background.items()
-        }
+        return mean_row(background)
     return {name: rows[: settings.replacement_rows] for name, rows in background.items()}
 
 

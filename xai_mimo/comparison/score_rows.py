@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.comparison.truth import TrueFeatures
+from xai_mimo.core.completeness import relative_gap
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics import complexity, faithfulness, ground_truth
-from xai_mimo.metrics.aligned_maps import Panel, values_of
+from xai_mimo.metrics.aligned_maps import Panel
 from xai_mimo.metrics.faithfulness import Curves
 from xai_mimo.metrics.statistics import (
     Interval,
@@ -275,18 +276,15 @@ def _most_important(panel: Panel, head: int) -> Array:
 def gap_rows(explanations: Mapping[str, xr.Dataset], tolerances: Mapping[str, float]) -> list[dict[str, Any]]:
     """Completeness gaps, for the methods that have a baseline.
 
-    relative gap = |gap| / max(|f(x) - f(b)|, 0.1 S), S the sum of the absolute attributions of the row: the scale by
-    which Integrated Gradients decides that it has converged
+    Args:
+        explanations: label of the method -> explanation, as the method gave it.
+        tolerances: label -> the relative gap (see ``core.completeness.relative_gap``) that ``share_within`` counts by.
     """
     rows = []
     for label, explanation in explanations.items():
         if "completeness_gap" not in explanation:
             continue
-        parts = [explanation[v].transpose("head", "sample").values for v in ("prediction", "baseline_prediction")]
-        mass = np.abs(values_of(explanation)).sum(axis=-1)
-        scale = np.maximum(np.abs(parts[0] - parts[1]), 0.1 * mass)
-        gap = np.abs(explanation["completeness_gap"].transpose("head", "sample").values)
-        relative = gap / np.where(scale > 0, scale, 1.0)  # nothing attributed and nothing moved leaves no gap
+        relative = relative_gap(explanation).values
         for h, head in enumerate(explanation["head"].values):
             rows.append(
                 {

@@ -7,7 +7,7 @@ import numpy as np
 
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Stream, check_inputs
+from xai_mimo.core.streams import Stream, check_inputs, count_rows
 
 Baseline = Literal["zero", "mean", "background"] | Mapping[str, Any] | Sequence[Any]
 
@@ -29,10 +29,7 @@ def resolve_baseline(baseline: Baseline, streams: Sequence[Stream], background: 
         if baseline == "zero":
             return {name: np.zeros_like(rows[:1]) for name, rows in background.items()}
         if baseline == "mean":
-            return {
-                name: rows.mean(axis=0, keepdims=True, dtype=np.float64).astype(rows.dtype)
-                for name, rows in background.items()
-            }
+            return mean_row(background)
         if baseline == "background":
             return dict(background)
         raise BadSetting(f"baseline {baseline!r} is not one of zero, mean, background, or values per stream.")
@@ -52,9 +49,18 @@ def resolve_baseline(baseline: Baseline, streams: Sequence[Stream], background: 
     )
 
 
+def mean_row(rows: Arrays) -> Arrays:
+    """The mean over rows, in the rows' own dtypes: ``{stream: (1, *shape)}``.
+
+    Means are taken in float64. Of a stream of whole numbers the mean is cut off to a whole number, which may be no
+    value of it: of ids it means nothing.
+    """
+    return {name: x.mean(axis=0, keepdims=True, dtype=np.float64).astype(x.dtype) for name, x in rows.items()}
+
+
 def choose_background(inputs: Arrays, rows: int, rng: np.random.Generator) -> Arrays:
     """Up to ``rows`` different rows of the inputs, drawn without replacement."""
-    total = len(next(iter(inputs.values())))
+    total = count_rows(inputs)
     if total <= rows:
         return dict(inputs)
     index = np.sort(rng.choice(total, size=rows, replace=False))

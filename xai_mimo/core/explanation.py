@@ -32,9 +32,10 @@ from urllib.parse import quote, unquote
 import numpy as np
 import xarray as xr
 
+from xai_mimo.core.completeness import balance
 from xai_mimo.core.errors import DuplicateName, FileProblem, SchemaError
 from xai_mimo.core.method import Attribution, Method
-from xai_mimo.core.streams import Head, Stream
+from xai_mimo.core.streams import Head, Stream, described_names
 from xai_mimo.core.targets import Selector
 
 SCHEMA = "xai_mimo.explanation/1"
@@ -122,10 +123,8 @@ def to_dataset(
     data["prediction"] = (both, attribution.prediction)
     if attribution.baseline_prediction is not None:
         data["baseline_prediction"] = (both, attribution.baseline_prediction)
-        total = sum(
-            np.asarray(v, dtype=np.float64).reshape(*v.shape[:2], -1).sum(axis=-1) for v in attribution.values.values()
-        )
-        data["completeness_gap"] = (both, total - (attribution.prediction - attribution.baseline_prediction))
+        change = attribution.prediction - attribution.baseline_prediction
+        data["completeness_gap"] = (both, balance(attribution.values, change).gap)
     for name, values in attribution.diagnostics.items():
         data[name] = (both, values)
     try:
@@ -172,10 +171,7 @@ def streams_of(explanation: xr.Dataset) -> tuple[Stream, ...]:
 
 def stream_names(explanation: xr.Dataset) -> list[str]:
     """Names of the stream variables, in the model's order."""
-    try:
-        return [s["name"] for s in json.loads(explanation.attrs["streams"])]
-    except (KeyError, TypeError, ValueError) as err:
-        raise SchemaError("the dataset's attribute 'streams' is missing or is not JSON.") from err
+    return described_names(explanation.attrs)
 
 
 def features_of(explanation: xr.Dataset) -> xr.DataArray:

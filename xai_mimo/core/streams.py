@@ -1,13 +1,14 @@
 """Named input streams and heads, and the one door through which data comes in."""
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from xai_mimo.core.errors import BadValues, DuplicateName, EmptyData, ShapeMismatch, UnknownName
+from xai_mimo.core.errors import BadValues, DuplicateName, EmptyData, SchemaError, ShapeMismatch, UnknownName
 
 Array = np.ndarray[Any, Any]
 HeadKind = Literal["regression", "binary", "multiclass", "multilabel"]
@@ -206,6 +207,23 @@ def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
     if not next(iter(rows.values()), 0):
         raise EmptyData("there are no rows: every input stream is empty. Give at least one row.")
     return arrays
+
+
+def described_names(attrs: Mapping[Any, Any]) -> list[str]:
+    """Names of the streams that the attributes of an explanation describe, in the model's order.
+
+    Raises:
+        SchemaError: they describe none.
+    """
+    try:
+        return [s["name"] for s in json.loads(attrs["streams"])]
+    except (KeyError, TypeError, ValueError) as err:
+        raise SchemaError("the dataset's attribute 'streams' is missing or is not JSON.") from err
+
+
+def count_rows(arrays: Mapping[str, Array]) -> int:
+    """Number of rows of checked data, ``{stream or head: (row, *shape)}``: all arrays have as many."""
+    return len(next(iter(arrays.values())))
 
 
 def _check_array(values: Any, stream: Stream) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from xai_mimo.core.errors import ShapeMismatch
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Array, Head, Stream, check_inputs
+from xai_mimo.core.streams import Array, Head, Stream, check_inputs, count_rows
 
 Truth = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Features that a head really depends on: ``{head: {stream: (feature, ...)}}``; an empty mapping is a null head."""
@@ -48,7 +48,7 @@ class Data:
     _rows: int = field(init=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
-        rows = len(next(iter(check_inputs(self.inputs, self.streams).values())))
+        rows = count_rows(check_inputs(self.inputs, self.streams))
         marks = {f"measured {head}": values for head, values in self.measured.items()}
         for name, values in {**self.labels, **marks, "ties": self.ties}.items():
             if values.shape != (rows,):

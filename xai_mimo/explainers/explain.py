@@ -20,7 +20,7 @@ from xai_mimo.core.method import Context, Method, positive, whole
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.plugins import method as find_method
-from xai_mimo.core.streams import check_inputs
+from xai_mimo.core.streams import check_inputs, count_rows
 from xai_mimo.core.targets import AnyTarget, Target, check_labels, select
 from xai_mimo.explainers.run_warnings import Findings
 from xai_mimo.explainers.space import Space, space_of
@@ -43,7 +43,7 @@ class _Run:
 
     @property
     def rows(self) -> int:
-        return len(next(iter(self.inputs.values())))
+        return count_rows(self.inputs)
 
     @property
     def blocks(self) -> int:
@@ -160,7 +160,7 @@ def explain(
         inputs=inputs,
         background=_background(background, inputs, space, rows=background_rows, seed=seed),
         targets=targets,
-        labels=check_labels(labels, adapted.heads, len(next(iter(inputs.values())))),
+        labels=check_labels(labels, adapted.heads, count_rows(inputs)),
         seed=_seed(seed),
         max_memory=int(max_memory),
         rows_per_block=int(rows_per_block),

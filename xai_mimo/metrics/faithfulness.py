@@ -27,7 +27,7 @@ from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.progress import Advance, ignore
-from xai_mimo.core.streams import Array
+from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
 Predict = Callable[[Arrays], Mapping[str, Array]]
@@ -147,7 +147,7 @@ def removal_curves(
     """
     if steps < 1 or controls < 1:
         raise BadSetting(f"steps and controls must be at least 1; got {steps} and {controls}.")
-    rows = len(next(iter(inputs.values())))
+    rows = count_rows(inputs)
     size = sum(int(np.prod(_own_axes(x, players), dtype=np.int64)) for x in inputs.values())
     for label, values in maps.items():
         if np.shape(values) != (len(selectors), rows, size):
@@ -214,7 +214,7 @@ def _answers(
     advance: Advance,
 ) -> Array:
     """v for every kind, order, row and point, of every target: ``(kind, order, sample, point, target)``."""
-    draws = len(next(iter(replacement.values())))
+    draws = count_rows(replacement)
     shape = (2, len(ranks), ranks.shape[1], len(counts), draws)
     total = int(np.prod(shape))
     answers = np.empty((total, len(selectors)))

@@ -14,7 +14,7 @@ import numpy as np
 
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Array
+from xai_mimo.core.streams import Array, count_rows
 
 Explain = Callable[[Arrays], Any]
 """Rows ``{stream: (sample, *shape)}`` -> maps ``(target, sample, player)``; the same targets each time."""
@@ -115,7 +115,7 @@ def _moves(
     """For each draw, how far the maps moved ``(target, sample)`` and how far the rows did ``(sample,)``, in steps."""
     if samples < 1:
         raise BadSetting(f"samples must be at least 1; got {samples}.")
-    rows = len(next(iter(inputs.values())))
+    rows = count_rows(inputs)
     if before.ndim != 3 or before.shape[1] != rows:
         raise ShapeMismatch(f"robustness wants maps (target, sample, player) of {rows} rows; got {before.shape}.")
     found = []
@@ -130,7 +130,7 @@ def _moves(
 
 def _way(inputs: Arrays, moved: Arrays, scale: Mapping[str, Any]) -> Array:
     """How far each row went, in steps: the norm over all streams, ``(sample,)``."""
-    total = np.zeros(len(next(iter(inputs.values()))))
+    total = np.zeros(count_rows(inputs))
     for name, x in inputs.items():
         step = np.broadcast_to(np.asarray(scale[name], dtype=np.float64), x.shape) if x.dtype.kind == "f" else 0.0
         change = moved[name].astype(np.float64) - x

@@ -8,7 +8,7 @@ import keras
 
 from xai_mimo.core.errors import ShapeMismatch
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Array
+from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.sowing import MapLabels
 from xai_mimo_adapters.chunks import cut, put, row_slices, rows_that_fit
 
@@ -71,7 +71,7 @@ class Runner:
         for chunk, rows, total in self._chunks(arrays, factor=3):
             part = self.engine.maps(chunk)
             for key, values in part.items():
-                _check_map(key, values, self.engine.labels[key], len(next(iter(chunk.values()))))
+                _check_map(key, values, self.engine.labels[key], count_rows(chunk))
             put(made, part, rows, total)
         return made, self.engine.labels
 
@@ -80,7 +80,7 @@ class Runner:
         outputs: Arrays = {}
         gradients: Arrays = {}
         for chunk, rows, total in self._chunks(arrays, factor=4, targets=len(heads)):
-            size = len(next(iter(chunk.values())))
+            size = count_rows(chunk)
             chosen = cut({"units": units.T}, rows, size)["units"].T
             y, g = self.engine.gradients(chunk, heads, chosen)
             put(outputs, y, rows, total)
@@ -88,7 +88,7 @@ class Runner:
         return outputs, gradients
 
     def _chunks(self, arrays: Arrays, factor: int, targets: int = 0) -> Iterator[tuple[Arrays, slice, int]]:
-        total = len(next(iter(arrays.values())))
+        total = count_rows(arrays)
         one_row = sum(x[:1].nbytes for x in arrays.values())
         fit = rows_that_fit(4 * factor * self._width(arrays) + (targets + 1) * one_row, self._max_memory)
         if self.engine.fixed_shapes:

@@ -9,6 +9,7 @@ import xai_mimo as xm
 from tests.helpers import toys
 from tests.helpers.frameworks import needs
 from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.streams import count_rows
 from xai_mimo.explainers import Occlusion
 
 pytestmark = pytest.mark.all_frameworks
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.all_frameworks
 def slow_occlusion(model, x, background, head, unit):
     """The definition, one value at a time."""
     found = {name: np.zeros(v.shape) for name, v in x.items()}
-    rows = len(next(iter(x.values())))
+    rows = count_rows(x)
     for name, v in x.items():
         for n in range(rows):
             row = {s: w[n : n + 1] for s, w in x.items()}

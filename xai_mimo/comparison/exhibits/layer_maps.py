@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model
-from xai_mimo.core.streams import Array, Stream
+from xai_mimo.core.streams import Array, Stream, count_rows
 from xai_mimo.record.arrays import plain
 
 MOST_VALUES = 65_536
@@ -40,7 +40,7 @@ def layer_maps(
     wanted = {key: found for key, found in first.items() if not _is_shown(found, streams, kinds)}
     fits = _within_limits(wanted)
     means = _means(model.intercept, inputs, fits) if fits else {}
-    rows = len(next(iter(inputs.values())))
+    rows = count_rows(inputs)
     found = [_row(found, means.get(key), rows, fits=key in fits) for key, found in wanted.items()]
     return found, _time_labels(first)
 
@@ -76,7 +76,7 @@ def _within_limits(maps: Interceptions) -> dict[str, InterceptionMap]:
 
 def _means(intercept: Callable[[Arrays], Interceptions], inputs: Arrays, wanted: Interceptions) -> dict[str, Array]:
     """Means over rows, read in blocks, so that the maps of all rows never lie in memory at once."""
-    rows = len(next(iter(inputs.values())))
+    rows = count_rows(inputs)
     one_row = sum(found.values.nbytes for found in wanted.values())
     blocks = -(-rows // max(1, _BLOCK_BYTES // max(1, one_row)))
     sums = {key: np.zeros(found.values.shape[1:]) for key, found in wanted.items()}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xai_mimo.core.completeness import scale
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.explainers.gradients.paths import Paths, starts_of
@@ -22,8 +23,6 @@ FEWEST_EVALUATIONS = 2 * _FIRST_PIECES + 1
 # Pieces are not halved below this width, nor below so many roundings of the inputs: then points of a path coincide.
 _NARROWEST = 2.0**-20
 _POINTS_APART = 64
-# A target whose change is small beside its attributions (they cancel) is held to this share of their absolute sum.
-CANCELLED = 0.1
 # The gap aimed at, as a share of the one allowed: the scale is estimated from the first pieces.
 _MARGIN = 0.8
 # A gap of so many roundings of the outputs is no fault of the quadrature: halving the piece would not close it.
@@ -173,7 +172,7 @@ def _set_allowance(paths: Paths, live: Pieces, found: Arrays, ledger: _Ledger, t
     mass = np.zeros_like(change)
     for values in found.values():
         mass += _absolute(np.add.reduceat(values, starts, axis=1)) / paths.per_row
-    of_path = np.repeat(np.stack([np.maximum(change, CANCELLED * mass), mass]), paths.per_row, axis=2)
+    of_path = np.repeat(np.stack([scale(change, mass), mass]), paths.per_row, axis=2)
     ledger.allowed[:, :, path] = _MARGIN * tolerance * of_path
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from xai_mimo.core.method import Attribution, Context, whole
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.streams import count_rows
 from xai_mimo.core.targets import Selector, take, take_mean
 from xai_mimo.explainers.gradients.sampling import mean_gradient
 from xai_mimo.explainers.passes import differentiable, spread
@@ -40,7 +41,7 @@ class ExpectedGradients:
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Draw baselines and path points for all rows, and average; all targets share them."""
         differentiable(model, self.name)
-        rows, known = len(selectors[0].units), len(next(iter(context.background.values())))
+        rows, known = len(selectors[0].units), count_rows(context.background)
         choosing, placing = context.rng.spawn(2)
 
         def draw(count: int) -> tuple[Arrays, Arrays]:

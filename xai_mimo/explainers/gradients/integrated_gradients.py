@@ -7,12 +7,13 @@ from typing import ClassVar
 import numpy as np
 
 from xai_mimo.core.baselines import Baseline, resolve_baseline
+from xai_mimo.core.completeness import balance
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, positive, whole
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
-from xai_mimo.explainers.gradients.bisection import CANCELLED, FEWEST_EVALUATIONS, integrate
+from xai_mimo.explainers.gradients.bisection import FEWEST_EVALUATIONS, integrate
 from xai_mimo.explainers.gradients.paths import Paths, gauss_legendre
 from xai_mimo.explainers.passes import slices, zeros
 
@@ -97,15 +98,11 @@ class IntegratedGradients:
 
     def _verdict(self, values: Arrays, prediction: Array, before: Array, rounding: Array) -> dict[str, Array]:
         """Which rows reached the tolerance, and which could not for the rounding of the outputs."""
-        total, mass = np.zeros((2, *prediction.shape))
-        for v in values.values():
-            flat = v.reshape(*v.shape[:2], -1)
-            total += flat.sum(axis=2)
-            mass += np.abs(flat).sum(axis=2)
-        gap, change = np.abs(total - (prediction - before)), np.abs(prediction - before)
+        sums = balance(values, prediction - before)
+        gap = np.abs(sums.gap)
         by_rounding = gap <= _ROUNDINGS * rounding[:, None] * np.maximum(np.abs(prediction), np.abs(before))
         # Where nothing is attributed, as in a row that equals its baseline, there is no scale but the rounding.
-        converged = (gap <= self.tolerance * np.maximum(change, CANCELLED * mass)) | (by_rounding & (mass == 0))
+        converged = (gap <= self.tolerance * sums.scale) | (by_rounding & (sums.mass == 0))
         return {"converged": converged, "rounding_limited": ~converged & by_rounding}
 
 

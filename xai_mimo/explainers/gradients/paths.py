@@ -7,7 +7,7 @@ import numpy as np
 
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.streams import Array
+from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.passes import differentiable, points_at_once, slices, spread
 
@@ -56,7 +56,7 @@ class Paths:
     @property
     def per_row(self) -> int:
         """Number of baselines, so of paths per row."""
-        return len(next(iter(self.baselines.values())))
+        return count_rows(self.baselines)
 
     def points(self, path: Array, t: Array) -> Arrays:
         """The points at ``t`` in [0, 1] of the given paths, in the model's dtypes."""

@@ -14,7 +14,7 @@ from xai_mimo.core.explanation import describe, versions
 from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model
 from xai_mimo.core.plugins import adapt
-from xai_mimo.core.streams import Array, check_inputs, unknown
+from xai_mimo.core.streams import Array, check_inputs, count_rows, unknown
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.interception.from_map import (
     by_stream,
@@ -52,7 +52,7 @@ def intercept(model: Any, x: Any, *, max_memory: int | None = None) -> xr.Datase
     inputs = check_inputs(x, adapted.streams)
     maps = _maps(adapted, inputs)
     dims = _dims(maps)
-    coords: dict[str, Any] = {"sample": np.arange(len(next(iter(inputs.values()))))}
+    coords: dict[str, Any] = {"sample": np.arange(count_rows(inputs))}
     for key, found in maps.items():
         for dim, axis, size in zip(dims[key], found.axes, found.values.shape[1:], strict=True):
             coords |= _labels(dim, axis, size, found.coords)

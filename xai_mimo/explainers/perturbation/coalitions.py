@@ -8,7 +8,7 @@ import numpy as np
 
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.streams import Array, Stream
+from xai_mimo.core.streams import Array, Stream, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.passes import slices
 from xai_mimo.explainers.perturbation.patches import Patch, check_streams, players_of
@@ -69,7 +69,7 @@ class Game:
     @property
     def depth(self) -> int:
         """Number of background rows."""
-        return len(next(iter(self.background.values())))
+        return count_rows(self.background)
 
     def values(self, row: Array, known: Array) -> Array:
         """Worth of coalitions: ``(target, coalition)`` in float64.

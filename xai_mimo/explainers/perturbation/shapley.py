@@ -10,7 +10,7 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, positive, whole
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.streams import Array
+from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.passes import slices
 from xai_mimo.explainers.perturbation.coalitions import Game, Players
@@ -147,7 +147,7 @@ class _Ends:
 
 
 def _thin(background: Arrays, rows: int) -> Arrays:
-    total = len(next(iter(background.values())))
+    total = count_rows(background)
     if total <= rows:
         return background
     index = np.linspace(0, total - 1, rows).round().astype(np.int64)
