@@ -24,7 +24,7 @@ def run(network: str, side: int, rows: int, *, ceilings: bool) -> dict[str, floa
     import numpy as np
 
     import xai_mimo as xm
-    from xai_mimo.comparison.score import Settings
+    from xai_mimo.comparison.settings import Settings
     from xai_mimo.explainers import IntegratedGradients, Occlusion, Shapley
     from xai_mimo.layers import add_mhex, small_resnet
 

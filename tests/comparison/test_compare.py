@@ -10,7 +10,7 @@ from scipy import stats
 import xai_mimo as xm
 from tests.helpers import toys
 from xai_mimo.comparison.compare import compare
-from xai_mimo.comparison.score import Settings
+from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.errors import BadSetting, EmptyData, FileProblem, NotSupported, ShapeMismatch, UnknownName
 from xai_mimo.core.explanation import features_of, validate
 from xai_mimo.core.streams import Head

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
-from xai_mimo.comparison.score import Settings
+from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.explainers.gradients.integrated_gradients import IntegratedGradients
 from xai_mimo.explainers.interception.interception import Interception

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
-from xai_mimo.comparison.score import Settings
+from xai_mimo.comparison.settings import Settings
 from xai_mimo.explainers import GradCAM, IntegratedGradients, Occlusion, PositionMaps
 
 FAST = Settings(ceilings=False, resamples=200, steps=3, controls=1)

@@ -4,7 +4,7 @@ import pytest
 
 import xai_mimo as xm
 from tests.helpers import toys
-from xai_mimo.comparison.score import Settings
+from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.progress import silent, steps
 

@@ -6,7 +6,7 @@ import pytest
 import xai_mimo as xm
 from xai_mimo.comparison.exhibits import examples
 from xai_mimo.comparison.regions import split_truth
-from xai_mimo.comparison.score import Settings
+from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch, UnknownName
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.explainers import Occlusion

@@ -11,7 +11,7 @@ from xai_mimo.core.method import Attribution
 from xai_mimo.core.model import InterceptionMap
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import Selector
-from xai_mimo.metrics.aligned_maps import as_streams, as_variables
+from xai_mimo.metrics.aligned_maps import project_to_streams, project_to_variables
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -142,20 +142,20 @@ def test_variables_are_sums_over_the_other_axes(signed):
     values = {"s": np.array([[[[1.0, -2.0], [3.0, 1.0]]]]), "age": np.array([[[-4.0]]])}
     given = explanation(values, streams).assign_attrs(signed=int(signed))
     given["s_standard_error"], given["age_standard_error"] = abs(given["s"]), abs(given["age"])
-    found = validate(as_variables(given, "inputs, by variable"))
+    found = validate(project_to_variables(given, "inputs, by variable"))
     np.testing.assert_array_equal(found["s"], [[[4.0, -1.0 if signed else 3.0]]])
     np.testing.assert_array_equal(found["age"], [[[-4.0]]])
     assert list(found["s_feature"].values) == ["x", "y"]
     assert "s_standard_error" not in found
     assert "age_standard_error" in found
     assert list(features_of(found)["feature"].values) == ["s.x", "s.y", "age.0"]
-    again = as_variables(found, "inputs, by variable")
+    again = project_to_variables(found, "inputs, by variable")
     np.testing.assert_array_equal(again["s"], found["s"])
 
 
 def test_shares_of_streams_are_sums_of_magnitudes():
     values = {"thermal": np.array([[[1.0, -2.0]]]), "wear": np.array([[[0.0, 1.0]]])}
-    shares = as_streams(explanation(values), STREAMS)
+    shares = project_to_streams(explanation(values), STREAMS)
     validate(shares)
     np.testing.assert_allclose(features_of(shares).values, [[[0.75, 0.25]]])
     assert list(features_of(shares)["stream"].values) == ["thermal", "wear"]
@@ -166,10 +166,10 @@ def test_shares_at_a_layer_go_to_the_stream_they_depend_on():
     values = {n: np.full((1, 1, 1), v) for n, v in (("a", 1.0), ("b", 2.0), ("c", 1.0))}
     reads = '{"a": ["thermal"], "b": ["wear"], "c": ["wear"]}'
     np.testing.assert_allclose(
-        features_of(as_streams(explanation(values, layer, reads), STREAMS)).values, [[[0.25, 0.75]]]
+        features_of(project_to_streams(explanation(values, layer, reads), STREAMS)).values, [[[0.25, 0.75]]]
     )
     with pytest.raises(NotSupported, match="'a' depends on thermal, wear, not on one stream"):
-        as_streams(explanation(values, layer, reads.replace('["thermal"]', '["thermal", "wear"]')), STREAMS)
+        project_to_streams(explanation(values, layer, reads.replace('["thermal"]', '["thermal", "wear"]')), STREAMS)
 
 
 def masks(truth, space, streams=STREAMS, inputs=ROW):

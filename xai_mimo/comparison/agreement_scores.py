@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from xai_mimo.comparison.score_rows import Quantity, intervals, score, scored, with_note
+from xai_mimo.comparison.settings import DEFAULT_KS
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.progress import Advance, ignore
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics import agreement
 from xai_mimo.metrics.agreement import Ranked
-from xai_mimo.metrics.aligned_maps import Panel
+from xai_mimo.metrics.aligned_maps import AlignedMaps
 from xai_mimo.metrics.statistics import Interval
 
 # Maps without a sign never reach the sign family here: their rows say so instead.
@@ -24,7 +25,6 @@ _AT_K: tuple[tuple[str, bool, Callable[..., Array]], ...] = (
     ("sign_agreement", True, partial(agreement.sign_agreement, signed=(True, True))),
     ("signed_rank_agreement", True, partial(agreement.signed_rank_agreement, signed=(True, True))),
 )
-DEFAULT_KS = (1, 3, 5)
 _FLOOR_DRAWS = 3
 # Of so many features the order of a single random map scores what the mean of several does.
 _MANY_FEATURES = 10_000
@@ -49,7 +49,7 @@ class _Measure:
 
 
 def agreement_scores(
-    panel: Panel, rng: np.random.Generator, ks: Sequence[int] = DEFAULT_KS, *, advance: Advance = ignore
+    panel: AlignedMaps, rng: np.random.Generator, ks: Sequence[int] = DEFAULT_KS, *, advance: Advance = ignore
 ) -> list[dict[str, Any]]:
     """Score rows of the family "agreement".
 
@@ -105,7 +105,7 @@ def _values(measures: Sequence[_Measure], a: Ranked, b: Ranked) -> dict[_Measure
 
 
 def _own_agreement(
-    panel: Panel, head: int, maps: Mapping[str, Ranked], measures: Sequence[_Measure]
+    panel: AlignedMaps, head: int, maps: Mapping[str, Ranked], measures: Sequence[_Measure]
 ) -> dict[tuple[str, _Measure], Interval]:
     """Each method against itself with another seed, by method and measure."""
     found: dict[tuple[str, _Measure], Array] = {}

@@ -1,34 +1,30 @@
 """``compare``: several methods on one model, scored per head, in one space."""
 
-import dataclasses
 import datetime
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from xai_mimo.comparison.exhibits.examples import example_rows
 from xai_mimo.comparison.exhibits.layer_maps import layer_maps
 from xai_mimo.comparison.exhibits.stream_maps import has_places, stream_map_rows
 from xai_mimo.comparison.exhibits.words import Vocabulary, check_vocabulary, words_of
-from xai_mimo.comparison.explanations import Run, Task, is_interception, method_rows, name_methods
+from xai_mimo.comparison.explanations import ExplainRequest, Explanations, is_interception, method_rows, name_methods
 from xai_mimo.comparison.probability_drop_scores import drop_scores
 from xai_mimo.comparison.references import cited, of_metrics
 from xai_mimo.comparison.regions import Regions, region_rows, region_scores, rows_of_regions, split_truth
+from xai_mimo.comparison.result import Comparison
 from xai_mimo.comparison.score import (
-    Settings,
-    Subject,
-    make_subject,
+    PerturbedModel,
     model_row,
+    perturbed_model,
     replacement,
     score_everything,
     stream_rows,
     target_rows,
 )
+from xai_mimo.comparison.settings import Settings
 from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.comparison.truth import Truth, check_truth, true_features
 from xai_mimo.core.baselines import choose_background
@@ -43,68 +39,13 @@ from xai_mimo.core.streams import Array, Stream, check_inputs, count_rows
 from xai_mimo.core.targets import AnyTarget, Selector, check_labels, select
 from xai_mimo.explainers.explain import explain
 from xai_mimo.explainers.interception.from_map import head_rows
-from xai_mimo.metrics.aligned_maps import Panel, make_panel
+from xai_mimo.metrics.aligned_maps import AlignedMaps, align
 from xai_mimo.metrics.statistics import resample_counts
-from xai_mimo.record.check import from_dict, to_dict
-from xai_mimo.record.rows import SCHEMA, Record, TaskRow, plain
+from xai_mimo.record.check import from_dict
+from xai_mimo.record.rows import SCHEMA
 
 METHODS = ("interception", "integrated_gradients", "shapley")
 _BACKGROUND_ROWS = 100
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What ``compare`` returns.
-
-    Attributes:
-        explanations: every method's maps in the space of the comparison, with an ``explainer`` dimension.
-        record: everything a report needs; the layout is in docs/architecture.md.
-    """
-
-    explanations: xr.Dataset
-    record: Record = field(repr=False)
-
-    @property
-    def scores(self) -> pd.DataFrame:
-        """One row per score: head, family, metric, method, other, role, k, estimate, low, high, rows, note."""
-        return pd.DataFrame(plain(self.record.scores))
-
-    @property
-    def verdicts(self) -> pd.DataFrame:
-        """One row per head and method: what may be concluded, and on what evidence."""
-        return pd.DataFrame(plain(self.record.verdicts))
-
-    def with_task(self, rows: Iterable[TaskRow]) -> "Comparison":
-        """The same comparison with the task scores of a study in its record."""
-        return dataclasses.replace(self, record=dataclasses.replace(self.record, task=tuple(rows)))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record as JSON knows it: a copy that may be changed."""
-        return to_dict(self.record)
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """The record as JSON text, also written to a file when a path is given; strict JSON, no NaN.
-
-        Raises:
-            FileProblem: the file cannot be written.
-        """
-        from xai_mimo.record.json_file import to_json, write
-
-        if path is not None:
-            write(self.record, path)
-        return to_json(self.record)
-
-    def to_latex(self, path: str | Path) -> Path:
-        """Write the tables of the comparison as LaTeX; see ``reports.latex.write``."""
-        from xai_mimo.reports.latex import write
-
-        return write(self.record, path)
-
-    def report(self, path: str | Path) -> Path:
-        """Write one self-contained HTML file; see ``reports.html.write``."""
-        from xai_mimo.reports.page.page import write
-
-        return write(self.record, path)
 
 
 def compare(
@@ -171,18 +112,18 @@ def compare(
     where = choose_space(adapted, first, intercepts=intercepts, at=at, space=space)
     given = None if background is None else check_inputs(background, adapted.streams)
     backgrounds = [given or choose_background(everything, _BACKGROUND_ROWS, draw) for draw in draws[1:3]]
-    task = Task(adapted, where, inputs, [s.target for s in selectors], chosen, selectors, explain, head_rows)
+    task = ExplainRequest(adapted, where, inputs, [s.target for s in selectors], chosen, selectors, explain, head_rows)
     with steps(progress, len(named) * (1 + settings.ceilings) + 3, "compare") as step:
         run = task.run(named, backgrounds[0], seed, step)
         repeats = task.run(named, backgrounds[1], seed + 1, step).shown if settings.ceilings else {}
         joined = join(run.shown).assign_coords(sample=picked)
         counts = resample_counts(len(picked), settings.resamples, draws[3])
-        subject = make_subject(where, adapted, inputs, backgrounds[0], selectors)
+        subject = perturbed_model(where, adapted, inputs, backgrounds[0], selectors)
         owners = where.cut.owners if where.cut is not None and where.is_at_layer else {}
         words = words_of(adapted.streams, owners, inputs, subject.inputs, vocabulary)
         heads = {s.name: s.head for s in selectors}
         features = true_features(known or {}, heads, where, subject.model.streams, subject.inputs)
-        panel = make_panel(run.shown, repeats, counts, words)
+        panel = align(run.shown, repeats, counts, words)
         shown = streams_of(next(iter(run.shown.values())))
         with step("positions", 1):
             further = _over_positions(panel, subject, where, regions, heads, chosen, words, settings, draws[5])
@@ -225,7 +166,7 @@ def compare(
     return Comparison(joined, from_dict(record))
 
 
-def _shown_inputs(subject: Subject, where: Space) -> dict[str, Array]:
+def _shown_inputs(subject: PerturbedModel, where: Space) -> dict[str, Array]:
     """The rows as examples show them: the means of each variable where maps are by variable."""
     if not where.by_variable:
         return subject.inputs
@@ -233,7 +174,7 @@ def _shown_inputs(subject: Subject, where: Space) -> dict[str, Array]:
 
 
 def _stream_maps(
-    run: Run, shown: Sequence[Stream], steps: Mapping[str, Sequence[str]], words: Mapping[str, Array]
+    run: Explanations, shown: Sequence[Stream], steps: Mapping[str, Sequence[str]], words: Mapping[str, Array]
 ) -> list[dict[str, Any]]:
     """Pictures of the streams with places; a text has none, because its tokens differ from row to row."""
     streams = [s for s in shown if has_places(s) and s.name not in words and "token" not in s.axes]
@@ -241,8 +182,8 @@ def _stream_maps(
 
 
 def _over_positions(
-    panel: Panel,
-    subject: Subject,
+    panel: AlignedMaps,
+    subject: PerturbedModel,
     where: Space,
     regions: Regions,
     heads: Mapping[str, str],

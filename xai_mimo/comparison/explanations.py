@@ -18,13 +18,13 @@ from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.progress import Advance, Steps
 from xai_mimo.core.streams import Array, check_unique
 from xai_mimo.core.targets import Selector, Target
-from xai_mimo.metrics.aligned_maps import as_streams, as_variables
+from xai_mimo.metrics.aligned_maps import project_to_streams, project_to_variables
 
 Explain = Callable[..., xr.Dataset]
 
 
 @dataclass(frozen=True)
-class Run:
+class Explanations:
     """Every method's explanations from one seed and background.
 
     Attributes:
@@ -70,7 +70,7 @@ def is_interception(method: Method) -> bool:
 
 
 @dataclass(frozen=True)
-class Task:
+class ExplainRequest:
     """What all methods of a comparison explain.
 
     Attributes:
@@ -93,15 +93,15 @@ class Task:
     explain: Explain
     head_rows: HeadRows
 
-    def run(self, methods: Mapping[str, Method], background: Arrays, seed: int, step: Steps) -> Run:
-        """Run every method once with this background and seed, each as one step."""
+    def run(self, methods: Mapping[str, Method], background: Arrays, seed: int, step: Steps) -> Explanations:
+        """Explanations every method once with this background and seed, each as one step."""
         raw, seconds = {}, {}
         for label, method in methods.items():
             started = time.perf_counter()
             with step(label, len(self.selectors[0].units)) as advance:
                 raw[label] = self._explain(method, background, seed, advance)
             seconds[label] = time.perf_counter() - started
-        return Run(raw, {label: self._shown(e) for label, e in raw.items()}, seconds, seed)
+        return Explanations(raw, {label: self._shown(e) for label, e in raw.items()}, seconds, seed)
 
     def _explain(self, method: Method, background: Arrays, seed: int, advance: Advance) -> xr.Dataset:
         cut = self.space.cut
@@ -122,11 +122,11 @@ class Task:
 
     def _shown(self, explanation: xr.Dataset) -> xr.Dataset:
         if self.space.is_streams:
-            return as_streams(explanation, self.model.streams)
+            return project_to_streams(explanation, self.model.streams)
         if not self.space.is_at_layer:
             # A layer that reads the raw inputs: the same streams, perhaps in the layer's own order.
             explanation = explanation.assign_attrs(space="inputs", **describe(self.model.streams, self.model.heads))
-        return as_variables(explanation, self.space.name) if self.space.by_variable else explanation
+        return project_to_variables(explanation, self.space.name) if self.space.by_variable else explanation
 
 
 def unexplained(explanation: xr.Dataset) -> list[str]:
@@ -135,7 +135,7 @@ def unexplained(explanation: xr.Dataset) -> list[str]:
     return found
 
 
-def method_rows(methods: Mapping[str, Method], run: Run, space: Space) -> list[dict[str, Any]]:
+def method_rows(methods: Mapping[str, Method], run: Explanations, space: Space) -> list[dict[str, Any]]:
     """The record's ``methods``: settings, seed, time, streams that a method says nothing of, and the share of rows that
     converged where it says so."""
     return [

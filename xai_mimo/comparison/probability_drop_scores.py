@@ -12,7 +12,7 @@ from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array, Head, Stream
 from xai_mimo.core.targets import Selector
 from xai_mimo.metrics import probability_drop as drops
-from xai_mimo.metrics.aligned_maps import Panel
+from xai_mimo.metrics.aligned_maps import AlignedMaps
 from xai_mimo.record.arrays import POSITIONS
 from xai_mimo.record.rows import RANDOM
 
@@ -21,7 +21,7 @@ _OWN = "against the class predicted before"
 
 
 def drop_scores(
-    panel: Panel,
+    panel: AlignedMaps,
     model: Model,
     inputs: Arrays,
     replacement: Arrays,

@@ -11,7 +11,7 @@ from xai_mimo.comparison.spaces import Space
 from xai_mimo.comparison.truth import check_truth
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.streams import Array, Stream, count_rows, unknown
-from xai_mimo.metrics.aligned_maps import Panel
+from xai_mimo.metrics.aligned_maps import AlignedMaps
 from xai_mimo.metrics.localisation import mass_in_region, pointing_game, widened
 from xai_mimo.metrics.statistics import Interval
 from xai_mimo.record.arrays import POSITIONS
@@ -131,7 +131,7 @@ class _Marked:
 
 
 def region_scores(
-    panel: Panel,
+    panel: AlignedMaps,
     regions: Regions,
     targets: Mapping[str, str],
     inputs: Mapping[str, Array],

@@ -1,81 +1,34 @@
 """From explanations to the comparison record: every score, in the layout of docs/architecture.md."""
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from xai_mimo.comparison import score_rows as records
-from xai_mimo.comparison.agreement_scores import DEFAULT_KS, agreement_scores
-from xai_mimo.comparison.explanations import Run, unexplained
+from xai_mimo.comparison.agreement_scores import agreement_scores
+from xai_mimo.comparison.explanations import Explanations, unexplained
+from xai_mimo.comparison.settings import Settings
 from xai_mimo.comparison.spaces import Space
-from xai_mimo.comparison.truth import TrueFeatures
 from xai_mimo.comparison.verdicts import verdicts
 from xai_mimo.core.baselines import mean_row
-from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.progress import Steps, silent
 from xai_mimo.core.streams import Stream
 from xai_mimo.core.targets import Selector
-from xai_mimo.metrics.aligned_maps import Panel
+from xai_mimo.metrics.aligned_maps import AlignedMaps
 from xai_mimo.metrics.faithfulness import Curves, removal_curves
+from xai_mimo.metrics.ground_truth import TrueFeatures
 
 _TOLERANCE = 0.01
 _STILL = 1e-6
-_MOST_DRAWS = 20_000_000
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a comparison scores.
-
-    Attributes:
-        ks: sizes of the top for agreement at k; those not below the number of features are left out.
-        steps: points of a deletion or insertion curve.
-        controls: random orders that every curve is held against.
-        replacement: what replaced features become: the background's "mean", or "background" rows, averaged over.
-        replacement_rows: how many background rows "background" takes.
-        ceilings: run every method a second time, with another seed and background, to know its own noise.
-        deleted: share of the positions (pixels, steps, tokens) that deletion accuracy takes away.
-        tolerance: distance to a region, in positions, that the pointing game still counts as a hit.
-        resamples: of the bootstrap; fewer, and recorded so, where rows times resamples would pass 20 million.
-    """
-
-    ks: tuple[int, ...] = DEFAULT_KS
-    steps: int = 10
-    controls: int = 3
-    replacement: Literal["mean", "background"] = "mean"
-    replacement_rows: int = 5
-    ceilings: bool = True
-    deleted: float = 0.1
-    tolerance: float = 0.0
-    resamples: int = 2000
-
-    def __post_init__(self) -> None:
-        if self.replacement not in ("mean", "background"):
-            raise BadSetting(f"replacement {self.replacement!r} is not one of 'mean' and 'background'.")
-        if self.replacement_rows < 1:
-            raise BadSetting(f"replacement_rows must be at least 1; got {self.replacement_rows}.")
-        if not 0 < self.deleted < 1:
-            raise BadSetting(f"deleted must be a share above 0 and below 1; got {self.deleted}.")
-        if not 0 <= self.tolerance < np.inf:
-            raise BadSetting(f"tolerance must be a distance of at least 0; got {self.tolerance}.")
-
-    def for_rows(self, rows: int) -> "Settings":
-        """These settings with as many resamples as memory has room for."""
-        return dataclasses.replace(self, resamples=min(self.resamples, max(200, _MOST_DRAWS // rows)))
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
-
-
-@dataclass(frozen=True)
-class Subject:
+class PerturbedModel:
     """What is perturbed in the space of the comparison.
 
     Attributes:
@@ -91,19 +44,19 @@ class Subject:
     selectors: Sequence[Selector]
 
 
-def make_subject(
+def perturbed_model(
     space: Space, model: Model, inputs: Arrays, background: Arrays, selectors: Sequence[Selector]
-) -> Subject:
+) -> PerturbedModel:
     """The whole model and its inputs, or the part behind the cut and what it reads."""
     if space.cut is None or not space.is_at_layer:
-        return Subject(model, inputs, background, selectors)
-    return Subject(space.cut.model, space.cut.move(inputs), space.cut.move(background), selectors)
+        return PerturbedModel(model, inputs, background, selectors)
+    return PerturbedModel(space.cut.model, space.cut.move(inputs), space.cut.move(background), selectors)
 
 
 def score_everything(
-    panel: Panel,
-    run: Run,
-    subject: Subject,
+    panel: AlignedMaps,
+    run: Explanations,
+    subject: PerturbedModel,
     space: Space,
     truth: Mapping[str, TrueFeatures],
     settings: Settings,
@@ -153,7 +106,7 @@ def score_everything(
             panel.signed,
             scores,
             differences,
-            undecidable={**null_heads(truth), **still_heads(panel, run, curves, controls)},
+            undecidable={**heads_without_inputs(truth), **unresponsive_heads(panel, run, curves, controls)},
         ),
     }
 
@@ -165,7 +118,7 @@ def replacement(streams: Sequence[Stream], background: Arrays, settings: Setting
     return {name: rows[: settings.replacement_rows] for name, rows in background.items()}
 
 
-def null_heads(truth: Mapping[str, TrueFeatures]) -> dict[str, str]:
+def heads_without_inputs(truth: Mapping[str, TrueFeatures]) -> dict[str, str]:
     """Heads that are known to depend on no input, with the sentence that says so."""
     return {
         head: f"Head '{head}' is known to depend on no input: whatever its maps show is noise that the model has "
@@ -175,7 +128,9 @@ def null_heads(truth: Mapping[str, TrueFeatures]) -> dict[str, str]:
     }
 
 
-def still_heads(panel: Panel, run: Run, curves: Mapping[str, Curves], controls: Sequence[Curves]) -> dict[str, str]:
+def unresponsive_heads(
+    panel: AlignedMaps, run: Explanations, curves: Mapping[str, Curves], controls: Sequence[Curves]
+) -> dict[str, str]:
     """Heads whose value does not move, whatever is replaced, with the sentence that says so."""
     prediction = next(iter(run.raw.values()))["prediction"].transpose("head", "sample").values
     still = {}

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from xai_mimo.comparison.truth import TrueFeatures
 from xai_mimo.core.completeness import relative_gap
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics import complexity, faithfulness, ground_truth
-from xai_mimo.metrics.aligned_maps import Panel
+from xai_mimo.metrics.aligned_maps import AlignedMaps
 from xai_mimo.metrics.faithfulness import Curves
+from xai_mimo.metrics.ground_truth import TrueFeatures
 from xai_mimo.metrics.statistics import (
     Interval,
     holm,
@@ -89,7 +89,9 @@ def scored(quantities: Sequence[Quantity], counts: Array) -> list[dict[str, Any]
     return [score(interval=i, **q.labels) for i, q in zip(intervals(quantities, counts), quantities, strict=True)]
 
 
-def faithfulness_scores(panel: Panel, curves: Mapping[str, Curves], controls: list[Curves]) -> list[dict[str, Any]]:
+def faithfulness_scores(
+    panel: AlignedMaps, curves: Mapping[str, Curves], controls: list[Curves]
+) -> list[dict[str, Any]]:
     """Areas, comprehensiveness and sufficiency of every method and of the random control; violations of the methods."""
     found = []
     for metric, measure in FAITHFULNESS.items():
@@ -105,7 +107,7 @@ def faithfulness_scores(panel: Panel, curves: Mapping[str, Curves], controls: li
     return scored(found, panel.counts)
 
 
-def _each(labels: Iterable[str], panel: Panel) -> Iterator[tuple[str, int, str]]:
+def _each(labels: Iterable[str], panel: AlignedMaps) -> Iterator[tuple[str, int, str]]:
     """Every label with every head and its position."""
     return ((label, h, head) for label in labels for h, head in enumerate(panel.heads))
 
@@ -122,7 +124,7 @@ def with_note(interval: Interval, note: str) -> Interval:
 
 
 def differences(
-    panel: Panel, curves: Mapping[str, Curves], controls: list[Curves], rng: np.random.Generator
+    panel: AlignedMaps, curves: Mapping[str, Curves], controls: list[Curves], rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     """Paired differences in faithfulness, oriented so that positive means the first is better; p-values Holm-corrected.
 
@@ -144,7 +146,7 @@ def differences(
     return rows
 
 
-def curve_rows(panel: Panel, curves: Mapping[str, Curves], controls: list[Curves]) -> list[dict[str, Any]]:
+def curve_rows(panel: AlignedMaps, curves: Mapping[str, Curves], controls: list[Curves]) -> list[dict[str, Any]]:
     """Mean deletion and insertion curves, |f(x) - v|, with an interval at each point."""
     fractions = [float(f) for f in controls[0].fractions]
     rows: list[dict[str, Any]] = []
@@ -164,7 +166,7 @@ def curve_rows(panel: Panel, curves: Mapping[str, Curves], controls: list[Curves
     return rows
 
 
-def truth_scores(panel: Panel, truth: Mapping[str, TrueFeatures]) -> list[dict[str, Any]]:
+def truth_scores(panel: AlignedMaps, truth: Mapping[str, TrueFeatures]) -> list[dict[str, Any]]:
     """Share of mass and AUROC on the true features, per row and of the mean map, with chance beside them."""
     rows = []
     for h, head in enumerate(panel.heads):
@@ -202,7 +204,7 @@ def mean_map_auroc(values: Array, mask: Array, counts: Array) -> Interval:
     )
 
 
-def complexity_scores(panel: Panel) -> list[dict[str, Any]]:
+def complexity_scores(panel: AlignedMaps) -> list[dict[str, Any]]:
     """Effective number of features of every map."""
     found = [
         Quantity(
@@ -214,7 +216,7 @@ def complexity_scores(panel: Panel) -> list[dict[str, Any]]:
     return scored(found, panel.counts)
 
 
-def share_rows(panel: Panel, unexplained: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def share_rows(panel: AlignedMaps, unexplained: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """Share of each stream in the magnitude of each map; ``unexplained`` are streams that a method says nothing of."""
     owners = np.array([stream for stream, _ in panel.players])
     found = []
@@ -230,7 +232,7 @@ def share_rows(panel: Panel, unexplained: Mapping[str, Sequence[str]]) -> list[d
     ]
 
 
-def feature_rows(panel: Panel) -> list[dict[str, Any]]:
+def feature_rows(panel: AlignedMaps) -> list[dict[str, Any]]:
     """Mean and mean magnitude of each feature; the 200 that matter most to some method where there are more.
 
     Of a stream with further axes than features, values and magnitudes are summed over those axes, row by row.
@@ -250,7 +252,7 @@ def feature_rows(panel: Panel) -> list[dict[str, Any]]:
     ]
 
 
-def true_feature_rows(panel: Panel, truth: Mapping[str, TrueFeatures]) -> dict[str, dict[str, list[str]]]:
+def true_feature_rows(panel: AlignedMaps, truth: Mapping[str, TrueFeatures]) -> dict[str, dict[str, list[str]]]:
     """The truth as it was scored: ``{target: {stream: [feature, ...]}}`` in the space of the comparison.
 
     Streams stand alone, with an empty list, where players are whole streams.
@@ -265,7 +267,7 @@ def true_feature_rows(panel: Panel, truth: Mapping[str, TrueFeatures]) -> dict[s
     return rows
 
 
-def _most_important(panel: Panel, head: int) -> Array:
+def _most_important(panel: AlignedMaps, head: int) -> Array:
     mass = np.zeros(len(panel.features))
     for values in panel.maps.values():
         mean = np.bincount(panel.feature_of, np.abs(values[head]).mean(axis=0), len(panel.features))

@@ -1,7 +1,6 @@
 """Known truth, as a user writes it, turned into one boolean per player of the space that is compared in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,25 +8,11 @@ from xai_mimo.comparison.spaces import Space
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Stream, check_unique, unknown
+from xai_mimo.metrics.ground_truth import TrueFeatures
 
 Truth = Mapping[str, Mapping[str, Sequence[str] | Array] | Sequence[str]]
 """``{head: {stream: [feature, ...]}}``, or ``{head: [stream, ...]}`` where all of a stream matters; or regions, arrays
 of booleans ``(sample, *positions)`` in place of features (see ``regions``)."""
-
-
-@dataclass(frozen=True)
-class TrueFeatures:
-    """What is known of one head.
-
-    Attributes:
-        mask: ``(player,)`` booleans; None where the head cannot be scored.
-        note: why it cannot be scored, or how the truth had to be read; "" when there is nothing to say.
-        is_null: whether the head is known to depend on no input at all.
-    """
-
-    mask: Array | None
-    note: str = ""
-    is_null: bool = False
 
 
 def check_truth(truth: Truth, heads: Sequence[str], streams: Sequence[Stream]) -> dict[str, dict[str, tuple[str, ...]]]:

@@ -17,7 +17,7 @@ ALL_PLACES = "(all places)"
 
 
 @dataclass(frozen=True)
-class Panel:
+class AlignedMaps:
     """Maps of several methods for the same targets, rows and players, in one space.
 
     Attributes:
@@ -53,12 +53,12 @@ class Panel:
         return int(self.counts.shape[1])
 
 
-def make_panel(
+def align(
     explanations: Mapping[str, xr.Dataset],
     repeats: Mapping[str, xr.Dataset],
     counts: Array,
     texts: Collection[str] = (),
-) -> Panel:
+) -> AlignedMaps:
     """Put explanations of one space (already checked by ``core.explanation.join``) side by side.
 
     ``texts`` are streams of words, whose last axis, the width of an embedding, has no names worth telling.
@@ -71,7 +71,7 @@ def make_panel(
         (owner, label.removeprefix(owner).removeprefix(".")) for owner, label in zip(owners, labels, strict=True)
     )
     features, feature_of = _features(first, texts)
-    return Panel(
+    return AlignedMaps(
         heads=tuple(str(h) for h in first["head"].values),
         maps={label: values_of(e) for label, e in explanations.items()},
         signed={label: bool(e.attrs["signed"]) for label, e in explanations.items()},
@@ -114,7 +114,7 @@ def values_of(explanation: xr.Dataset) -> Array:
     return (flat[0] if len(flat) == 1 else np.concatenate(flat, axis=-1)).astype(np.float64, copy=False)
 
 
-def as_variables(explanation: xr.Dataset, space: str) -> xr.Dataset:
+def project_to_variables(explanation: xr.Dataset, space: str) -> xr.Dataset:
     """An explanation with one value for each entry of a stream's last axis: a whole series, a whole channel.
 
     A[h, n, i] = sum over the other axes of A[h, n, ..., i], of magnitudes where the map has no sign
@@ -138,7 +138,7 @@ def as_variables(explanation: xr.Dataset, space: str) -> xr.Dataset:
     return explanation.assign_attrs(space=space, streams=described)
 
 
-def as_streams(explanation: xr.Dataset, streams: Sequence[Stream]) -> xr.Dataset:
+def project_to_streams(explanation: xr.Dataset, streams: Sequence[Stream]) -> xr.Dataset:
     """An explanation as shares of the model's streams, so that maps of different spaces can stand side by side.
 
     share[h, n, s] = sum over what depends on stream s of |A[h, n]| / the same sum over all streams

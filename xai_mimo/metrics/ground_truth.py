@@ -1,5 +1,6 @@
 """Explanations against features that are known to matter: only for data whose rules are known."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,21 @@ from scipy import stats
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.streams import Array
+
+
+@dataclass(frozen=True)
+class TrueFeatures:
+    """What is known of one head.
+
+    Attributes:
+        mask: ``(player,)`` booleans; None where the head cannot be scored.
+        note: why it cannot be scored, or how the truth had to be read; "" when there is nothing to say.
+        is_null: whether the head is known to depend on no input at all.
+    """
+
+    mask: Array | None
+    note: str = ""
+    is_null: bool = False
 
 
 def share_on_truth(a: Any, truth: Any) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xai_mimo.comparison.compare import compare
-from xai_mimo.comparison.score import Settings as ScoreSettings
+from xai_mimo.comparison.settings import Settings as ScoreSettings
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Array, Head

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xai_mimo.comparison.compare import Comparison, compare
+from xai_mimo.comparison.compare import compare
+from xai_mimo.comparison.result import Comparison
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import unknown
 from xai_mimo.datasets import FAILURES, predictive_maintenance

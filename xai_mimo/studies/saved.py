@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from xai_mimo.comparison.compare import METHODS, Comparison, compare
+from xai_mimo.comparison.compare import METHODS, compare
+from xai_mimo.comparison.result import Comparison
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Head, Stream, unknown

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 import xai_mimo
-from xai_mimo.comparison.compare import Comparison, compare
+from xai_mimo.comparison.compare import compare
+from xai_mimo.comparison.result import Comparison
 from xai_mimo.core.digest import digest, digest_of_facts
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Model

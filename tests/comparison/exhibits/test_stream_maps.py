@@ -6,7 +6,7 @@ import pytest
 from tests.helpers.pictured_model import IMAGE, SERIES, Pictured, pictured_data
 from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.exhibits import examples, stream_maps
-from xai_mimo.comparison.score import Settings
+from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.streams import Stream
 from xai_mimo.record.check import check
 

@@ -6,7 +6,7 @@ import pytest
 
 import xai_mimo as xm
 from tests.helpers.imv_reference import randomize
-from xai_mimo.comparison.score import Settings
+from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.errors import NotSupported, SchemaError
 from xai_mimo.core.explanation import features_of
 from xai_mimo.core.streams import Stream

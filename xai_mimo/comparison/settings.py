@@ -1,0 +1,57 @@
+"""How a comparison scores: the settings that a user may change and that the record keeps."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from xai_mimo.core.errors import BadSetting
+
+DEFAULT_KS = (1, 3, 5)
+_MOST_DRAWS = 20_000_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a comparison scores.
+
+    Attributes:
+        ks: sizes of the top for agreement at k; those not below the number of features are left out.
+        steps: points of a deletion or insertion curve.
+        controls: random orders that every curve is held against.
+        replacement: what replaced features become: the background's "mean", or "background" rows, averaged over.
+        replacement_rows: how many background rows "background" takes.
+        ceilings: run every method a second time, with another seed and background, to know its own noise.
+        deleted: share of the positions (pixels, steps, tokens) that deletion accuracy takes away.
+        tolerance: distance to a region, in positions, that the pointing game still counts as a hit.
+        resamples: of the bootstrap; fewer, and recorded so, where rows times resamples would pass 20 million.
+    """
+
+    ks: tuple[int, ...] = DEFAULT_KS
+    steps: int = 10
+    controls: int = 3
+    replacement: Literal["mean", "background"] = "mean"
+    replacement_rows: int = 5
+    ceilings: bool = True
+    deleted: float = 0.1
+    tolerance: float = 0.0
+    resamples: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.replacement not in ("mean", "background"):
+            raise BadSetting(f"replacement {self.replacement!r} is not one of 'mean' and 'background'.")
+        if self.replacement_rows < 1:
+            raise BadSetting(f"replacement_rows must be at least 1; got {self.replacement_rows}.")
+        if not 0 < self.deleted < 1:
+            raise BadSetting(f"deleted must be a share above 0 and below 1; got {self.deleted}.")
+        if not 0 <= self.tolerance < np.inf:
+            raise BadSetting(f"tolerance must be a distance of at least 0; got {self.tolerance}.")
+
+    def for_rows(self, rows: int) -> "Settings":
+        """These settings with as many resamples as memory has room for."""
+        return dataclasses.replace(self, resamples=min(self.resamples, max(200, _MOST_DRAWS // rows)))
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
