@@ -19,20 +19,23 @@ methods which agree may all be wrong. The thresholds are ours; they stand in thi
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
-from xai_mimo.record.rows import RANDOM
-
-Verdict = Literal["supported", "doubtful", "misleading", "undecided"]
-Row = Mapping[str, Any]
+from xai_mimo.record.rows import RANDOM, Difference, Role, Score, Verdict, VerdictWord
 
 TRUTH_FOUND = 0.8
 HALF = 0.5
 _AREAS = ("deletion_area", "insertion_area")
+_FLOORS: tuple[Role, ...] = ("floor_random", "floor_permuted")
+_THAN = {1: "better than", -1: "worse than", 0: "not distinguishable from"}
+_NO_SIGN = (
+    "This map has no sign: it says how much the head reads a feature, not whether the feature raises or lowers the "
+    "prediction."
+)
 _DOES = {"deletion_area": "replacing its top features first", "insertion_area": "keeping its top features first"}
 
 
-class _Finding(NamedTuple):
+class _Evidence(NamedTuple):
     """What one kind of evidence says: +1 for the map, -1 against it, 0 neither, None without evidence."""
 
     vote: int | None
@@ -42,12 +45,12 @@ class _Finding(NamedTuple):
 def verdicts(
     heads: Sequence[str],
     methods: Mapping[str, bool],
-    scores: Sequence[Row],
-    differences: Sequence[Row],
+    scores: Sequence[Score],
+    differences: Sequence[Difference],
     *,
     undecidable: Mapping[str, str] | None = None,
-) -> list[dict[str, Any]]:
-    """Verdict rows of the comparison record.
+) -> list[Verdict]:
+    """One verdict for each head and method.
 
     Args:
         heads: names of the targets.
@@ -55,41 +58,32 @@ def verdicts(
         scores: the record's ``scores``.
         differences: the record's ``differences`` (paired, positive where the first is better).
         undecidable: heads of which nothing can be concluded, with the reason.
-    Returns:
-        ``{head, method, verdict, text, evidence}`` for each head and method.
     """
     rows = []
     for head in heads:
-        mine = [r for r in scores if r["head"] == head]
-        gains = [r for r in differences if r["head"] == head]
+        scores_of_head = [r for r in scores if r.head == head]
+        gains = [r for r in differences if r.head == head]
         for method, signed in methods.items():
             if undecidable and head in undecidable:
-                rows.append(_row(head, method, "undecided", undecidable[head], []))
+                text = undecidable[head]
+                rows.append(Verdict(head=head, method=method, verdict="undecided", text=text, evidence=()))
                 continue
-            found = {
+            evidence = {
                 "faithfulness": _faithfulness(method, gains),
                 "reach": _reach(method, methods, gains),
-                "truth": _truth(method, mine),
-                "agreement": _agreement(method, mine),
+                "truth": _truth(method, scores_of_head),
+                "agreement": _agreement(method, scores_of_head),
             }
-            verdict = _decide({what: finding.vote for what, finding in found.items()})
-            evidence = [s for finding in found.values() for s in finding.sentences]
+            verdict = _decide({kind: part.vote for kind, part in evidence.items()})
+            text = _text(verdict, head, method, _best(methods, gains), evidence)
+            sentences = tuple(sentence for part in evidence.values() for sentence in part.sentences)
             if not signed:
-                evidence.append(
-                    "This map has no sign: it says how much the head reads a feature, not whether the feature raises "
-                    "or lowers the prediction."
-                )
-            rows.append(
-                _row(head, method, verdict, _text(verdict, head, method, _best(methods, gains), found), evidence)
-            )
+                sentences += (_NO_SIGN,)
+            rows.append(Verdict(head=head, method=method, verdict=verdict, text=text, evidence=sentences))
     return rows
 
 
-def _row(head: str, method: str, verdict: Verdict, text: str, evidence: list[str]) -> dict[str, Any]:
-    return {"head": head, "method": method, "verdict": verdict, "text": text, "evidence": evidence}
-
-
-def _decide(votes: Mapping[str, int | None]) -> Verdict:
+def _decide(votes: Mapping[str, int | None]) -> VerdictWord:
     if votes["faithfulness"] is None:
         return "undecided"
     if votes["faithfulness"] < 0 or votes["truth"] == -1:
@@ -100,128 +94,121 @@ def _decide(votes: Mapping[str, int | None]) -> Verdict:
     return "doubtful"
 
 
-def _faithfulness(method: str, gains: Sequence[Row]) -> _Finding:
-    rows = [_gain(method, RANDOM, metric, gains) for metric in _AREAS]
-    known = [r for r in rows if r is not None and r["low"] is not None]
-    if len(known) < len(_AREAS):
-        return _Finding(None, ("There are too few rows to tell its order from a random one.",))
-    sentences = []
-    for row in known:
-        word = "better than" if row["low"] > 0 else "worse than" if row["high"] < 0 else "not distinguishable from"
+def _faithfulness(method: str, gains: Sequence[Difference]) -> _Evidence:
+    sides, sentences = [], []
+    for metric in _AREAS:
+        row = _gain(method, RANDOM, metric, gains)
+        side = None if row is None else _side(row, 0.0)
+        if row is None or side is None:
+            return _Evidence(None, ("There are too few rows to tell its order from a random one.",))
+        sides.append(side)
         sentences.append(
-            f"Faithfulness: {_DOES[row['metric']]} is {word} a random order (area gained {_span(row)}; "
-            f"p = {_number(row.get('p_corrected'))} corrected)."
+            f"Faithfulness: {_DOES[metric]} is {_THAN[side]} a random order (area gained {_span(row)}; "
+            f"p = {_number(row.p_corrected)} corrected)."
         )
-    if any(r["high"] < 0 for r in known):
-        return _Finding(-1, tuple(sentences))
-    return _Finding(1 if all(r["low"] > 0 for r in known) else 0, tuple(sentences))
+    return _Evidence(-1 if min(sides) < 0 else int(min(sides) > 0), tuple(sentences))
 
 
-def _gain(method: str, other: str, metric: str, gains: Sequence[Row]) -> Row | None:
+def _gain(method: str, other: str, metric: str, gains: Sequence[Difference]) -> Difference | None:
     for row in gains:
-        if (row["method"], row["other"], row["metric"]) == (method, other, metric):
+        if (row.method, row.other, row.metric) == (method, other, metric):
             return row
     return None
 
 
-def _over_random(method: str, gains: Sequence[Row]) -> float | None:
+def _over_random(method: str, gains: Sequence[Difference]) -> float | None:
     row = _gain(method, RANDOM, "deletion_area", gains)
-    return None if row is None else row["estimate"]
+    return None if row is None else row.estimate
 
 
-def _best(methods: Mapping[str, bool], gains: Sequence[Row]) -> str | None:
+def _best(methods: Mapping[str, bool], gains: Sequence[Difference]) -> str | None:
     known = {m: g for m in methods if (g := _over_random(m, gains)) is not None and g > 0}
     return max(known, key=lambda m: known[m]) if known else None
 
 
-def _reach(method: str, methods: Mapping[str, bool], gains: Sequence[Row]) -> _Finding:
+def _reach(method: str, methods: Mapping[str, bool], gains: Sequence[Difference]) -> _Evidence:
     best, own = _best(methods, gains), _over_random(method, gains)
     if best is None or own is None or best == method:
-        return _Finding(None, ())
+        return _Evidence(None, ())
     share = own / (_over_random(best, gains) or 1.0)
-    return _Finding(
+    return _Evidence(
         1 if share >= HALF else -1,
         (f"It reaches {max(share, 0.0):.0%} of what the best method here, {best}, gains over a random order.",),
     )
 
 
-def _truth(method: str, scores: Sequence[Row]) -> _Finding:
+def _truth(method: str, scores: Sequence[Score]) -> _Evidence:
     """True features need not share equally, so missing some of them is no fault; giving them less than chance is."""
-    rows = [r for r in scores if r["family"] == "ground_truth" and r["method"] == method and r["estimate"] is not None]
-    value = {r["metric"]: r for r in rows if r["role"] == "value"}
-    chance = {r["metric"]: r["estimate"] for r in rows if r["role"] == "floor_random"}
+    rows = [r for r in scores if r.family == "ground_truth" and r.method == method]
+    value = {r.metric: r for r in rows if r.role == "value" and r.estimate is not None}
+    chance = {r.metric: r.estimate for r in rows if r.role == "floor_random" and r.estimate is not None}
     mean_map, share = value.get("auroc_mean_map"), value.get("share")
     if "mass_in_region" in value and "pointing_game" in value:
         return _region(value["mass_in_region"], value["pointing_game"], chance)
-    if mean_map is None:
-        return _Finding(None, ())
+    if mean_map is None or mean_map.estimate is None:
+        return _Evidence(None, ())
     sentences = [f"Ground truth: its mean map ranks the true features with AUROC {_span(mean_map)}; 0.5 is chance."]
-    over_chance = [_side(mean_map, 0.5)]
+    over_chance = [_side(mean_map, 0.5) or 0]
     if share is not None and "share" in chance:
         sentences.append(
-            f"Ground truth: {share['estimate']:.0%} of its mass lies on the true features, "
+            f"Ground truth: {share.estimate:.0%} of its mass lies on the true features, "
             f"{chance['share']:.0%} would by chance."
         )
-        over_chance.append(_side(share, chance["share"]))
+        over_chance.append(_side(share, chance["share"]) or 0)
     if min(over_chance) < 0:
-        return _Finding(-1, tuple(sentences))
-    found = mean_map["estimate"] >= TRUTH_FOUND and min(over_chance) > 0
-    return _Finding(1 if found else 0, tuple(sentences))
+        return _Evidence(-1, tuple(sentences))
+    finds_them = mean_map.estimate >= TRUTH_FOUND and min(over_chance) > 0
+    return _Evidence(int(finds_them), tuple(sentences))
 
 
-def _region(mass: Row, pointing: Row, chance: Mapping[str, float]) -> _Finding:
+def _region(mass: Score, pointing: Score, chance: Mapping[str, float]) -> _Evidence:
     """A map finds a region where both scores are above chance and it points there more often than not."""
-    over_chance = [_side(row, chance.get(row["metric"], 0.0)) for row in (mass, pointing)]
+    over_chance = [_side(row, chance.get(row.metric, 0.0)) or 0 for row in (mass, pointing)]
     sentences = (
-        f"Ground truth: {mass['estimate']:.0%} of its mass lies in the marked regions, "
+        f"Ground truth: {mass.estimate:.0%} of its mass lies in the marked regions, "
         f"{chance.get('mass_in_region', 0.0):.0%} would by chance.",
-        f"Ground truth: its largest value lies in them in {pointing['estimate']:.0%} of the rows, "
+        f"Ground truth: its largest value lies in them in {pointing.estimate:.0%} of the rows, "
         f"{chance.get('pointing_game', 0.0):.0%} by chance.",
     )
     if min(over_chance) < 0:
-        return _Finding(-1, sentences)
-    return _Finding(1 if min(over_chance) > 0 and pointing["estimate"] >= HALF else 0, sentences)
+        return _Evidence(-1, sentences)
+    return _Evidence(int(min(over_chance) > 0 and (pointing.estimate or 0.0) >= HALF), sentences)
 
 
-def _side(row: Row, chance: float) -> int:
-    """1 where the whole interval lies above chance, -1 where it lies below, else 0."""
-    if row["low"] is None:
-        return 0
-    return int(row["low"] > chance) - int(row["high"] < chance)
+def _side(row: Score | Difference, chance: float) -> int | None:
+    """1 where the whole interval lies above chance, -1 where it lies below, else 0; None without an interval."""
+    if row.low is None or row.high is None:
+        return None
+    return int(row.low > chance) - int(row.high < chance)
 
 
-def _agreement(method: str, scores: Sequence[Row]) -> _Finding:
-    rows = [
-        r
-        for r in scores
-        if r["metric"] == "pairwise_rank_agreement"
-        and method in (r["method"], r["other"])
-        and r["estimate"] is not None
-    ]
+def _agreement(method: str, scores: Sequence[Score]) -> _Evidence:
+    rows = [r for r in scores if r.metric == "pairwise_rank_agreement" and method in (r.method, r.other)]
+    known = [r for r in rows if r.estimate is not None]
     sentences, above = [], []
-    for value in (r for r in rows if r["role"] == "value"):
-        beside = {r["role"]: r for r in rows if (r["method"], r["other"]) == (value["method"], value["other"])}
-        other = value["other"] if value["method"] == method else value["method"]
-        floors = [beside[role]["estimate"] for role in ("floor_random", "floor_permuted") if role in beside]
-        ceiling = beside.get("ceiling", {}).get("estimate")
-        above.append(bool(floors) and value["low"] is not None and value["low"] > max(floors))
+    for value in (r for r in known if r.role == "value"):
+        pair = value.method, value.other
+        by_role = {r.role: r.estimate for r in known if (r.method, r.other) == pair and r.estimate is not None}
+        other = value.other if value.method == method else value.method
+        floor = max((by_role[role] for role in _FLOORS if role in by_role), default=None)
+        above.append(floor is not None and _side(value, floor) == 1)
         sentences.append(
             f"Agreement with {other}: {_span(value)} of all pairs of features in the same order "
-            f"(floor {_number(max(floors, default=None))}, ceiling {_number(ceiling)})."
+            f"(floor {_number(floor)}, ceiling {_number(by_role.get('ceiling'))})."
         )
     if not above:
-        return _Finding(None, ())
-    return _Finding(1 if any(above) else -1, tuple(sentences))
+        return _Evidence(None, ())
+    return _Evidence(1 if any(above) else -1, tuple(sentences))
 
 
-def _text(verdict: Verdict, head: str, method: str, best: str | None, found: Mapping[str, _Finding]) -> str:
+def _text(verdict: VerdictWord, head: str, method: str, best: str | None, evidence: Mapping[str, _Evidence]) -> str:
     instead = f" Read {best} instead." if best not in (None, method) else ""
     if verdict == "supported":
         return f"{method} can be used to tell which inputs drive head '{head}'."
     if verdict == "misleading":
         why = (
             "it points away from the inputs the model reacts to"
-            if (found["faithfulness"].vote or 0) < 0
+            if (evidence["faithfulness"].vote or 0) < 0
             else "it points away from the features that are known to matter"
         )
         return f"Do not use {method} for head '{head}': {why}.{instead}"
@@ -233,7 +220,7 @@ def _text(verdict: Verdict, head: str, method: str, best: str | None, found: Map
         "truth": "it finds the true features only in part",
         "agreement": "it agrees with no other method more than chance does",
     }
-    weak = [text for what, text in reasons.items() if _is_weak(what, found[what].vote)]
+    weak = [text for what, text in reasons.items() if _is_weak(what, evidence[what].vote)]
     return f"Do not rely on {method} alone for head '{head}': {'; '.join(weak)}.{instead}"
 
 
@@ -245,7 +232,7 @@ def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3g}"
 
 
-def _span(row: Row) -> str:
-    if row["low"] is None:
-        return f"{row['estimate']:.3g} (no interval)"
-    return f"{row['estimate']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
+def _span(row: Score | Difference) -> str:
+    if row.low is None or row.high is None:
+        return f"{row.estimate:.3g} (no interval)"
+    return f"{row.estimate:.3g} ({row.low:.3g} to {row.high:.3g})"

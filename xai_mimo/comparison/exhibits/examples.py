@@ -1,7 +1,7 @@
 """The record's ``examples``: single rows with what they were and what every method says of them."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -11,6 +11,7 @@ from xai_mimo.core.explanation import streams_of
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.record.arrays import coarsen, in_blocks, plain
+from xai_mimo.record.rows import Example
 
 MOST_VALUES = 400_000
 MOST_VALUES_OF_A_STREAM = 12_288
@@ -28,7 +29,7 @@ def example_rows(
     samples: Array,
     words: Mapping[str, Array],
     regions: Regions,
-) -> list[dict[str, Any]]:
+) -> list[Example]:
     """The rows with the highest, the median and the lowest prediction of each head, with every method's values.
 
     Args:
@@ -44,8 +45,8 @@ def example_rows(
     streams = {s.name: s for s in streams_of(first)}
     shown = [name for name in inputs if name in first]
     per_stream = 1 + len(explanations) + bool(regions)
-    parts = len(head_of) * _ROWS_PER_HEAD * per_stream * max(1, len(shown))
-    most = min(MOST_VALUES_OF_A_STREAM, MOST_VALUES // parts)
+    arrays = len(head_of) * _ROWS_PER_HEAD * per_stream * max(1, len(shown))
+    most = min(MOST_VALUES_OF_A_STREAM, MOST_VALUES // arrays)
     rows = []
     for h, head in enumerate(str(n) for n in first["head"].values):
         prediction = first["prediction"].transpose("head", "sample").values[h]
@@ -53,56 +54,72 @@ def example_rows(
         marked = regions.get(head, regions.get(head_of[head], {}))
         for i in dict.fromkeys(int(order[p]) for p in (-1, len(order) // 2, 0)):
             label = labels.get(head_of[head])
-            row: dict[str, Any] = {
-                "row": int(samples[i]),
-                "head": head,
-                "prediction": float(prediction[i]),
-                "label": None if label is None else _plain_label(label[i]),
-                "inputs": {},
-                "values": {method: {} for method in explanations},
-                "region": {},
-                "words": {name: [str(word) for word in words[name][i]] for name in shown if name in words},
-                "note": "",
+            parts = {
+                name: _Part.of(
+                    streams[name],
+                    inputs[name][i],
+                    {method: _at(e[name], h, i) for method, e in explanations.items()},
+                    marked[name][i] if name in marked else None,
+                    most,
+                )
+                for name in shown
             }
-            for name in shown:
-                maps = {method: _at(e[name], h, i) for method, e in explanations.items()}
-                side = _add_stream(row, streams[name], inputs[name][i], maps, most)
-                if name in marked and name in row["inputs"]:
-                    row["region"][name] = _region(marked[name][i], streams[name], side)
-            rows.append(row)
+            rows.append(
+                Example(
+                    row=int(samples[i]),
+                    head=head,
+                    prediction=float(prediction[i]),
+                    label=None if label is None else _plain_label(label[i]),
+                    inputs={name: p.inputs for name, p in parts.items() if p.inputs is not None},
+                    values={m: {n: p.values[m] for n, p in parts.items() if m in p.values} for m in explanations},
+                    words={name: tuple(str(word) for word in words[name][i]) for name in shown if name in words},
+                    region={name: p.region for name, p in parts.items() if p.region is not None},
+                    note="; ".join(p.note for p in parts.values() if p.note),
+                )
+            )
     return rows
 
 
-def _add_stream(row: dict[str, Any], stream: Stream, values: Array, maps: Mapping[str, Array], most: int) -> int:
-    """Add one stream to an example, an image in blocks where it is large, or the note that it is too large.
+class _Part(NamedTuple):
+    """One stream of an example as the record holds it.
 
-    Returns:
-        The side of a block in pixels.
+    Attributes:
+        inputs: nested list, an image in blocks where it is large; None where it is too large all the same.
+        values: maps by method, likewise, without those that are too large.
+        region: the share of each position that is marked, with axes of length 1 where one mark holds for all.
+        note: what was made coarser or left out.
     """
-    given, side = coarsen(values, stream.axes, most, "mean")
-    if given.size <= most:
-        row["inputs"][stream.name] = plain(given)
-    for method, found in maps.items():
-        summed, _ = coarsen(found, stream.axes, most, "sum")
-        if summed.size <= most:
-            row["values"][method][stream.name] = plain(summed)
-    note = ""
-    if given.size > most:
-        note = (
-            f"stream '{stream.name}' ({' x '.join(map(str, values.shape))} values) is too large to be shown row by row"
+
+    inputs: Any
+    values: dict[str, Any]
+    region: Any
+    note: str
+
+    @staticmethod
+    def of(stream: Stream, values: Array, maps: Mapping[str, Array], mask: Array | None, most: int) -> "_Part":
+        averaged, side = coarsen(values, stream.axes, most, "mean")
+        summed = {method: coarsen(attributions, stream.axes, most, "sum")[0] for method, attributions in maps.items()}
+        fits = averaged.size <= most
+        region = None
+        if mask is not None and fits:
+            region = plain(in_blocks(mask, stream.axes, side, "mean") if side > 1 else mask)
+        return _Part(
+            plain(averaged) if fits else None,
+            {method: plain(blocks) for method, blocks in summed.items() if blocks.size <= most},
+            region,
+            _size_note(stream, values.shape, side, fits=fits),
         )
-    elif side > 1:
-        note = (
+
+
+def _size_note(stream: Stream, shape: Sequence[int], side: int, *, fits: bool) -> str:
+    if not fits:
+        return f"stream '{stream.name}' ({' x '.join(map(str, shape))} values) is too large to be shown row by row"
+    if side > 1:
+        return (
             f"stream '{stream.name}' is shown in blocks of {side} x {side} pixels: attributions are summed, the input "
             "is averaged"
         )
-    row["note"] = "; ".join(filter(None, (row["note"], note)))
-    return side
-
-
-def _region(mask: Array, stream: Stream, side: int) -> Any:
-    """The share of each place that is marked, with axes of length 1 where one mark holds for all."""
-    return plain(in_blocks(mask, stream.axes, side, "mean") if side > 1 else mask)
+    return ""
 
 
 def _plain_label(label: Any) -> Any:

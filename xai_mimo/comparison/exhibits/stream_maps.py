@@ -9,6 +9,7 @@ import xarray as xr
 from xai_mimo.core.explanation import stream_names
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.record.arrays import IMAGE, POSITIONS, coarsen, plain
+from xai_mimo.record.rows import StreamMap
 
 MOST_VALUES = 400_000
 """Of all stream maps of a record together; images are made coarser to fit, other maps left out with a note."""
@@ -23,12 +24,12 @@ def stream_map_rows(
     explanations: Mapping[str, xr.Dataset],
     streams: Sequence[Stream],
     steps: Mapping[str, Sequence[str]],
-) -> list[dict[str, Any]]:
+) -> list[StreamMap]:
     """Mean and mean magnitude of each method's map, place by place; the channels of an image are summed.
 
     Args:
         explanations: label of the method -> explanation, in the space of the comparison.
-        streams: those that are wanted.
+        streams: those to make maps of.
         steps: labels along the time axis of a stream, used where there is one for each step.
     Returns:
         One row per method, head and stream. ``total`` is the mean over rows of the whole map's magnitude, all streams
@@ -37,14 +38,14 @@ def stream_map_rows(
     heads = next(iter(explanations.values()))["head"].size
     most = MOST_VALUES // max(1, 2 * len(explanations) * heads * len(streams))
     return [
-        {**labels, **_picture(values, stream, most, steps.get(stream.name, ()))}
+        StreamMap(**labels, **_picture(values, stream, most, steps.get(stream.name, ())))
         for stream in streams
         for labels, values in _maps(explanations, stream)
     ]
 
 
 def _maps(explanations: Mapping[str, xr.Dataset], stream: Stream) -> Iterator[tuple[dict[str, Any], Array]]:
-    """Every method and head with its map of a stream, ``(sample, *axes)``."""
+    """The labels of every method and head, and its map of a stream, ``(sample, *axes)``."""
     for label, explanation in explanations.items():
         parts = [np.abs(_values(explanation, name)) for name in stream_names(explanation)]
         totals = np.sum([part.reshape(len(part), -1).sum(axis=1) / part.shape[1] for part in parts], axis=0)
@@ -58,6 +59,7 @@ def _values(explanation: xr.Dataset, name: str) -> Array:
 
 
 def _picture(values: Array, stream: Stream, most: int, steps: Sequence[str]) -> dict[str, Any]:
+    """What a ``StreamMap`` says of the values ``(sample, *axes)``."""
     axes = list(stream.axes)
     means = {"mean": values.mean(axis=0), "mean_abs": np.abs(values).mean(axis=0)}
     if set(IMAGE) <= set(axes):
