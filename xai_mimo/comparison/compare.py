@@ -41,8 +41,7 @@ from xai_mimo.explainers.explain import explain
 from xai_mimo.explainers.interception.from_map import head_rows
 from xai_mimo.metrics.aligned_maps import AlignedMaps, align
 from xai_mimo.metrics.statistics import resample_counts
-from xai_mimo.record.check import from_dict
-from xai_mimo.record.rows import SCHEMA
+from xai_mimo.record.rows import DataRow, Record, SpaceRow, StreamMap
 
 METHODS = ("interception", "integrated_gradients", "shapley")
 _BACKGROUND_ROWS = 100
@@ -131,39 +130,43 @@ def compare(
     kinds = {str(getattr(m, "kind", "attention")) for m in named.values() if is_interception(m)}
     maps, labels_of_steps = layer_maps(adapted, inputs, subject.model.streams, kinds)
     methods_used = method_rows(named, run, where)
-    record = {
-        "schema": SCHEMA,
-        "title": title or f"Comparison of {', '.join(named)}",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seed": seed,
-        "command": command,
-        "settings": settings.plain(),
-        "model": model_row(adapted, str(getattr(model, "name", "") or type(model).__name__)),
-        "data": {"rows": total, "explained_rows": len(picked), "sha256": digest(everything)},
-        "space": {"name": where.name, "text": where.text, "streams": stream_rows(shown, owners)},
-        "targets": target_rows(adapted, selectors),
-        "methods": methods_used,
+    record = Record(
+        title=title or f"Comparison of {', '.join(named)}",
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        seed=seed,
+        command=command,
+        settings=settings.plain(),
+        model=model_row(adapted, str(getattr(model, "name", "") or type(model).__name__)),
+        data=DataRow(rows=total, explained_rows=len(picked), sha256=digest(everything)),
+        space=SpaceRow(name=where.name, text=where.text, streams=stream_rows(shown, owners)),
+        targets=target_rows(adapted, selectors),
+        methods=methods_used,
         **tables,
-        "stream_maps": [] if where.is_streams else _stream_maps(run, shown, labels_of_steps, words),
-        "maps": maps,
-        "examples": example_rows(
-            run.shown,
-            _shown_inputs(subject, where),
-            chosen,
-            heads,
-            picked,
-            words,
-            regions if where.name == "inputs" else {},
+        stream_maps=() if where.is_streams else _stream_maps(run, shown, labels_of_steps, words),
+        maps=maps,
+        examples=tuple(
+            example_rows(
+                run.shown,
+                _shown_inputs(subject, where),
+                chosen,
+                heads,
+                picked,
+                words,
+                regions if where.name == "inputs" else {},
+            )
         ),
-        "task": [],
-        "truth": None if known is None else {h: {s: list(f) for s, f in t.items()} for h, t in known.items()},
-        "regions": region_rows(regions),
-        "versions": versions(),
-        "references": cited(
-            [*(m["reference"] for m in (*methods_used, *maps)), *of_metrics(s["metric"] for s in further)]
+        truth=known,
+        regions=region_rows(regions),
+        versions=versions(),
+        references=cited(
+            [
+                *(m.reference for m in methods_used),
+                *(m.reference for m in maps),
+                *of_metrics(s["metric"] for s in further),
+            ]
         ),
-    }
-    return Comparison(joined, from_dict(record))
+    )
+    return Comparison(joined, record)
 
 
 def _shown_inputs(subject: PerturbedModel, where: Space) -> dict[str, Array]:
@@ -175,10 +178,10 @@ def _shown_inputs(subject: PerturbedModel, where: Space) -> dict[str, Array]:
 
 def _stream_maps(
     run: Explanations, shown: Sequence[Stream], steps: Mapping[str, Sequence[str]], words: Mapping[str, Array]
-) -> list[dict[str, Any]]:
+) -> tuple[StreamMap, ...]:
     """Pictures of the streams with places; a text has none, because its tokens differ from row to row."""
     streams = [s for s in shown if has_places(s) and s.name not in words and "token" not in s.axes]
-    return stream_map_rows(run.shown, streams, steps)
+    return tuple(stream_map_rows(run.shown, streams, steps))
 
 
 def _over_positions(

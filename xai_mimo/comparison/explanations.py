@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import xarray as xr
 
@@ -19,6 +18,7 @@ from xai_mimo.core.progress import Advance, Steps
 from xai_mimo.core.streams import Array, check_unique
 from xai_mimo.core.targets import Selector, Target
 from xai_mimo.metrics.aligned_maps import project_to_streams, project_to_variables
+from xai_mimo.record.rows import MethodRow
 
 Explain = Callable[..., xr.Dataset]
 
@@ -135,21 +135,21 @@ def unexplained(explanation: xr.Dataset) -> list[str]:
     return found
 
 
-def method_rows(methods: Mapping[str, Method], run: Explanations, space: Space) -> list[dict[str, Any]]:
+def method_rows(methods: Mapping[str, Method], run: Explanations, space: Space) -> tuple[MethodRow, ...]:
     """The record's ``methods``: settings, seed, time, streams that a method says nothing of, and the share of rows that
     converged where it says so."""
-    return [
-        {
-            "label": label,
-            "name": method.name,
-            "settings": settings_of(method),
-            "seed": run.seed,
-            "signed": bool(run.shown[label].attrs["signed"]),
-            "space": space.name,
-            "seconds": run.seconds[label],
-            "reference": run.raw[label].attrs.get("reference", method.reference),
-            "unexplained": unexplained(run.raw[label]),
-            "converged": float(run.raw[label]["converged"].mean()) if "converged" in run.raw[label] else None,
-        }
+    return tuple(
+        MethodRow(
+            label=label,
+            name=method.name,
+            settings=settings_of(method),
+            seed=run.seed,
+            signed=bool(run.shown[label].attrs["signed"]),
+            space=space.name,
+            seconds=run.seconds[label],
+            reference=run.raw[label].attrs.get("reference", method.reference),
+            unexplained=tuple(unexplained(run.raw[label])),
+            converged=float(run.raw[label]["converged"].mean()) if "converged" in run.raw[label] else None,
+        )
         for label, method in methods.items()
-    ]
+    )

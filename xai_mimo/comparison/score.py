@@ -22,6 +22,19 @@ from xai_mimo.core.targets import Selector
 from xai_mimo.metrics.aligned_maps import AlignedMaps
 from xai_mimo.metrics.faithfulness import Curves, removal_curves
 from xai_mimo.metrics.ground_truth import TrueFeatures
+from xai_mimo.record.rows import (
+    Curve,
+    Difference,
+    FeatureRow,
+    Gap,
+    HeadRow,
+    ModelRow,
+    Score,
+    Share,
+    SpaceStream,
+    StreamRow,
+    TargetRow,
+)
 
 _TOLERANCE = 0.01
 _STILL = 1e-6
@@ -84,23 +97,28 @@ def score_everything(
         )
     with step("agreement", len(panel.heads) * math.comb(len(panel.labels), 2)) as advance:
         agreements = agreement_scores(panel, rng, settings.ks, advance=advance)
-    scores = [
-        *agreements,
-        *records.faithfulness_scores(panel, curves, controls),
-        *records.truth_scores(panel, truth),
-        *records.complexity_scores(panel),
-        *further,
-    ]
-    differences = records.differences(panel, curves, controls, rng)
+    scores = tuple(
+        Score(**row)
+        for row in (
+            *agreements,
+            *records.faithfulness_scores(panel, curves, controls),
+            *records.truth_scores(panel, truth),
+            *records.complexity_scores(panel),
+            *further,
+        )
+    )
+    differences = tuple(Difference(**row) for row in records.differences(panel, curves, controls, rng))
     gaps = records.gap_rows(run.raw, {label: _tolerance(e.attrs) for label, e in run.raw.items()})
+    shares = records.share_rows(panel, {label: unexplained(e) for label, e in run.raw.items()})
+    features = [] if space.is_streams else records.feature_rows(panel)
     return {
         "scores": scores,
         "differences": differences,
-        "shares": records.share_rows(panel, {label: unexplained(e) for label, e in run.raw.items()}),
-        "features": [] if space.is_streams else records.feature_rows(panel),
+        "shares": tuple(Share(**row) for row in shares),
+        "features": tuple(FeatureRow(**row) for row in features),
         "true_features": records.true_feature_rows(panel, truth),
-        "curves": records.curve_rows(panel, curves, controls),
-        "gaps": gaps,
+        "curves": tuple(Curve(**row) for row in records.curve_rows(panel, curves, controls)),
+        "gaps": tuple(Gap(**row) for row in gaps),
         "verdicts": verdicts(
             panel.heads,
             panel.signed,
@@ -151,39 +169,28 @@ def _tolerance(attrs: Mapping[str, Any]) -> float:
     return float(found) if isinstance(found, int | float) else _TOLERANCE
 
 
-def model_row(model: Model, name: str) -> dict[str, Any]:
+def model_row(model: Model, name: str) -> ModelRow:
     """The record's ``model``."""
-    return {
-        "name": name,
-        "fingerprint": model.fingerprint(),
-        "streams": [
-            {"name": s.name, "axes": list(s.axes), "features": list(s.features), "unit": s.unit} for s in model.streams
-        ],
-        "heads": [{"name": h.name, "kind": h.kind, "units": list(h.units), "unit": h.unit} for h in model.heads],
-    }
+    return ModelRow(
+        name=name,
+        fingerprint=model.fingerprint(),
+        streams=tuple(StreamRow(name=s.name, axes=s.axes, features=s.features, unit=s.unit) for s in model.streams),
+        heads=tuple(HeadRow(name=h.name, kind=h.kind, units=h.units, unit=h.unit) for h in model.heads),
+    )
 
 
-def stream_rows(streams: Sequence[Stream], owners: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def stream_rows(streams: Sequence[Stream], owners: Mapping[str, Sequence[str]]) -> tuple[SpaceStream, ...]:
     """The streams of the space of a comparison; ``sources`` are the model's streams that each depends on."""
-    return [
-        {
-            "name": s.name,
-            "axes": list(s.axes),
-            "features": list(s.features),
-            "sources": list(owners.get(s.name, (s.name,))),
-        }
+    return tuple(
+        SpaceStream(name=s.name, axes=s.axes, features=s.features, sources=tuple(owners.get(s.name, (s.name,))))
         for s in streams
-    ]
+    )
 
 
-def target_rows(model: Model, selectors: Sequence[Selector]) -> list[dict[str, Any]]:
+def target_rows(model: Model, selectors: Sequence[Selector]) -> tuple[TargetRow, ...]:
     """The record's ``targets``."""
     heads = {h.name: h for h in model.heads}
-    return [
-        {
-            "name": s.name,
-            "head": s.head,
-            "unit": s.unit if isinstance(s.unit, str) else heads[s.head].units[s.unit],
-        }
+    return tuple(
+        TargetRow(name=s.name, head=s.head, unit=s.unit if isinstance(s.unit, str) else heads[s.head].units[s.unit])
         for s in selectors
-    ]
+    )
