@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting, NotSupported, ShapeMismatch
+from xai_mimo.core.head_kinds import activation_name, head_nature, losses_of_heads
 from xai_mimo.core.plugins import declared_heads, declared_streams
 from xai_mimo.core.streams import Head, HeadKind, Stream, check_unique
 from xai_mimo_adapters.keras_adapter.graph import Graph, Key, functional_core
@@ -95,8 +96,8 @@ def read_other(model: Any, streams: Any, heads: Any) -> Reading:
     found = _struct_names(made, _default_outputs(made))
     shapes = [tuple(t.shape[1:]) for t in keras.tree.flatten(made)]
     outputs = tuple(name for name, _ in found)
-    losses = _losses(model, list(outputs))
-    read = tuple(head_of(name, shapes[i], *kind_and_unit(shapes[i], "", losses.get(name))) for name, i in found)
+    losses = losses_of_heads(getattr(model, "loss", None), outputs)
+    read = tuple(head_of(name, shapes[i], *_nature(shapes[i], "", losses.get(name))) for name, i in found)
 
     def call(tensors: Tensors) -> Tensors:
         flat = keras.tree.flatten(ask(tensors))
@@ -182,45 +183,21 @@ def head_of(name: str, shape: tuple[int | None, ...], kind: HeadKind = "regressi
 
 def _functional_heads(model: Any, graph: Graph, keys: Mapping[str, Key]) -> tuple[Head, ...]:
     """Heads with their kinds: from the last activation, else from the compiled loss."""
-    losses = _losses(model, list(keys))
+    losses = losses_of_heads(getattr(model, "loss", None), list(keys))
     made_by = {key: step.operation for step in graph.steps for key in step.outputs}
     heads = []
     for name, key in keys.items():
         shape = tuple(graph.tensors[key].shape[1:])
-        activation = _activation(made_by.get(key))
-        heads.append(head_of(name, shape, *kind_and_unit(shape, activation, losses.get(name))))
+        activation = activation_name(made_by.get(key))
+        heads.append(head_of(name, shape, *_nature(shape, activation, losses.get(name))))
     return tuple(heads)
 
 
-def _activation(operation: Any) -> str:
-    """The name of an operation's activation: "sigmoid", "softmax", ... or "" when it has none."""
-    activation = getattr(operation, "activation", None)
-    name = getattr(activation, "__name__", None) if activation is not None else type(operation).__name__
-    return str(name or "").lower()
-
-
-def _losses(model: Any, heads: list[str]) -> dict[str, Any]:
-    """The compiled loss of each head, where it is known."""
-    loss = getattr(model, "loss", None)
-    if isinstance(loss, Mapping):
-        return dict(loss)
-    if isinstance(loss, list | tuple):
-        return dict(zip(heads, loss, strict=False))
-    return {} if loss is None else dict.fromkeys(heads, loss)
-
-
-def kind_and_unit(shape: tuple[int | None, ...], activation: str, loss: Any) -> tuple[HeadKind, str]:
-    """A head's kind and unit: probabilities by their activation, logits by a loss with ``from_logits=True``."""
-    single = int(np.prod([n or 1 for n in shape], dtype=np.int64)) == 1
-    if activation == "sigmoid":
-        return ("binary" if single else "multilabel"), "probability"
-    if activation == "softmax":
-        return "multiclass", "probability"
-    if getattr(loss, "from_logits", False):
-        if "categorical" in type(loss).__name__.lower():
-            return "multiclass", "logit"
-        return ("binary" if single else "multilabel"), "log-odds"
-    return "regression", ""
+def _nature(shape: tuple[int | None, ...], activation: str, loss: Any) -> tuple[HeadKind, str]:
+    """A head's kind and unit; a quantity where neither activation nor loss tells."""
+    units = int(np.prod([n or 1 for n in shape], dtype=np.int64))
+    nature = head_nature(activation, units, loss)
+    return ("regression", "") if nature is None else (nature.kind, nature.unit)
 
 
 def annotate_streams(

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from xai_mimo_adapters.keras_adapter.spec import kind_and_unit, unique
+from xai_mimo_adapters.keras_adapter.spec import unique
 
 from xai_mimo.core.errors import BadSetting, DuplicateName, NotSupported, ShapeMismatch
 from xai_mimo.core.plugins import adapt
@@ -114,7 +114,7 @@ def test_one_loss_or_a_list_of_losses_speaks_for_its_heads():
     assert [kind for kind, _ in kinds(adapt(one)).values()] == ["binary", "binary"]
     one.compile(loss=["mse", logits])
     assert [kind for kind, _ in kinds(adapt(one)).values()] == ["regression", "binary"]
-    assert kind_and_unit((3,), "", None) == ("regression", "")
+    assert list(kinds(adapt(dense_model(c=(3, None)))).values()) == [("regression", "")]
 
 
 def test_users_rename_in_order_and_annotate_by_name():

@@ -245,7 +245,7 @@ def test_by_design_needs_the_predictors_losses(rng):
         ({"num_attributes": 0}, "Expected `num_attributes` to be an integer of 1 or more. Received: num_attributes=0"),
         ({"kinds": None}, "Expected to know what head 'load' is: .* Give `kinds={'load': ...}`"),
         ({"kinds": {"lod": "regression"}}, r"Expected `kinds` to give heads of \['kind', 'alarm', 'load'\]"),
-        ({"kinds": {"load": "classes"}}, "one of 'multiclass', 'multilabel', 'binary', 'regression'"),
+        ({"kinds": {"load": "classes"}}, "one of 'regression', 'binary', 'multiclass', 'multilabel'"),
         ({"kinds": {"load": "binary"}}, "Expected a binary head of 1 unit. Received: head 'load' with 2"),
         ({"weights": {"beta": 1}}, "Expected `weights` to give finite numbers .* Received: beta=1"),
         ({"head_weights": {"kind": -1}}, r"Expected `head_weights` to give .* \['kind', 'alarm', 'load'\].*kind=-1"),

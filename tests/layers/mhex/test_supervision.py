@@ -165,6 +165,34 @@ def test_a_file_keeps_the_network_the_kinds_and_the_weights(x, rng, tmp_path):
     np.testing.assert_allclose(supervised_loss(loaded, x, y)[0], supervised_loss(model, x, y)[0], rtol=1e-5)
 
 
+LOSSES = {
+    "kind": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    "ill": keras.losses.BinaryCrossentropy(from_logits=True),
+    "tags": keras.losses.BinaryCrossentropy(from_logits=True),
+    "load": "mse",
+}
+
+
+def test_kinds_of_logits_are_read_off_the_losses_they_are_trained_with(x, rng):
+    late = DeepSupervision(network(OUTPUTS, blocks=1))
+    assert late.kinds == {}
+    late.compile("sgd", LOSSES)
+    net = network(OUTPUTS, blocks=1)
+    net.compile("sgd", LOSSES)
+    assert late.kinds == DeepSupervision(net).kinds == KINDS
+    y = {"kind": rng.integers(0, 3, ROWS), "load": np.zeros((ROWS, 1))}
+    y |= {"ill": np.ones((ROWS, 1)), "tags": np.ones((ROWS, 2))}
+    told = DeepSupervision(network(OUTPUTS, blocks=1), kinds=KINDS)
+    told.compile("sgd", LOSSES)
+    assert supervised_loss(late, x, y)[0] == pytest.approx(supervised_loss(told, x, y)[0])
+
+
+def test_a_told_kind_stands_whatever_the_loss_says():
+    model = DeepSupervision(network({"kind": (1, None)}, blocks=1), kinds="binary")
+    model.compile("sgd", "mse")
+    assert model.kinds == {"kind": "binary"}
+
+
 def test_kinds_are_read_from_activations():
     outputs = {"kind": (3, "softmax"), "ill": (1, "sigmoid"), "tags": (2, "sigmoid")}
     assert DeepSupervision(network(outputs, blocks=1)).kinds == {
@@ -217,8 +245,8 @@ def test_supervised_heads_of_an_equipped_network_learn(x):
     ("make", "text"),
     [
         (
-            lambda: DeepSupervision(network(OUTPUTS)),
-            "`kinds` to say what output 'kind' is, one of 'multiclass', 'binary'",
+            lambda: DeepSupervision(network(OUTPUTS)).compile("sgd", ["poisson"] * 4),
+            r"what output 'kind' is: it ends in no softmax or sigmoid.*Give `kinds=\{'kind': ...\}`, one of 'regression'",
         ),
         (lambda: DeepSupervision(network(), kinds="classes"), "Received: kinds='classes'"),
         (

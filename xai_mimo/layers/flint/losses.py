@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-Kind = Literal["multiclass", "multilabel", "binary", "regression"]
+from xai_mimo.core.streams import HeadKind
 
 _LEAST_SHARE = 0.01
 """What a training step counts in the running spread of a quantity: it is a mean over about a hundred steps."""
@@ -41,7 +41,7 @@ def sparsity(attributes: Any) -> Any:
     return ops.mean(ops.abs(attributes))
 
 
-def output_fidelity(outputs: Any, scores: Any, kind: Kind, from_logits: bool) -> Any:
+def output_fidelity(outputs: Any, scores: Any, kind: HeadKind, from_logits: bool) -> Any:
     """How far the interpreter's scores are from the predictor's outputs; the predictor is the target, not the learner.
 
         multiclass            mean_x -sum_c p_c log q_c,  p of the predictor, q = softmax(scores)
@@ -190,7 +190,7 @@ class Spread(keras.layers.Layer):
 class OutputFidelity(_Term):
     """``output_fidelity`` of one head: passes the predictor's output on, and carries the head's activation."""
 
-    def __init__(self, kind: Kind, units: int, activation: Any, from_logits: bool, **kwargs: Any) -> None:
+    def __init__(self, kind: HeadKind, units: int, activation: Any, from_logits: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kind = kind
         self.units = units

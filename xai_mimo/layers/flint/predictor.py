@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import keras
 
-from xai_mimo.layers.flint.losses import Kind
+from xai_mimo.core.head_kinds import HEAD_KINDS, activation_name, head_nature, losses_of_heads
+from xai_mimo.core.streams import HeadKind
 from xai_mimo.layers.functional import functional_core
 
 
@@ -18,13 +19,14 @@ class PredictorHead:
         name: key of the mapping it returns, else name of the layer that makes it.
         units: of the head.
         kind: decides how the interpreter is measured against it.
-        from_logits: whether its outputs are unnormalised. False for quantities.
+        from_logits: whether its outputs are unnormalised: a told kind without a softmax, sigmoid or loss that says
+            otherwise. False for quantities.
         activation: of the layer that makes it.
     """
 
     name: str
     units: int
-    kind: Kind
+    kind: HeadKind
     from_logits: bool
     activation: Any
 
@@ -91,9 +93,8 @@ def read_predictor(model: Any, taps: Sequence[str], kinds: str | Mapping[str, st
     tapped = [_tapped(core, name) for name in taps]
     named = _named_outputs(core)
     given = _kinds(kinds, list(named))
-    heads = tuple(
-        _head(name, tensor, given.get(name), _loss(model, name, list(named))) for name, tensor in named.items()
-    )
+    losses = losses_of_heads(getattr(model, "loss", None), list(named))
+    heads = tuple(_head(name, tensor, given.get(name), losses.get(name)) for name, tensor in named.items())
     outputs = {"heads": list(named.values()), "taps": tapped}
     pack = "by name" if isinstance(core.output, Mapping) else "in order" if len(named) > 1 else "one"
     return Predictor(model, heads, keras.Model(core.input, outputs, name="flint_predictor"), pack)
@@ -143,25 +144,23 @@ def _named_outputs(core: Any) -> dict[str, Any]:
 
 def _kinds(kinds: str | Mapping[str, str] | None, heads: list[str]) -> dict[str, Any]:
     given: Any = {heads[0]: kinds} if isinstance(kinds, str) and len(heads) == 1 else kinds or {}
-    fits = isinstance(given, Mapping) and set(given) <= set(heads) and set(given.values()) <= set(get_args(Kind))
+    fits = isinstance(given, Mapping) and set(given) <= set(heads) and set(given.values()) <= set(HEAD_KINDS)
     if not fits:
         raise ValueError(
-            f"Expected `kinds` to give heads of {heads} one of {', '.join(map(repr, get_args(Kind)))}. "
+            f"Expected `kinds` to give heads of {heads} one of {', '.join(map(repr, HEAD_KINDS))}. "
             f"Received: kinds={kinds!r}"
         )
     return dict(given)
 
 
 def _head(name: str, tensor: Any, given: Any, loss: Any) -> PredictorHead:
-    operation = tensor._keras_history.operation
-    activation = getattr(operation, "activation", None)
-    shown = str(getattr(activation, "__name__", "") if activation is not None else type(operation).__name__).lower()
-    units = int(tensor.shape[-1])
-    kind = given or _kind(shown, units, loss)
+    operation, units = tensor._keras_history.operation, int(tensor.shape[-1])
+    nature = head_nature(activation_name(operation), units, loss)
+    kind = given or (None if nature is None else nature.kind)
     if kind is None:
         raise ValueError(
             f"Expected to know what head '{name}' is: it ends in no softmax or sigmoid, and no loss was compiled that "
-            f"tells. Give `kinds={{'{name}': ...}}`, one of {', '.join(map(repr, get_args(Kind)))}; classes are then "
+            f"tells. Give `kinds={{'{name}': ...}}`, one of {', '.join(map(repr, HEAD_KINDS))}; classes are then "
             "taken to be logits."
         )
     if (kind == "binary" and units > 1) or (kind == "multiclass" and units == 1):
@@ -169,30 +168,6 @@ def _head(name: str, tensor: Any, given: Any, loss: Any) -> PredictorHead:
             f"Expected a {kind} head of {'1 unit' if units > 1 else '2 units or more'}. Received: "
             f"head '{name}' with {units}"
         )
-    return PredictorHead(name, units, kind, kind != "regression" and shown not in ("softmax", "sigmoid"), activation)
-
-
-def _kind(activation: str, units: int, loss: Any) -> Any:
-    """The kind of a head as far as it can be told from its activation, else from the loss it was trained with."""
-    several = "binary" if units == 1 else "multilabel"
-    if activation in ("softmax", "sigmoid"):
-        return "multiclass" if activation == "softmax" else several
-    name = str(getattr(loss, "name", None) or getattr(loss, "__name__", None) or loss or "").lower()
-    if "crossentropy" in name:
-        return "multiclass" if "categorical" in name else several
-    return "regression" if name in _OF_QUANTITIES else None
-
-
-_OF_QUANTITIES = frozenset(
-    ["mse", "mae", "mean_squared_error", "mean_absolute_error", "huber", "huber_loss", "log_cosh", "logcosh"]
-)
-
-
-def _loss(model: Any, head: str, heads: list[str]) -> Any:
-    """The compiled loss of a head, None where there is none."""
-    loss = getattr(model, "loss", None)
-    if isinstance(loss, Mapping):
-        return loss.get(head)
-    if isinstance(loss, list | tuple):
-        return dict(zip(heads, loss, strict=False)).get(head)
-    return loss
+    normalised = nature is not None and nature.values == "probability"
+    activation = getattr(operation, "activation", None)
+    return PredictorHead(name, units, kind, kind != "regression" and not normalised, activation)

@@ -10,7 +10,7 @@ from xai_mimo.layers.functional import as_functional
 from xai_mimo.layers.heads import read_heads
 from xai_mimo.layers.mhex.blocks import choose
 from xai_mimo.layers.mhex.head import MHEXHead
-from xai_mimo.layers.mhex.supervision import DeepSupervision, output_places
+from xai_mimo.layers.mhex.supervision import DeepSupervision, kinds_told_by, output_places
 
 
 def add_mhex(
@@ -62,6 +62,7 @@ def add_mhex(
         ValueError: no residual sum is found, a name is unknown, or the outputs cannot be read.
     Source: our reading of B. Sun and P. Liò (2025), arXiv:2501.01311; see ``MHEXHead``.
     """
+    losses = getattr(model, "loss", None)  # the copy is not compiled
     model = as_functional(model)
     chosen = choose(model, blocks)
     widths = _widths(model) if heads is None else read_heads(heads)
@@ -72,6 +73,10 @@ def add_mhex(
         "class_initializer": class_initializer,
     }
     copied = _copy(model, chosen, settings, mask)
+    if not isinstance(kinds, str):
+        tensors = keras.tree.flatten(model.output)
+        units = {name: int(tensors[place].shape[-1] or 1) for name, place in output_places(model).items()}
+        kinds = {**kinds_told_by(model, units, losses), **(kinds or {})}
     return DeepSupervision(copied, kinds=kinds, weight=weight, block_weights=block_weights)
 
 

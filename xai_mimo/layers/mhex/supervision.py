@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from xai_mimo.core.head_kinds import HEAD_KINDS, activation_name, head_nature, losses_of_heads
+from xai_mimo.core.streams import HeadKind
 from xai_mimo.layers.functional import functional_core
 from xai_mimo.layers.mhex.head import MHEXHead
 from xai_mimo.sowing import MapLabels, collect
-
-KINDS = ("multiclass", "binary", "multilabel", "regression")
 
 
 class Supervised(NamedTuple):
@@ -42,14 +42,15 @@ class DeepSupervision(keras.Model):
 
     Args:
         network: holds ``MHEXHead`` layers whose heads are named like its outputs, or are as many, in the same order.
-        kinds: what each output is, ``{output: kind}``, or one word for all. By default it is read from the activation
-            of the layer that makes the output, softmax or sigmoid; logits and quantities must be told.
+        kinds: what each output is, ``{output: kind}``, or one word for all. By default it is read off the activation of
+            the layer that makes the output, softmax or sigmoid; else off the loss that the network was compiled with,
+            or that this model is (``core.head_kinds``).
         weight: of each output, shared out over the blocks: one number for all, or ``{output: number}``, 0 for those not
             named. 0.5 is our choice; the paper's weights are not known. With 0 the class kernels are not trained.
         block_weights: ``{name or path of a head's layer: number}``; 1 for those not named.
 
     Raises:
-        ValueError: an argument is outside what is said here, or a kind has to be told.
+        ValueError: an argument is outside what is said here; from ``compile``, a kind has to be told.
 
     Source: B. Sun and P. Liò (2025), arXiv:2501.01311, as publicly described ("Deep Supervision"). That the losses are
     added, and with which weights, is our reading.
@@ -74,10 +75,11 @@ class DeepSupervision(keras.Model):
             raise ValueError(
                 f"Expected the same heads in all blocks. Received: {[dict(layer.heads) for layer in blocks]}"
             )
-        self.kinds = {name: _kind(network, name, kinds) for name in self.outputs_of.values()}
+        outputs = list(self.outputs_of.values())
         if isinstance(kinds, Mapping) and not set(kinds) <= set(self.output_names):
             raise ValueError(f"Expected `kinds` for outputs out of {self.output_names}. Received: kinds={dict(kinds)}")
-        self.weight = _weights(weight, list(self.kinds), "weight", otherwise=0.0)
+        self.kinds = {**self._read_kinds(network), **_told_kinds(kinds, outputs)}
+        self.weight = _weights(weight, outputs, "weight", otherwise=0.0)
         names = [layer.name for layer in blocks]
         by_name = {key.rsplit("/", 1)[-1]: value for key, value in (block_weights or {}).items()}
         self.block_weights = _weights(by_name, names, "block_weights", otherwise=1.0)
@@ -91,6 +93,18 @@ class DeepSupervision(keras.Model):
     def inference(self) -> keras.Model:
         """The network alone, with the weights that training gave it: to predict with, to save and to explain."""
         return self.network
+
+    def compile(self, *args: Any, **settings: Any) -> None:
+        """As ``keras.Model.compile``; kinds that are not known yet are read off the losses."""
+        super().compile(*args, **settings)
+        self.kinds = {**self._read_kinds(self), **self.kinds}
+        unknown = [name for name in self.outputs_of.values() if name not in self.kinds]
+        if unknown:
+            raise ValueError(
+                f"Expected to know what output '{unknown[0]}' is: it ends in no softmax or sigmoid, and its loss does "
+                f"not tell. Give `kinds={{'{unknown[0]}': ...}}`, one of {', '.join(map(repr, HEAD_KINDS))}. "
+                f"Received: loss={self.loss!r}"
+            )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The network's outputs; in training ``Supervised``."""
@@ -131,6 +145,10 @@ class DeepSupervision(keras.Model):
         """Rebuild the network first."""
         network = keras.saving.deserialize_keras_object(config.pop("network"), custom_objects=custom_objects)
         return cls(network, **config)
+
+    def _read_kinds(self, compiled: keras.Model) -> dict[str, HeadKind]:
+        units = {self.outputs_of[head]: width for head, width in self.heads.items()}
+        return kinds_told_by(self.network, units, getattr(compiled, "loss", None))
 
     def _by_output(self, logits: Any) -> dict[str, Any]:
         ends = np.cumsum(list(self.heads.values())).tolist()
@@ -189,26 +207,36 @@ def match_heads(heads: Mapping[str, int], outputs: list[str]) -> dict[str, str]:
     raise ValueError(f"Expected heads named like the network's outputs {outputs}. Received: heads={list(heads)}")
 
 
-def _kind(network: Any, output: str, kinds: str | Mapping[str, str] | None) -> str:
-    """As told, else as the activation tells."""
-    kind = kinds if isinstance(kinds, str) else (kinds or {}).get(output) or _kind_of_activation(network, output)
-    if kind not in KINDS:
-        raise ValueError(
-            f"Expected `kinds` to say what output '{output}' is, one of {', '.join(map(repr, KINDS))}; only softmax "
-            f"and sigmoid are recognised. Received: kinds={kinds!r}"
-        )
-    return kind
+def kinds_told_by(model: Any, units: Mapping[str, int], losses: Any) -> dict[str, HeadKind]:
+    """The kinds of those outputs whose activation or loss tells.
+
+    Args:
+        model: whose graph is looked at, where it has one.
+        units: by name of the outputs.
+        losses: as a model was compiled with.
+    """
+    activations, by_output = _activations(model), losses_of_heads(losses, list(units))
+    natures = {name: head_nature(activations.get(name, ""), n, by_output.get(name)) for name, n in units.items()}
+    return {name: nature.kind for name, nature in natures.items() if nature is not None}
 
 
-def _kind_of_activation(network: Any, output: str) -> str | None:
-    places = output_places(network)
-    if output not in places:
-        return None
-    tensor = keras.tree.flatten(functional_core(network).output)[places[output]]
-    maker = tensor._keras_history.operation
-    name = getattr(getattr(maker, "activation", None), "__name__", type(maker).__name__.lower())
-    binary = "binary" if tensor.shape[-1] == 1 else "multilabel"
-    return {"softmax": "multiclass", "sigmoid": binary}.get(name)
+def _told_kinds(kinds: str | Mapping[str, str] | None, outputs: list[str]) -> dict[str, Any]:
+    """The kinds that the user gave."""
+    named = dict.fromkeys(outputs, kinds) if isinstance(kinds, str) else {k: v for k, v in (kinds or {}).items() if v}
+    for output, kind in named.items():
+        if kind not in HEAD_KINDS:
+            raise ValueError(
+                f"Expected `kinds` to say what output '{output}' is, one of {', '.join(map(repr, HEAD_KINDS))}. "
+                f"Received: kinds={kinds!r}"
+            )
+    return {output: named[output] for output in outputs if output in named}
+
+
+def _activations(model: Any) -> dict[str, str]:
+    """Name of the activation that each output ends in; empty for a model whose call is its own code."""
+    places = output_places(model)
+    tensors = keras.tree.flatten(functional_core(model).output) if places else []
+    return {name: activation_name(tensors[place]._keras_history.operation) for name, place in places.items()}
 
 
 def _weights(given: float | Mapping[str, float], names: list[str], argument: str, otherwise: float) -> dict[str, float]:
