@@ -35,20 +35,29 @@ def has_positions(stream: Stream) -> bool:
 def interpolation(size: int, wanted: int) -> Array:
     """Weights that bring one axis from ``size`` positions to ``wanted``: ``(wanted, size)``, rows sum to 1.
 
-    w[j, i] = triangle((c_j - i) / s) / sum over i, c_j = (j + 1/2) size / wanted - 1/2, s = max(1, size / wanted)
+    Both grids cover the same extent, [0, size] in old positions, of which a new one covers s = size / wanted.
 
-    Both grids cover the same extent. To more positions this is linear interpolation, the outermost values held at the
-    border; to fewer it averages over the width that a new position covers.
+        to more    w[j, i] = max(0, 1 - |c_j - i|),  c_j = (j + 1/2) s - 1/2, held within [0, size - 1]
+        to fewer   w[j, i] = length of the overlap of [j s, (j + 1) s] and [i, i + 1], / s
+
+    To more positions this is linear interpolation, the outermost values held at the border; to fewer it is the mean
+    over what a new position covers, so that no old position is dropped, and the mean of the map stays exactly.
     """
     scale = size / wanted
-    centres = (np.arange(wanted) + 0.5) * scale - 0.5
-    weights = np.maximum(0.0, 1.0 - np.abs(centres[:, None] - np.arange(size)) / max(1.0, scale))
-    found: Array = weights / weights.sum(axis=1, keepdims=True)
-    return found
+    old, new = np.arange(size), np.arange(wanted)[:, None]
+    if wanted > size:
+        centres = np.clip((new + 0.5) * scale - 0.5, 0, size - 1)
+        weights = np.maximum(0.0, 1.0 - np.abs(centres - old))
+    else:
+        weights = np.maximum(0.0, np.minimum((new + 1) * scale, old + 1) - np.maximum(new * scale, old)) / scale
+    return np.asarray(weights)
 
 
 def resize(maps: Array, size: Sequence[int]) -> Array:
-    """Maps at another resolution, bilinear for two axes: ``(..., *positions)`` to ``(..., *size)``, float64."""
+    """Maps at another resolution, ``(..., *positions)`` to ``(..., *size)``: ``interpolation`` of each axis, float64.
+
+    For two axes: bilinear to a larger size, means over areas to a smaller one.
+    """
     resized = np.asarray(maps, dtype=np.float64)
     for axis, wanted in enumerate(size, start=resized.ndim - len(size)):
         if resized.shape[axis] != wanted:

@@ -155,6 +155,25 @@ def test_the_maps_are_those_of_the_layers_own_reading():
         np.testing.assert_allclose(ours.sum("image_channel"), theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize(("layer", "stream"), [((8, 8), (4, 4)), ((8, 8), (3, 5)), ((4, 4), (8, 8))])
+def test_both_readers_bring_a_map_to_the_stream_alike(layer, stream, rng):
+    import keras
+
+    from xai_mimo.layers import MHEXHead, read_saliency
+
+    image = keras.Input((*stream, 1), name="image")
+    at_layer = keras.layers.Resizing(*layer, interpolation="nearest")(image)
+    head = MHEXHead(heads={"kind": 2}, name="head")([keras.layers.Conv2D(1, 1)(at_layer), at_layer])
+    pooled = keras.layers.GlobalAveragePooling2D()(head)
+    net = keras.Model(image, {"kind": keras.layers.Dense(2, activation="softmax", name="kind")(pooled)})
+    x = rng.standard_normal((3, *stream, 1)).astype("float32")
+    theirs = read_saliency(net, x, nonnegativity="none")
+    ours = xm.explain(net, x, PositionMaps(nonnegativity="none"))["image"][0].sum("image_channel")
+    np.testing.assert_allclose(ours, theirs["saliency"][0], atol=1e-5)
+    signed = theirs["head/class_map"][0].values
+    np.testing.assert_allclose(ours, np.stack([minmax(resize(m, stream)) for m in signed]), atol=1e-5)
+
+
 def test_mhex_heads_are_read(network):
     rng = np.random.default_rng(0)
     x = {"image": rng.standard_normal((5, 8, 8, 1)), "table": rng.standard_normal((5, 2))}

@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import pytest
 
+from xai_mimo.core.positions import resize
 from xai_mimo.datasets import keyword_sequences, pasted_digits
 from xai_mimo.layers import add_mhex, read_saliency, small_encoder, small_resnet
-from xai_mimo.layers.mhex.fusion import resize, scaled
+from xai_mimo.layers.mhex.fusion import scaled
 
 pytestmark = pytest.mark.slow
 EPOCHS, STEPS, BATCH = 24, 1500, 64

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from keras import layers
 
+from tests.helpers.keras_weights import with_weights
 from tests.helpers.mhex_by_hand import maps_of, randomize
+from xai_mimo.core.positions import resize
 from xai_mimo.layers import MHEXHead, key_channels, read_saliency
 from xai_mimo.layers.interception import read_maps
-from xai_mimo.layers.mhex.fusion import resize, scaled, smoothed
+from xai_mimo.layers.mhex.fusion import scaled, smoothed
 
 HEADS = {"kind": 3, "load": 2}
 TEXT = np.array([[1, 2, 3, 4, 0, 0], [5, 6, 7, 1, 2, 3], [4, 4, 0, 0, 0, 0]], "int32")
@@ -38,7 +40,7 @@ def text_model():
     x = layers.Embedding(9, 4, mask_zero=True)(text)
     for i in (1, 2):
         x = MHEXHead(heads=HEADS, name=f"block_{i}")([layers.Dense(4, name=f"branch_{i}")(x), x])
-    model = keras.Model(text, outputs(x))
+    model = with_weights(keras.Model(text, outputs(x)))
     for i in (1, 2):
         randomize(model.get_layer(f"block_{i}"), i)
     return model

@@ -1,4 +1,4 @@
-"""Maps of several blocks made one: bilinear resizing, scaling to [0, 1], smoothing over blocks, fusion.
+"""Maps of several blocks made one: scaling to [0, 1], smoothing over blocks, fusion.
 
 Plain NumPy, the same on every backend. All formulas are our reading; see ``read_saliency``.
 """
@@ -9,18 +9,6 @@ import numpy as np
 import xarray as xr
 
 _EPSILON = 1e-8
-
-
-def resize(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bilinear resizing of the last two axes, pixel centres at i + 1/2, borders repeated, no antialiasing."""
-    rows, columns = (_weights(old, new) for old, new in zip(maps.shape[-2:], size, strict=True))
-    return np.asarray(rows @ maps @ columns.T)
-
-
-def _weights(old: int, new: int) -> np.ndarray:
-    """How much each old pixel weighs in each new one, ``(new, old)``; rows sum to one."""
-    centres = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
-    return np.maximum(0.0, 1.0 - np.abs(centres[:, None] - np.arange(old)))
 
 
 def scaled(maps: np.ndarray) -> np.ndarray:

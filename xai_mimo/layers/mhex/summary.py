@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import xarray as xr
 
+from xai_mimo.core.positions import resize
 from xai_mimo.layers.interception import layer_path, read_maps
-from xai_mimo.layers.mhex.fusion import fuse, resize, scaled, smoothed
+from xai_mimo.layers.mhex.fusion import fuse, scaled, smoothed
 from xai_mimo.layers.mhex.head import MHEXHead
 from xai_mimo.layers.mhex.supervision import DeepSupervision, match_heads, output_places
 from xai_mimo.sowing import MapLabels
@@ -45,8 +46,9 @@ def read_saliency(
         images:  A_l = minmax(resize(S_l));              saliency = minmax(mean over l of A_l)
         tokens:  A_l = S_l / max over tokens |S_l|;      saliency = mean over l of A_l
 
-    Resizing is bilinear, to the size of the input; minmax is that of each row, (m - min) / (max - min + 1e-8). Padding
-    tokens are exactly 0. Values are in [0, 1], but in [-1, 1] for tokens with "none".
+    Resizing, to the size of the input, is bilinear where that is larger and averages areas where it is smaller; minmax
+    is that of each row, (m - min) / (max - min + 1e-8). Padding tokens are exactly 0. Values are in [0, 1], but in
+    [-1, 1] for tokens with "none".
 
     All of it is our reading of public descriptions, which name class activation maps of the equivalent matrix,
     integrated over layers, non-negativity and "controlled smoothing", and give no formula.
