@@ -47,7 +47,7 @@ class CallableAdapter:
     ) -> None:
         if not streams or not heads:
             raise NotSupported(
-                f"the {'streams' if not streams else 'heads'} of {_label(function)} cannot be read off a function. "
+                f"the {'streams' if not streams else 'heads'} of '{_label(function)}' cannot be read off a function. "
                 "Name them, shapes without the batch axis: xai_mimo.adapt(f, streams={'sensors': (12,), 'age': 1}, "
                 "heads={'risk': 'binary', 'hours': 1})."
             )
@@ -58,6 +58,11 @@ class CallableAdapter:
         check_unique([s.name for s in self._streams], "input stream")
         check_unique([h.name for h in self._heads], "head")
         self._by_keyword = _parameters(function) == {s.name for s in self._streams}
+
+    @property
+    def name(self) -> str:
+        """What the function is called."""
+        return _label(self.function)
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -132,7 +137,9 @@ def _parameters(function: Callable[..., Any]) -> set[str]:
 
 
 def _label(function: Any) -> str:
-    return f"'{getattr(function, '__qualname__', type(function).__qualname__)}'"
+    if isinstance(function, functools.partial):
+        return _label(function.func)
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 def _identity(function: Any) -> list[bytes]:
@@ -143,7 +150,7 @@ def _identity(function: Any) -> list[bytes]:
     code = getattr(function, "__code__", None)
     if code is None:  # an object whose class defines how it is called
         code = getattr(type(function).__call__, "__code__", None)
-    return [getattr(function, "__module__", "").encode(), _label(function).encode(), *_code(code)]
+    return [getattr(function, "__module__", "").encode(), f"'{_label(function)}'".encode(), *_code(code)]
 
 
 def _code(code: Any) -> list[bytes]:

@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from xai_mimo.core.baselines import Baseline, resolve_baseline
-from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported
+from xai_mimo.core.errors import BadSetting, MissingDependency
 from xai_mimo.core.method import Attribution, Context, bytes_per_row, whole
-from xai_mimo.core.model import Arrays, Differentiable, Model
+from xai_mimo.core.model import Arrays, Differentiable, Model, require, require_floats
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
@@ -56,7 +56,9 @@ class CaptumIntegratedGradients:
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Explain each target with its own Captum run, in blocks of path points that fit the memory allowed."""
-        _check_model(model, self.name)
+        # Refused here, before Captum turns what has no gradient into zeros or an error of its own.
+        able = require(model, Differentiable, for_=self.name)
+        require_floats(model, for_=self.name)
         attr = _captum()
         block = context.chunk(_COPIES * bytes_per_row(inputs))
 
@@ -72,7 +74,7 @@ class CaptumIntegratedGradients:
 
         baselines = resolve_baseline(self.baseline, model.streams, context.background)
         return Attribution(
-            values=_explain(model, inputs, selectors, baselines, attribute, block=block, context=context),
+            values=_explain(able, inputs, selectors, baselines, attribute, block=block, context=context),
             prediction=take(model.predict(inputs), selectors),
             baseline_prediction=take_mean(model.predict(baselines), selectors),
         )
@@ -86,23 +88,8 @@ def _captum() -> ModuleType:
     return captum.attr
 
 
-def _check_model(model: Model, method: str) -> None:
-    """Refuse what has no gradient before Captum turns it into zeros or an error of its own."""
-    if not isinstance(model, Differentiable):
-        raise NotSupported(
-            f"{method} needs gradients, and {type(model).__name__} has none. Use 'shapley' or 'shap.permutation', "
-            "which only ask for predictions."
-        )
-    for stream in model.streams:
-        if stream.is_integer:
-            raise NotSupported(
-                f"{method} needs gradients, and input stream '{stream.name}' holds integers ({stream.dtype}). Explain "
-                "at the layer that embeds it (at='<layer>'), or use 'shapley' or 'shap.permutation'."
-            )
-
-
 def _explain(
-    model: Model,
+    model: Differentiable,
     inputs: Arrays,
     selectors: Sequence[Selector],
     baselines: Arrays,
@@ -149,7 +136,7 @@ def _units(selector: Selector) -> Any:
     return torch.from_numpy(np.ascontiguousarray(selector.units))
 
 
-def _forward(model: Model, selector: Selector) -> Callable[..., Any]:
+def _forward(model: Differentiable, selector: Selector) -> Callable[..., Any]:
     """One target of the model as a function that torch can differentiate: ``(*streams, units) -> (sample,)``.
 
     Captum repeats ``units`` together with the rows, so that each path point keeps the unit of its row.
@@ -165,7 +152,7 @@ def _forward(model: Model, selector: Selector) -> Callable[..., Any]:
             target = [selector._replace(units=units.numpy())]
             if not any(ctx.needs_input_grad):
                 return torch.from_numpy(take(model.predict(inputs), target)[0])
-            outputs, gradients = model.gradients(inputs, target)  # type: ignore[attr-defined]
+            outputs, gradients = model.gradients(inputs, target)
             ctx.slopes = [gradients[name][0] for name in names]
             return torch.from_numpy(take(outputs, target)[0])
 

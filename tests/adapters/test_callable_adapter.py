@@ -67,6 +67,7 @@ def test_partials_objects_and_built_in_functions_work(rows):
     partial = adapt(functools.partial(weighted, scale=2.0), streams=STREAMS, heads=HEADS)
     whole = adapt(weighted, streams=STREAMS, heads=HEADS)
     np.testing.assert_allclose(partial.predict(rows)["total"], 2 * whole.predict(rows)["total"], rtol=1e-6)
+    assert partial.name == whole.name == "weighted"
     predicted = adapt(Scaled(3.0), streams=STREAMS, heads={"x": 1, "y": "binary"}).predict(rows)
     np.testing.assert_allclose(predicted["x"][:, 0], 3 * rows["a"][:, 0], rtol=1e-6)
     assert set(np.unique(predicted["y"])) == {0.0, 1.0}

@@ -216,7 +216,7 @@ def test_heads_with_several_units_are_named_by_unit(model, data):
             y = self.inner.predict(inputs)
             return {"both": np.concatenate([y["risk"], y["life"]], axis=1)}
 
-        def gradients(self, inputs, selectors):
+        def gradients(self, inputs, selectors, streams=None):
             renamed = [s._replace(head=("risk", "life")[s.units[0]], units=s.units * 0) for s in selectors]
             return self.predict(inputs), self.inner.gradients(inputs, renamed)[1]
 

@@ -49,6 +49,9 @@ class Cuttable(Sown):
         super().__init__(*maps)
         self.owners = owners
 
+    def layers(self):
+        return ("mail",)
+
     def tail(self, layer):
         return Sown()
 

@@ -31,7 +31,7 @@ class Pictured:
         up, down = ((inputs["series"] * w).sum(axis=(1, 2)) for w in self.weights["series"])
         return {"up": (up + image)[:, None], "down": down[:, None]}
 
-    def gradients(self, inputs, selectors):
+    def gradients(self, inputs, selectors, streams=None):
         rows = len(inputs["scan"])
         by_head = {"up": (self.weights["scan"], 0), "down": (np.zeros_like(self.weights["scan"]), 1)}
         scan = [np.repeat(by_head[s.head][0][None], rows, axis=0) for s in selectors]

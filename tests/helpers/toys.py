@@ -55,7 +55,9 @@ class Toy(Predictor):
 
     jacobian: Callable[[np.ndarray], Jacobian] = None  # type: ignore[assignment]
 
-    def gradients(self, inputs: object, selectors: Sequence) -> tuple[Arrays, Arrays]:
+    def gradients(
+        self, inputs: object, selectors: Sequence, streams: Sequence[str] | None = None
+    ) -> tuple[Arrays, Arrays]:
         x = self.flat(inputs)
         self.rows_seen.append(len(x))
         jacobian = self.jacobian(x)
@@ -63,7 +65,8 @@ class Toy(Predictor):
         picked = np.stack([jacobian[s.head][rows, s.units] for s in selectors])
         ends = np.cumsum([s.size for s in self.streams])[:-1]
         parts = np.split(picked, ends, axis=2)
-        return self.outputs(x), {s.name: p.astype(s.dtype) for s, p in zip(self.streams, parts, strict=True)}
+        slopes = {s.name: p.astype(s.dtype) for s, p in zip(self.streams, parts, strict=True)}
+        return self.outputs(x), {name: slopes[name] for name in (slopes if streams is None else streams)}
 
 
 def mlp(
@@ -252,6 +255,9 @@ class AttentionToy(Toy):
             f"{self.layer}/{name}": InterceptionMap(self.layer, name, values, axes, {**coords, **features})
             for name, (values, axes, coords) in maps.items()
         }
+
+    def layers(self) -> tuple[str, ...]:
+        return ("mail",)
 
     def tail(self, layer: str) -> "AttentionToy":
         assert layer in ("mail", self.layer)

@@ -66,6 +66,7 @@ def network():
 def test_a_network_with_shuffled_weights(network):
     model = xm.adapt(network, heads={"y": "binary"})
     assert isinstance(model, Randomisable)
+    assert model.randomisation == "shuffled"
     before = [np.asarray(w) for w in network.get_weights()]
     some = model.randomised(np.random.default_rng(0), ["y"])
     for name, changed in (("low", False), ("y", True)):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from xai_mimo.core.errors import BadSetting, NotSupported
-from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, Splittable
+from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, Splittable, require
 
 
 @dataclass(frozen=True)
@@ -164,19 +164,12 @@ def _is_over_positions(layer: str, maps: Collection[InterceptionMap]) -> bool:
 
 
 def _maps(model: Model, first_row: Arrays) -> Interceptions:
-    if not isinstance(model, Interceptable):
-        raise NotSupported(
-            f"a model adapted by {type(model).__name__} has no layers that can be intercepted. Leave 'interception' "
-            "out of the methods."
-        )
-    return model.intercept(first_row)
+    return require(model, Interceptable, for_="the method 'interception'").intercept(first_row)
 
 
 def _cut(model: Model, layer: str) -> Cut:
-    if not isinstance(model, Splittable):
-        raise NotSupported(f"a model adapted by {type(model).__name__} cannot be cut at a layer.")
-    part = model.tail(layer)
-    return Cut(layer, part, lambda inputs: model.activations(inputs, layer), model.layer_streams(layer))
+    able = require(model, Splittable, for_=f"at='{layer}'")
+    return Cut(layer, able.tail(layer), lambda inputs: able.activations(inputs, layer), able.layer_streams(layer))
 
 
 def _without_cut(

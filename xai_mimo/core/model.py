@@ -1,14 +1,16 @@
-"""What a model can do, as protocols: a capability is a type.
+"""What a model can do, as protocols: a capability is a type, and each extends ``Model``.
 
-NumPy at the border: adapters take and return arrays, tensors stay inside them.
+NumPy at the border: adapters take and return arrays, tensors stay inside them. ``isinstance`` with these is cheap; a
+model that cannot do a thing is of a class without the method, and ``require`` refuses it in one way.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.streams import Array, Head, Stream
 from xai_mimo.core.targets import Selector
 
@@ -43,7 +45,11 @@ Interceptions = dict[str, InterceptionMap]
 
 @runtime_checkable
 class Model(Protocol):
-    """Anything that maps named streams to named heads. Every adapter is one."""
+    """Anything that maps named streams to named heads. Every adapter is one.
+
+    An adapter may have a ``name``, what the user calls the model; reports and errors then say it. Memory is bounded by
+    whoever runs the rows: an adapter that takes ``max_memory`` splits them, and says so in its own docstring.
+    """
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -61,49 +67,48 @@ class Model(Protocol):
 
 
 @runtime_checkable
-class Differentiable(Protocol):
+class Differentiable(Model, Protocol):
     """A model with automatic differentiation."""
 
-    def gradients(self, inputs: Any, selectors: Sequence[Selector]) -> tuple[Arrays, Arrays]:
+    def gradients(
+        self, inputs: Any, selectors: Sequence[Selector], streams: Sequence[str] | None = None
+    ) -> tuple[Arrays, Arrays]:
         """Gradients of several targets from one forward pass.
 
         Args:
             inputs: as ``predict`` takes them.
             selectors: one per target: head and unit of each row.
+            streams: differentiate by these alone and hold the others, which may then be integers or truth values; None
+                for all.
         Returns:
             outputs ``{head: (sample, *head.shape)}`` and gradients ``{stream: (target, sample, *stream.shape)}``;
             a stream that a head does not use gives exact zeros.
         Raises:
-            NotSupported: a stream holds integers; explain at the layer that embeds it.
+            NotSupported: one of these streams holds integers; explain at the layer that embeds it.
         """
 
 
 @runtime_checkable
-class PartlyDifferentiable(Protocol):
-    """A model that can be differentiated by some of its streams, while others hold integers or truth values."""
-
-    def gradients_of(self, inputs: Any, selectors: Sequence[Selector], streams: Sequence[str]) -> tuple[Arrays, Arrays]:
-        """``Differentiable.gradients`` of these streams alone; the others are held.
-
-        Raises:
-            NotSupported: one of these streams holds integers.
-        """
-
-
-@runtime_checkable
-class Interceptable(Protocol):
-    """A model that holds self-explaining layers."""
+class Interceptable(Model, Protocol):
+    """A model that may hold self-explaining layers."""
 
     def intercept(self, inputs: Any) -> Interceptions:
-        """Every map that its layers sow while reading the inputs, in inference mode."""
+        """Every map that its layers sow while reading the inputs, in inference mode; ``{}`` when none sows."""
 
 
 @runtime_checkable
-class Splittable(Protocol):
+class Splittable(Model, Protocol):
     """A model that can be cut at a layer."""
 
+    def layers(self) -> tuple[str, ...]:
+        """Names that ``tail`` takes, each layer after those that feed it."""
+
     def tail(self, layer: str) -> Model:
-        """The part behind the cut: its streams are the layer's inputs, its heads the model's."""
+        """The part behind the cut: its streams are the layer's inputs, its heads the model's.
+
+        Raises:
+            UnknownName: no such layer. NotSupported: the model cannot be cut at this one.
+        """
 
     def activations(self, inputs: Any, layer: str) -> Arrays:
         """What the layer reads: ``{stream of the tail: (sample, *shape)}``."""
@@ -113,16 +118,76 @@ class Splittable(Protocol):
 
 
 @runtime_checkable
-class Randomisable(Protocol):
-    """A model whose weights can be drawn anew."""
+class Randomisable(Model, Protocol):
+    """A model that can be copied with random weights, for tests of whether a map depends on them.
+
+    Attributes:
+        randomisation: which null model the copies are: "shuffled" keeps the values of each trainable tensor in a random
+            order; "drawn" gives it new values, as before training.
+    """
+
+    randomisation: Literal["shuffled", "drawn"]
 
     def randomised(self, rng: np.random.Generator, layers: Sequence[str] | None = None) -> Model:
-        """A copy with the weights of these layers, or of all, drawn anew; the model itself stays as it is."""
+        """A copy with random weights in these layers, or in all; the model itself stays as it is."""
 
 
-@runtime_checkable
-class Layered(Protocol):
-    """A model that names the layers it can be cut at."""
+Capability = TypeVar("Capability", bound=Model)
 
-    def layers(self) -> tuple[str, ...]:
-        """Names that ``Splittable.tail`` takes, each layer after those that feed it; () for a model that has none."""
+_NEEDS: dict[type, tuple[str, str, str]] = {
+    Differentiable: ("gradients", "has none", "Use 'shapley' or 'occlusion', which only ask for predictions."),
+    Interceptable: (
+        "a model whose layers can be intercepted",
+        "is none",
+        "Build the model with a self-explaining layer such as xai_mimo.layers.MAIL, or use a method that asks for "
+        "predictions alone, e.g. 'shapley'.",
+    ),
+    Splittable: (
+        "a model that can be cut at a layer",
+        "cannot be cut",
+        "Build it as a functional model (keras.Model(inputs, outputs)), or adapt the part behind the layer as a model "
+        "of its own.",
+    ),
+    Randomisable: (
+        "a model that can be copied with random weights",
+        "cannot be copied",
+        "Build it as a functional model (keras.Model(inputs, outputs)).",
+    ),
+}
+
+
+def require(model: Model, capability: type[Capability], for_: str, *, instead: str = "") -> Capability:
+    """The model, as one that has a capability.
+
+    Args:
+        model: an adapted model.
+        capability: one of the protocols of this file.
+        for_: what needs it, as the user knows it: the name of a method, or an argument such as ``at='mail'``.
+        instead: the way out that the error names; "" for the usual one.
+    Raises:
+        NotSupported: the model has it not.
+    """
+    if isinstance(model, capability):
+        return model
+    needs, lacks, usual = _NEEDS[capability]
+    raise NotSupported(f"{for_} needs {needs}, and {described(model)} {lacks}. {instead or usual}")
+
+
+def described(model: Any) -> str:
+    """What a model is called in errors: the user's own name for it, else its type's."""
+    name = getattr(model, "name", "")
+    return f"model '{name}'" if name and isinstance(name, str) else f"a model of type {type(model).__name__}"
+
+
+def require_floats(model: Model, for_: str) -> None:
+    """Refuse a model with a stream of integers, which has no gradient.
+
+    Raises:
+        NotSupported: a stream holds integers or truth values.
+    """
+    for stream in model.streams:
+        if stream.is_integer:
+            raise NotSupported(
+                f"{for_} needs gradients, and input stream '{stream.name}' holds integers ({stream.dtype}). Explain at "
+                "the layer that embeds it (at='<layer>'), or use 'shapley', which only asks for predictions."
+            )

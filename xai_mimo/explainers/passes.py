@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.method import Context
-from xai_mimo.core.model import Arrays, Differentiable, Model
+from xai_mimo.core.model import Arrays, Differentiable, Model, require, require_floats
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector
 
@@ -17,18 +16,9 @@ def differentiable(model: Model, method: str) -> Differentiable:
     Raises:
         NotSupported: it has no gradients, or a stream holds integers.
     """
-    if not isinstance(model, Differentiable):
-        raise NotSupported(
-            f"{method} needs gradients, and {type(model).__name__} has none. Use 'shapley', which only asks for "
-            "predictions."
-        )
-    for stream in model.streams:
-        if stream.is_integer:
-            raise NotSupported(
-                f"{method} needs gradients, and input stream '{stream.name}' holds integers ({stream.dtype}). Explain "
-                "at the layer that embeds it (at='<layer>'), or use 'shapley'."
-            )
-    return model
+    able = require(model, Differentiable, for_=method)
+    require_floats(model, for_=method)
+    return able
 
 
 def points_at_once(inputs: Arrays, targets: int, context: Context) -> int:

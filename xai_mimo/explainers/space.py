@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from xai_mimo.core.errors import NotSupported
-from xai_mimo.core.model import Arrays, Model, Splittable
+from xai_mimo.core.model import Arrays, Model, Splittable, require
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,4 @@ def space_of(model: Model, at: str | None) -> Space:
     """
     if at is None:
         return Space(model, model)
-    if not isinstance(model, Splittable):
-        raise NotSupported(
-            f"at='{at}' needs a model that can be cut at a layer, and {type(model).__name__} cannot. Explain its "
-            "inputs (at=None), or give a functional Keras model."
-        )
-    return Space(model, model.tail(at), at)
+    return Space(model, require(model, Splittable, for_=f"at='{at}'").tail(at), at)

@@ -1,7 +1,7 @@
 """Any Keras 3 model, on TensorFlow, JAX or PyTorch."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -104,7 +104,9 @@ class KerasAdapter:
         """Outputs in inference mode: ``{head: (sample, *head.shape)}``, float32 or float64."""
         return self._whole.predict(inputs)
 
-    def gradients(self, inputs: Any, selectors: Sequence[Selector]) -> tuple[Arrays, Arrays]:
+    def gradients(
+        self, inputs: Any, selectors: Sequence[Selector], streams: Sequence[str] | None = None
+    ) -> tuple[Arrays, Arrays]:
         """Gradients of several targets from one forward pass; see ``Differentiable``.
 
         A stream that a head does not read gives exact zeros, without a warning: methods that report to a user give it.
@@ -112,11 +114,7 @@ class KerasAdapter:
         Raises:
             NotSupported: a stream holds integers; the message names the layer to explain at.
         """
-        return self._whole.gradients(inputs, selectors)
-
-    def gradients_of(self, inputs: Any, selectors: Sequence[Selector], streams: Sequence[str]) -> tuple[Arrays, Arrays]:
-        """``gradients`` of these streams alone; the others are held, and may hold integers or truth values."""
-        return self._whole.gradients_of(inputs, selectors, streams)
+        return self._whole.gradients(inputs, selectors, streams)
 
     def intercept(self, inputs: Any) -> Interceptions:
         """Every map that the model's layers sow while reading the inputs; ``{}`` when none sows."""
@@ -154,6 +152,8 @@ class KerasAdapter:
     def layers(self) -> tuple[str, ...]:
         """Layers that ``tail`` takes, each after those that feed it; () for a subclassed model."""
         return cuttable_layers(self._graph) if self._graph is not None else ()
+
+    randomisation: ClassVar[Literal["shuffled"]] = "shuffled"
 
     def randomised(self, rng: np.random.Generator, layers: Sequence[str] | None = None) -> "KerasAdapter":
         """A copy of a functional model with the weights of these layers, or of all, shuffled.

@@ -7,7 +7,7 @@ import numpy as np
 
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions
-from xai_mimo.core.streams import Head, Stream, check_inputs
+from xai_mimo.core.streams import Head, Stream, check_inputs, unknown
 from xai_mimo.core.targets import Selector
 from xai_mimo_adapters.keras_adapter.runner import Runner
 
@@ -69,18 +69,24 @@ class KerasPart:
         """Outputs in inference mode: ``{head: (sample, *head.shape)}``, float32 or float64."""
         return self._named_outputs(self._runner.forward(self._checked(inputs)))
 
-    def gradients(self, inputs: Any, selectors: Sequence[Selector]) -> tuple[Arrays, Arrays]:
+    def gradients(
+        self, inputs: Any, selectors: Sequence[Selector], streams: Sequence[str] | None = None
+    ) -> tuple[Arrays, Arrays]:
         """Outputs and ``{stream: (target, sample, *stream.shape)}``; exact zeros where a head does not read a stream.
 
+        Args:
+            inputs: as ``predict`` takes them.
+            selectors: one per target.
+            streams: those to differentiate by; the others are held, and may be integers or truth values. None for all.
         Raises:
-            NotSupported: a stream holds integers, or a head gives integers.
+            UnknownName: no such stream. NotSupported: one of them holds integers, or a head gives integers.
         """
-        return self.gradients_of(inputs, selectors, [s.name for s in self._streams])
-
-    def gradients_of(self, inputs: Any, selectors: Sequence[Selector], streams: Sequence[str]) -> tuple[Arrays, Arrays]:
-        """``gradients`` of these streams alone; the others are held, and may hold integers or truth values."""
-        for stream in self._streams:
-            if stream.name in streams and np.dtype(stream.dtype).kind != "f":
+        names = [s.name for s in self._streams]
+        for name in names if streams is None else streams:
+            if name not in names:
+                raise unknown(name, names, "input stream")
+            stream = self._streams[names.index(name)]
+            if np.dtype(stream.dtype).kind != "f":
                 raise NotSupported(
                     f"input stream '{stream.name}' holds integers ({stream.dtype}), which have no gradient. "
                     f"{self._advice(stream)}"
@@ -88,7 +94,9 @@ class KerasPart:
         arrays = self._checked(inputs)
         units = np.stack([s.units for s in selectors]).astype(np.int32)
         outputs, gradients = self._runner.gradients(arrays, [self._outputs[s.head] for s in selectors], units)
-        return self._named_outputs(outputs), {name: gradients[self._tensors[name]] for name in streams}
+        return self._named_outputs(outputs), {
+            name: gradients[self._tensors[name]] for name in (names if streams is None else streams)
+        }
 
     def intercept(self, inputs: Any) -> Interceptions:
         """Every map that the layers sow while reading the inputs, in inference mode; ``{}`` when none sows."""

@@ -366,6 +366,12 @@ def test_integer_streams_are_refused_with_the_layer_to_explain_at():
     chosen = select(None, adapter.heads, adapter.predict(data))
     with pytest.raises(NotSupported, match=r"'tokens' holds integers \(int32\).*at='pool'"):
         adapter.gradients(data, chosen)
+    with pytest.raises(UnknownName, match=r"'agee'.*Did you mean 'age'"):
+        adapter.gradients(data, chosen, streams=["agee"])
+    _, gradients = adapter.gradients(data, chosen, streams=["age"])
+    weight = np.asarray(adapter.model.get_layer("y").get_weights()[0])[4, 0]
+    assert list(gradients) == ["age"]
+    np.testing.assert_allclose(gradients["age"], np.full((1, 2, 1), weight), atol=1e-6)
     inner = adapter.activations(data, "pool")
     _, gradients = adapter.tail("pool").gradients(inner, chosen)
     assert gradients["tokens_encoded"].shape == (1, 2, 7, 4)

@@ -122,7 +122,9 @@ def test_at_the_layer_the_map_is_not_resized(images, x):
     )
     named = xm.explain(model, x, CAM(at="pool"), at="pool")
     np.testing.assert_array_equal(named["image_encoded"], found["image_encoded"])
-    with pytest.raises(NotSupported, match=r"the part behind 'pool' cannot be cut.*Leave `at` out"):
+    with pytest.raises(
+        NotSupported, match=r"needs a model that can be cut.*It is the part behind 'pool': leave `at` out"
+    ):
         xm.explain(model, x, GradCAM(at="conv"), at="pool")
 
 
@@ -253,5 +255,8 @@ def test_a_series_and_a_model_without_layers():
     flat = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
     with pytest.raises(BadSetting, match=r"found no layer that reads positions of one stream\. Name one.*there are: "):
         xm.explain(flat, np.zeros((2, 5)), "grad_cam")
-    with pytest.raises(NotSupported, match=r"CallableAdapter cannot be cut at one. Give a functional Keras model"):
+    with pytest.raises(
+        NotSupported,
+        match=r"grad_cam needs a model that can be cut at a layer, and model '.*' cannot be cut. Build it as a functional",
+    ):
         xm.explain(xm.adapt(lambda u: u, streams={"u": (5,)}, heads={"y": (5,)}), np.zeros((2, 5)), "grad_cam")

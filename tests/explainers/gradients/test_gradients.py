@@ -108,7 +108,7 @@ def test_one_sample_has_no_standard_error():
 def test_a_model_without_gradients_is_refused_with_advice(method):
     toy = toys.linear()
     model = toys.Predictor(toy.streams, toy.heads, toy.forward)
-    with pytest.raises(NotSupported, match=r"needs gradients, and Predictor has none. Use 'shapley'"):
+    with pytest.raises(NotSupported, match=r"needs gradients, and a model of type Predictor has none. Use 'shapley'"):
         xm.explain(model, toys.rows(model), method)
 
 

@@ -29,6 +29,9 @@ class Without:
     def intercept(self, inputs):
         return self.change(self.model.intercept(inputs))
 
+    def layers(self):
+        return self.model.layers()
+
     def tail(self, layer):
         return self.model.tail(layer)
 
@@ -236,7 +239,10 @@ def test_two_layers_need_a_name():
 
 def test_models_without_such_layers_are_refused_with_advice():
     plain = toys.mlp()
-    with pytest.raises(NotSupported, match="Toy cannot be intercepted: only models with self-explaining layers"):
+    with pytest.raises(
+        NotSupported,
+        match=r"'interception' needs a model whose layers can be intercepted, and a model of type Toy is none. Build the",
+    ):
         xm.intercept(plain, toys.rows(plain))
     silent = Without(toys.attention(raw=True), lambda maps: {})
     with pytest.raises(NotSupported, match="holds no self-explaining layer"):

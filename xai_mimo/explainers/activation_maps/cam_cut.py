@@ -8,7 +8,7 @@ import numpy as np
 
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Context
-from xai_mimo.core.model import Arrays, Differentiable, Layered, Model, PartlyDifferentiable, Splittable
+from xai_mimo.core.model import Arrays, Differentiable, Model, Splittable, require
 from xai_mimo.core.positions import has_positions
 from xai_mimo.core.streams import Stream, unknown
 from xai_mimo.core.targets import Selector
@@ -43,14 +43,7 @@ class CamCut:
     def gradients(self, read: Arrays, selectors: Sequence[Selector]) -> tuple[Arrays, Arrays]:
         """Outputs, and gradients of every stream of the part that has one: ``{stream: (target, row, *shape)}``."""
         floats = [s.name for s in self.model.streams if np.dtype(s.dtype).kind == "f"]
-        if len(floats) < len(self.model.streams) and isinstance(self.model, PartlyDifferentiable):
-            return self.model.gradients_of(read, selectors, floats)
-        if isinstance(self.model, Differentiable):
-            return self.model.gradients(read, selectors)
-        raise NotSupported(
-            f"{self.method} needs gradients, and {type(self.model).__name__} has none. Use 'occlusion' or 'shapley', "
-            "which only ask for predictions."
-        )
+        return require(self.model, Differentiable, for_=self.method).gradients(read, selectors, floats)
 
     @property
     def reads(self) -> str:
@@ -119,15 +112,11 @@ def cam_cut(
     if context.layer is not None and at in (None, context.layer, context.layer.rsplit("/", 1)[-1]):
         same = {name: (name,) for name in names}
         return _cut(model, model, lambda rows: rows, same, layer=context.layer, stream=stream, method=method)
-    if not isinstance(model, Splittable):
-        where = f"the part behind '{context.layer}'" if context.layer else type(model).__name__
-        raise NotSupported(
-            f"{method} reads a layer, and {where} cannot be cut at one. "
-            + ("Leave `at` out to read the part's own streams." if context.layer else "Give a functional Keras model.")
-        )
-    layer = at if at is not None else _last_with_positions(model, stream, method, names)
-    read = partial(_read, model, layer)
-    return _cut(model, model.tail(layer), read, model.layer_streams(layer), layer=layer, stream=stream, method=method)
+    mend = f"It is the part behind '{context.layer}': leave `at` out to read its own streams." if context.layer else ""
+    able = require(model, Splittable, for_=method, instead=mend)
+    layer = at if at is not None else _last_with_positions(able, stream, method, names)
+    read = partial(_read, able, layer)
+    return _cut(able, able.tail(layer), read, able.layer_streams(layer), layer=layer, stream=stream, method=method)
 
 
 def _read(model: Splittable, layer: str, rows: Arrays) -> Arrays:
@@ -184,7 +173,7 @@ def _described(part: Model, owners: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def _last_with_positions(model: Splittable, stream: str | None, method: str, raw: Collection[str]) -> str:
-    names = model.layers() if isinstance(model, Layered) else ()
+    names = model.layers()
     for name in reversed(names):
         if len(_candidates(model.tail(name), model.layer_streams(name), stream, raw)) == 1:
             return name

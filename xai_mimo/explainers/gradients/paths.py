@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xai_mimo.core.method import Context
-from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.passes import differentiable, points_at_once, slices, spread
@@ -34,7 +34,7 @@ class Paths:
         at_once: points that one call may hold.
     """
 
-    model: Model
+    model: Differentiable
     inputs: Arrays
     baselines: Arrays
     selectors: Sequence[Selector]
@@ -45,8 +45,8 @@ class Paths:
         model: Model, inputs: Arrays, baselines: Arrays, selectors: Sequence[Selector], context: Context, *, method: str
     ) -> "Paths":
         """Paths for a gradient method; refuses models without gradients."""
-        differentiable(model, method)
-        return Paths(model, inputs, baselines, selectors, points_at_once(inputs, len(selectors), context))
+        able = differentiable(model, method)
+        return Paths(able, inputs, baselines, selectors, points_at_once(inputs, len(selectors), context))
 
     @property
     def rows(self) -> int:
@@ -89,7 +89,7 @@ class Paths:
         gradients: Arrays = {}
         for part in slices(len(path), self.at_once):
             targets = self.targets(path[part])
-            outputs, found = self.model.gradients(self.points(path[part], t[part]), targets)  # type: ignore[attr-defined]
+            outputs, found = self.model.gradients(self.points(path[part], t[part]), targets)
             values[:, part] = take(outputs, targets)
             for name, g in found.items():
                 if name not in gradients:

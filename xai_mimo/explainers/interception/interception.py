@@ -12,7 +12,7 @@ from xai_mimo.core.digest import digest
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.explanation import describe, versions
 from xai_mimo.core.method import Attribution, Context
-from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model
+from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, require
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Array, check_inputs, count_rows, unknown
 from xai_mimo.core.targets import Selector, take
@@ -137,12 +137,7 @@ class Interception:
 
 
 def _maps(model: Model, inputs: Arrays) -> Interceptions:
-    if not isinstance(model, Interceptable):
-        raise NotSupported(
-            f"{type(model).__name__} cannot be intercepted: only models with self-explaining layers such as "
-            "xai_mimo.layers.MAIL can. Use another method, e.g. 'integrated_gradients' or 'shapley'."
-        )
-    maps = model.intercept(inputs)
+    maps = require(model, Interceptable, for_="'interception'").intercept(inputs)
     if not maps:
         raise NotSupported(
             "this model holds no self-explaining layer (none sows a map). Build it with one, e.g. "
