@@ -306,12 +306,6 @@ def test_names_with_slashes_survive_the_store(tmp_path):
     assert found["a/b"].dims == ("head", "sample", "a/b_feature")
 
 
-def test_the_progress_bar_counts_rows(capsys):
-    model = toys.mlp()
-    xm.explain(model, toys.rows(model), "gradient", progress=True)
-    assert "100%" in capsys.readouterr().out
-
-
 def test_progress_may_be_a_function(capsys):
     model, rows = toys.mlp(), []
     xm.explain(model, toys.rows(model), "gradient", progress=rows.append)

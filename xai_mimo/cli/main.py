@@ -8,6 +8,7 @@ import typer
 from xai_mimo.cli.backend import installed, use_backend
 from xai_mimo.cli.guard import guarded
 from xai_mimo.core.errors import BadSetting, MissingDependency
+from xai_mimo.core.progress import bar
 
 app = typer.Typer(
     name="xai-mimo",
@@ -48,7 +49,7 @@ def demo(
     from xai_mimo.datasets import FAILURES
     from xai_mimo.studies.demo import run_demo
 
-    with show.progress_bar() as progress:
+    with bar(True, "starting") as progress:
         found = run_demo(
             out,
             seed=seed,
@@ -82,7 +83,7 @@ def study(
     from xai_mimo.studies import load_settings, run_study, summary
 
     settings = load_settings(study).narrowed(seed=seed, rows=rows, heads=_names(heads), epochs=epochs)
-    with show.progress_bar() as progress:
+    with bar(True, "starting") as progress:
         found = run_study(settings, out=out, progress=progress)
     for title, header, body in summary.tables(found.rows):
         show.table(title, header, body)

@@ -11,7 +11,7 @@ import numpy as np
 from xai_mimo.comparison.score_rows import Quantity, intervals, score, scored, with_note
 from xai_mimo.comparison.settings import DEFAULT_KS
 from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.progress import Advance, ignore
+from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics import agreement
 from xai_mimo.metrics.agreement import Ranked
@@ -49,7 +49,7 @@ class _Measure:
 
 
 def agreement_scores(
-    panel: AlignedMaps, rng: np.random.Generator, ks: Sequence[int] = DEFAULT_KS, *, advance: Advance = ignore
+    panel: AlignedMaps, rng: np.random.Generator, ks: Sequence[int] = DEFAULT_KS, *, advance: Advance = silent
 ) -> list[dict[str, Any]]:
     """Score rows of the family "agreement".
 

@@ -34,7 +34,7 @@ from xai_mimo.core.explanation import join, streams_of, versions
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.plugins import adapt
-from xai_mimo.core.progress import steps
+from xai_mimo.core.progress import bar, steps
 from xai_mimo.core.streams import Array, Stream, check_inputs, count_rows
 from xai_mimo.core.targets import AnyTarget, Selector, check_labels, select
 from xai_mimo.explainers.explain import explain
@@ -112,7 +112,8 @@ def compare(
     given = None if background is None else check_inputs(background, adapted.streams)
     backgrounds = [given or choose_background(everything, _BACKGROUND_ROWS, draw) for draw in draws[1:3]]
     task = ExplainRequest(adapted, where, inputs, [s.target for s in selectors], chosen, selectors, explain, head_rows)
-    with steps(progress, len(named) * (1 + settings.ceilings) + 3, "compare") as step:
+    with bar(progress, "compare") as shown_progress:
+        step = steps(shown_progress, "compare", len(named) * (1 + settings.ceilings) + 3)
         run = task.run(named, backgrounds[0], seed, step)
         repeats = task.run(named, backgrounds[1], seed + 1, step).shown if settings.ceilings else {}
         joined = join(run.shown).assign_coords(sample=picked)

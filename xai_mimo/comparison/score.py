@@ -16,7 +16,7 @@ from xai_mimo.comparison.spaces import Space
 from xai_mimo.comparison.verdicts import verdicts
 from xai_mimo.core.baselines import mean_row
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.progress import Steps, silent
+from xai_mimo.core.progress import Steps
 from xai_mimo.core.streams import Stream
 from xai_mimo.core.targets import Selector
 from xai_mimo.metrics.aligned_maps import AlignedMaps
@@ -75,8 +75,8 @@ def score_everything(
     settings: Settings,
     rng: np.random.Generator,
     *,
+    step: Steps,
     further: Sequence[Mapping[str, Any]] = (),
-    step: Steps = silent,
 ) -> dict[str, Any]:
     """Every table of the record that is computed from maps: scores, differences, shares, features, curves, verdicts.
 

@@ -1,6 +1,6 @@
 """What a method is: frozen settings that can be called on a model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector
 
@@ -39,10 +40,6 @@ class Attribution:
     unexplained: tuple[str, ...] = ()
 
 
-def _ignore(rows: float) -> None:
-    """Report progress to nobody."""
-
-
 @dataclass(frozen=True)
 class Context:
     """What a method is handed beside the model and the rows.
@@ -58,7 +55,7 @@ class Context:
     rng: np.random.Generator
     background: Arrays
     max_memory: int = 2**29
-    advance: Callable[[float], None] = _ignore
+    advance: Advance = silent
     layer: str | None = None
 
     def chunk(self, bytes_per_item: int, at_most: int = 65_536) -> int:

@@ -1,57 +1,85 @@
-"""A bar over the steps of long work: what is being done, and how much of it is."""
+"""Progress of long work: one type of what is told, one that is not shown, one bar on the terminal.
+
+``bar`` gives a ``Progress`` to tell; ``steps`` and ``counted`` divide it among parts of the work, whose own progress is
+told as amounts (rows, say), since a method does not know what share of the whole it is.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+Progress = Callable[[str, float], None]
+"""Told what is being done, and the share of the whole work that is finished, from 0 to 1."""
+
 Advance = Callable[[float], None]
-"""Told how many parts of a step were just finished."""
+"""Told how much of a step was just finished, in the step's own unit (rows, parts)."""
 
 Steps = Callable[[str, float], AbstractContextManager[Advance]]
-"""``with step(name, parts) as advance``: one step of so many parts; it counts as done when it is left."""
+"""``with step(name, amount) as advance``: one step of so much work; it counts as done when it is left."""
 
 
-def ignore(parts: float) -> None:
-    """Report progress to nobody."""
+def silent(*told: object) -> None:
+    """Progress that is not shown; fits where a ``Progress`` or an ``Advance`` is wanted."""
 
 
 @contextmanager
-def steps(shown: bool, count: int, what: str) -> Iterator[Steps]:
-    """Count the steps of a piece of work.
+def bar(is_shown: bool, what: str) -> Iterator[Progress]:
+    """A bar on stderr, so that stdout holds results alone; no bar where nobody looks at a terminal or a notebook.
 
     Args:
-        shown: draw a bar on the terminal; else nothing is shown.
-        count: of the steps that will be taken.
-        what: the work, in front of the name of the step.
+        is_shown: draw it; else nothing is shown, and rich is not imported.
+        what: the work, shown until the first step has a name.
     """
-    if not shown:
+    if not is_shown:
         yield silent
         return
-    from rich.progress import Progress
+    from rich import progress
+    from rich.console import Console
 
-    with Progress(transient=True) as bar:
-        task = bar.add_task(what, total=count)
-        yield _follow(lambda name, share: bar.update(task, advance=share, description=f"{what}: {name}"))
+    console = Console(stderr=True)
+    columns = (
+        progress.BarColumn(),
+        progress.TextColumn("{task.percentage:>3.0f}%"),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("{task.description}"),
+    )
+    is_seen = console.is_terminal or console.is_jupyter
+    with progress.Progress(*columns, console=console, transient=True, disable=not is_seen) as drawn:
+        task = drawn.add_task(what, total=1.0)
+        yield lambda text, share: drawn.update(task, description=text, completed=share)
 
 
-def _follow(move: Callable[[str, float], None]) -> Steps:
-    """Steps that report to ``move``, called with a name and the share of a step."""
+def part(progress: Progress, what: str, number: int, count: int) -> Progress:
+    """The progress of one of several equal parts of a work; its steps are told as "what: step".
+
+    Args:
+        number: of the part, from 0. count: of all parts.
+    """
+    return lambda text, share: progress(f"{what}: {text}", (number + share) / count)
+
+
+def counted(progress: Progress, what: str, total: float) -> Advance:
+    """The progress of a work that tells amounts, ``total`` in the end."""
+    finished = 0.0
+
+    def advance(amount: float) -> None:
+        nonlocal finished
+        finished += amount
+        progress(what, min(1.0, finished / total))
+
+    return advance
+
+
+def steps(progress: Progress, what: str, count: int) -> Steps:
+    """The progress of a work that is taken in ``count`` equal steps, one after the other."""
+    finished = 0
 
     @contextmanager
-    def step(name: str, parts: float) -> Iterator[Advance]:
-        left = 1.0
-
-        def advance(finished: float) -> None:
-            nonlocal left
-            share = min(left, finished / parts)
-            left -= share
-            move(name, share)
-
-        move(name, 0.0)
-        yield advance
-        move(name, left)
+    def step(name: str, amount: float) -> Iterator[Advance]:
+        nonlocal finished
+        own = part(progress, what, finished, count)
+        own(name, 0.0)
+        yield counted(own, name, amount)
+        finished += 1
+        own(name, 1.0)
 
     return step
-
-
-silent: Steps = _follow(lambda name, share: None)
-"""Steps that nobody watches."""

@@ -1,10 +1,9 @@
 """``explain``: one method on any number of rows, block by block, in memory or on disk."""
 
-import contextlib
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from xai_mimo.core.method import Context, Method, positive, whole
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.plugins import method as find_method
+from xai_mimo.core.progress import Advance, bar, counted
 from xai_mimo.core.streams import check_inputs, count_rows
 from xai_mimo.core.targets import AnyTarget, Target, check_labels, select
 from xai_mimo.explainers.run_warnings import Findings
@@ -91,7 +91,7 @@ class _Run:
             "versions": made_with,
         }
 
-    def block(self, number: int, attrs: Mapping[str, Any], advance: Callable[[float], None]) -> xr.Dataset:
+    def block(self, number: int, attrs: Mapping[str, Any], advance: Advance) -> xr.Dataset:
         """Explain one block; its randomness depends on the seed and its number alone."""
         part = slice(number * self.rows_per_block, min((number + 1) * self.rows_per_block, self.rows))
         rows = self.space.enter({name: x[part] for name, x in self.inputs.items()})
@@ -119,7 +119,7 @@ def explain(
     max_memory: int = 2**29,
     rows_per_block: int = 1024,
     store: str | Path | None = None,
-    progress: bool | Callable[[float], None] = False,
+    progress: bool | Advance = False,
 ) -> xr.Dataset:
     """Explain a model's heads for the given rows with one method.
 
@@ -165,7 +165,8 @@ def explain(
         max_memory=int(max_memory),
         rows_per_block=int(rows_per_block),
     )
-    with _bar(run.rows, run.method.name, progress) as advance:
+    with bar(bool(progress) and not callable(progress), run.method.name) as shown:
+        advance = progress if callable(progress) else counted(shown, run.method.name, run.rows)
         result, findings = _to_disk(run, Path(store), advance) if store is not None else _in_memory(run, advance)
     for warning in findings.warnings(run.method.name):
         warnings.warn(warning, stacklevel=2)
@@ -185,7 +186,7 @@ def _background(given: Any, inputs: Arrays, space: Space, *, rows: int, seed: in
     return space.enter(check_inputs(given, space.whole.streams))
 
 
-def _in_memory(run: _Run, advance: Callable[[float], None]) -> tuple[xr.Dataset, Findings]:
+def _in_memory(run: _Run, advance: Advance) -> tuple[xr.Dataset, Findings]:
     start, attrs = time.perf_counter(), run.attrs()
     blocks, findings = [], Findings()
     for number in range(run.blocks):
@@ -208,7 +209,7 @@ def _in_memory(run: _Run, advance: Callable[[float], None]) -> tuple[xr.Dataset,
     return result, findings
 
 
-def _to_disk(run: _Run, path: Path, advance: Callable[[float], None]) -> tuple[xr.Dataset, Findings]:
+def _to_disk(run: _Run, path: Path, advance: Advance) -> tuple[xr.Dataset, Findings]:
     attrs = run.attrs()
     store = BlockStore.open(path, run.identity(attrs), rows=run.rows, rows_per_block=run.rows_per_block)
     findings = Findings.from_json(store.findings)
@@ -219,16 +220,3 @@ def _to_disk(run: _Run, path: Path, advance: Callable[[float], None]) -> tuple[x
         findings = findings.add(block)
         store = store.write(block, findings=findings.to_json(), seconds=time.perf_counter() - start)
     return store.finish(), findings
-
-
-@contextlib.contextmanager
-def _bar(rows: int, name: str, shown: bool | Callable[[float], None]) -> Iterator[Callable[[float], None]]:
-    """A progress bar over rows, the caller's or our own; gives the function that moves it."""
-    if not shown or callable(shown):
-        yield shown or (lambda rows: None)
-        return
-    from rich.progress import Progress
-
-    with Progress() as bar:
-        task = bar.add_task(name, total=rows)
-        yield lambda rows: bar.advance(task, rows)

@@ -26,7 +26,7 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.progress import Advance, ignore
+from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
@@ -125,7 +125,7 @@ def removal_curves(
     controls: int = 3,
     rng: np.random.Generator,
     max_memory: int = 2**26,
-    advance: Advance = ignore,
+    advance: Advance = silent,
 ) -> tuple[dict[str, Curves], list[Curves]]:
     """Deletion and insertion of several methods' maps and of random orders, in shared batches.
 

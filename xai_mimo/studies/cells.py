@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.settings import Settings as ScoreSettings
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import adapt
+from xai_mimo.core.progress import Progress
 from xai_mimo.core.streams import Array, Head
 from xai_mimo.datasets import Data
 from xai_mimo.layers.saved import load_model
@@ -24,8 +24,6 @@ BASELINE = "baseline"
 BACKGROUND_ROWS = 100
 # Single networks are scored for the truth alone; ceilings, curves and intervals over rows belong to the report.
 _LEAN = ScoreSettings(steps=1, controls=1, ceilings=False, resamples=100)
-
-Progress = Callable[[str, float], None]
 
 
 def run_cell(

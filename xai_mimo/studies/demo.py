@@ -9,6 +9,7 @@ import numpy as np
 from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.result import Comparison
 from xai_mimo.core.plugins import adapt
+from xai_mimo.core.progress import Progress, silent
 from xai_mimo.core.streams import unknown
 from xai_mimo.datasets import FAILURES, predictive_maintenance
 from xai_mimo.record.rows import TaskRow
@@ -17,7 +18,6 @@ from xai_mimo.studies.cells import background
 from xai_mimo.studies.folder import writable_folder
 from xai_mimo.studies.networks import mail_network
 from xai_mimo.studies.rows import save_rows
-from xai_mimo.studies.study import Progress, silent
 
 _POSITIVES = 0.2
 _HIDDEN = 32

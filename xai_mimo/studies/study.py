@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from xai_mimo.comparison.result import Comparison
 from xai_mimo.core.digest import digest, digest_of_facts
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Model
+from xai_mimo.core.progress import Progress, part, silent
 from xai_mimo.core.streams import Array
 from xai_mimo.datasets import Data
 from xai_mimo.record.files import write_text
@@ -25,9 +26,6 @@ from xai_mimo.studies.rows import save_rows
 from xai_mimo.studies.settings import StudySettings
 from xai_mimo.studies.table import read_table
 from xai_mimo.studies.training import Prepared, prepare
-
-Progress = Callable[[str, float], None]
-"""Called with what is being done and the share of the study that is finished."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def run_study(
     jobs = [(network, seed) for seed in settings.training.seeds for network in networks]
     found = []
     for i, (network, seed) in enumerate(jobs):
-        advance = _part(tell, f"{network}, seed {seed}", i, len(jobs) + 1)
+        advance = part(tell, f"{network}, seed {seed}", i, len(jobs) + 1)
         found.append(cells.run_cell(settings, splits[seed], network, seed, folder / "networks", identity, advance))
     rows = summary.summarise(found)
     _write_tables(folder, settings, rows, found)
@@ -84,15 +82,6 @@ def run_study(
     comparison, report = _report(settings, splits[settings.training.seeds[0]], folder, rows)
     tell("done", 1.0)
     return StudyResult(folder, tuple(rows), comparison, report)
-
-
-def silent(text: str, share: float) -> None:
-    """Tell nobody."""
-
-
-def _part(tell: Progress, text: str, part: int, parts: int) -> Progress:
-    """Progress within one of several equal parts."""
-    return lambda step, share: tell(f"{text}: {step}", (part + share) / parts)
 
 
 def _identity(settings: StudySettings, data: Data) -> str:
