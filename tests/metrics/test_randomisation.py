@@ -14,8 +14,8 @@ from xai_mimo.metrics.randomisation import parameter_randomisation
 @pytest.mark.all_frameworks
 def test_it_is_the_rank_correlation(rng):
     maps, others = rng.standard_normal((2, 4, 7)), [rng.standard_normal((2, 4, 7)) for _ in range(3)]
-    for reading, read in (("magnitude", np.abs), ("signed", np.asarray)):
-        found = parameter_randomisation(lambda model: others[model], maps, [0, 1, 2], reading=reading)
+    for ranks, read in (("magnitude", np.abs), ("signed", np.asarray)):
+        found = parameter_randomisation(lambda model: others[model], maps, [0, 1, 2], ranks=ranks)
         assert found.shape == (3, 2, 4)
         slow = [
             [
@@ -32,15 +32,15 @@ def test_a_map_that_ignores_the_model_scores_one(rng):
     maps = rng.standard_normal((1, 3, 5))
     np.testing.assert_allclose(parameter_randomisation(lambda model: 2 * maps, maps, ["any"]), 1)
     np.testing.assert_allclose(parameter_randomisation(lambda model: -maps, maps, ["any"]), 1)
-    np.testing.assert_allclose(parameter_randomisation(lambda model: -maps, maps, ["any"], reading="signed"), -1)
+    np.testing.assert_allclose(parameter_randomisation(lambda model: -maps, maps, ["any"], ranks="signed"), -1)
     assert np.isnan(parameter_randomisation(lambda model: np.zeros_like(maps), maps, ["any"])).all()
 
 
 @pytest.mark.all_frameworks
 def test_what_does_not_fit_is_refused():
     maps = np.ones((1, 3, 5))
-    with pytest.raises(BadSetting, match="reading 'sign' is not one of magnitude, signed"):
-        parameter_randomisation(lambda model: maps, maps, ["any"], reading="sign")
+    with pytest.raises(BadSetting, match="ranks 'sign' is not one of magnitude, signed"):
+        parameter_randomisation(lambda model: maps, maps, ["any"], ranks="sign")
     with pytest.raises(EmptyData, match="no model with random weights"):
         parameter_randomisation(lambda model: maps, maps, [])
     with pytest.raises(ShapeMismatch, match=r"maps \(target, sample, player\); got \(3, 5\)"):

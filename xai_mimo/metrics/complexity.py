@@ -1,10 +1,15 @@
 """How concentrated an explanation is. A complex map is not a wrong one: read it beside faithfulness."""
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from xai_mimo.core.streams import Array
+from xai_mimo.metrics.metric import Bounds, Quantity
+from xai_mimo.metrics.scene import Scene
+from xai_mimo.record.rows import Better, Family
 
 
 def shares(a: Any) -> Array:
@@ -43,3 +48,41 @@ def gini(a: Any) -> Array:
     weights = 2 * np.arange(1, features + 1) - features - 1
     found: Array = (p * weights).sum(axis=1) / features
     return found
+
+
+def _of_maps(scene: Scene, measure: Callable[[Array], Array]) -> Iterator[Quantity]:
+    for label, maps in scene.maps.maps.items():
+        for target, values in zip(scene.maps.heads, maps, strict=True):
+            yield Quantity(method=label, target=target, values=measure(values))
+
+
+@dataclass(frozen=True)
+class EffectiveFeatures:
+    """``effective_features`` of every map."""
+
+    name: ClassVar[str] = "effective_features"
+    family: ClassVar[Family] = "complexity"
+    title: ClassVar[str] = "effective number of features"
+    better: ClassVar[Better] = "neither"
+    bounds: ClassVar[Bounds] = (1.0, None)
+    reference: ClassVar[str] = "bhatt2020evaluating"
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and targets."""
+        return _of_maps(scene, effective_features)
+
+
+@dataclass(frozen=True)
+class Gini:
+    """``gini`` of every map."""
+
+    name: ClassVar[str] = "gini"
+    family: ClassVar[Family] = "complexity"
+    title: ClassVar[str] = "Gini index"
+    better: ClassVar[Better] = "neither"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+    reference: ClassVar[str] = "hurley2009comparing"
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and targets."""
+        return _of_maps(scene, gini)

@@ -17,9 +17,9 @@ sufficiency); Agarwal et al. (2022), "OpenXAI" (the absolute change); Liu et al.
 Explainability through Faithfulness Violation Test".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
+from xai_mimo.metrics.metric import Bounds, Quantity
+from xai_mimo.metrics.scene import Scene
+from xai_mimo.record.rows import RANDOM, Better, Family, Role
 
 Predict = Callable[[Arrays], Mapping[str, Array]]
 Players = Literal["features", "variables", "streams"]
@@ -255,3 +258,119 @@ def _own_axes(x: Array, players: Players) -> tuple[int, ...]:
     """Lengths of the axes along which a stream's players differ: all of them, the last, or none."""
     axes: tuple[int, ...] = x.shape[1:]
     return axes if players == "features" else axes[-1:] if players == "variables" else ()
+
+
+def curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:
+    """The scene's curves by method, and those of random orders: computed once for all metrics that read them."""
+    perturbed, settings = scene.perturbed, scene.settings
+    return scene.once(
+        "curves",
+        lambda: removal_curves(
+            perturbed.model.predict,
+            perturbed.inputs,
+            scene.maps.maps,
+            perturbed.selectors,
+            perturbed.replacement,
+            players=perturbed.players,
+            steps=settings.steps,
+            controls=settings.controls,
+            rng=scene.rng("curves"),
+            advance=scene.advance,
+        ),
+    )
+
+
+def _of_curves(scene: Scene, measure: Callable[[Curves], Array]) -> Iterator[Quantity]:
+    """A measure of every method's curves, and its mean over the random orders."""
+    curves, controls = curves_of(scene)
+    values = {label: measure(c) for label, c in curves.items()}
+    values[RANDOM] = np.mean([measure(c) for c in controls], axis=0)
+    for label, of_targets in values.items():
+        for target, of_rows in zip(scene.maps.heads, of_targets, strict=True):
+            role: Role = "control_random" if label == RANDOM else "value"
+            yield Quantity(method=label, target=target, values=of_rows, role=role)
+
+
+@dataclass(frozen=True)
+class DeletionArea:
+    """``deletion_area`` of every method and of random orders."""
+
+    name: ClassVar[str] = "deletion_area"
+    family: ClassVar[Family] = "faithfulness"
+    title: ClassVar[str] = "deletion area"
+    better: ClassVar[Better] = "larger"
+    bounds: ClassVar[Bounds] = (0.0, None)
+    reference: ClassVar[str] = "samek2017evaluating"
+    tested: ClassVar[bool] = True
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and targets."""
+        return _of_curves(scene, deletion_area)
+
+
+@dataclass(frozen=True)
+class InsertionArea:
+    """``insertion_area`` of every method and of random orders."""
+
+    name: ClassVar[str] = "insertion_area"
+    family: ClassVar[Family] = "faithfulness"
+    title: ClassVar[str] = "insertion area"
+    better: ClassVar[Better] = "smaller"
+    bounds: ClassVar[Bounds] = (0.0, None)
+    reference: ClassVar[str] = "petsiuk2018rise"
+    tested: ClassVar[bool] = True
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and targets."""
+        return _of_curves(scene, insertion_area)
+
+
+@dataclass(frozen=True)
+class Comprehensiveness:
+    """``comprehensiveness`` of every method and of random orders."""
+
+    name: ClassVar[str] = "comprehensiveness"
+    family: ClassVar[Family] = "faithfulness"
+    title: ClassVar[str] = "comprehensiveness"
+    better: ClassVar[Better] = "larger"
+    bounds: ClassVar[Bounds] = (0.0, None)
+    reference: ClassVar[str] = "deyoung2020eraser"
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and targets."""
+        return _of_curves(scene, comprehensiveness)
+
+
+@dataclass(frozen=True)
+class Sufficiency:
+    """``sufficiency`` of every method and of random orders."""
+
+    name: ClassVar[str] = "sufficiency"
+    family: ClassVar[Family] = "faithfulness"
+    title: ClassVar[str] = "sufficiency"
+    better: ClassVar[Better] = "smaller"
+    bounds: ClassVar[Bounds] = (0.0, None)
+    reference: ClassVar[str] = "deyoung2020eraser"
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and targets."""
+        return _of_curves(scene, sufficiency)
+
+
+@dataclass(frozen=True)
+class Violation:
+    """``violation`` of every method; a random order has no sign to violate."""
+
+    name: ClassVar[str] = "violation"
+    family: ClassVar[Family] = "faithfulness"
+    title: ClassVar[str] = "violation"
+    better: ClassVar[Better] = "smaller"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+    reference: ClassVar[str] = "liu2022rethinking"
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and targets."""
+        for label, curves in curves_of(scene)[0].items():
+            note = "" if scene.maps.signed[label] else "the map has no sign: every weight is read as positive"
+            for target, values in zip(scene.maps.heads, violation(curves), strict=True):
+                yield Quantity(method=label, target=target, values=values, note=note)

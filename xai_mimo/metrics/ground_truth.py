@@ -1,28 +1,18 @@
 """Explanations against features that are known to matter: only for data whose rules are known."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import stats
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.streams import Array
-
-
-@dataclass(frozen=True)
-class TrueFeatures:
-    """What is known of one head.
-
-    Attributes:
-        mask: ``(player,)`` booleans; None where the head cannot be scored.
-        note: why it cannot be scored, or how the truth had to be read; "" when there is nothing to say.
-        is_null: whether the head is known to depend on no input at all.
-    """
-
-    mask: Array | None
-    note: str = ""
-    is_null: bool = False
+from xai_mimo.metrics.metric import Bounds, Need, Quantity
+from xai_mimo.metrics.scene import Scene, TrueFeatures
+from xai_mimo.record.rows import Better, Family
 
 
 def share_on_truth(a: Any, truth: Any) -> Array:
@@ -79,3 +69,83 @@ def _checked(a: Any, truth: Any) -> tuple[Array, Array]:
             "matter and some do not. Leave this head out of the truth."
         )
     return a, truth
+
+
+def _scorable(scene: Scene) -> Iterator[tuple[str, str, Array, Array, str]]:
+    """Every target whose true features are known, with every method: target, label, map, mask and note."""
+    for target, of_labels in _known(scene):
+        mask = of_labels.mask
+        if mask is not None:
+            for label, maps in scene.maps.maps.items():
+                yield target, label, maps[scene.maps.heads.index(target)], mask, of_labels.note
+
+
+def _known(scene: Scene) -> Iterator[tuple[str, TrueFeatures]]:
+    return ((target, scene.truth[target]) for target in scene.maps.heads if target in scene.truth)
+
+
+def _chance(scene: Scene, target: str, label: str, chance: float) -> Quantity:
+    values = np.full(scene.maps.rows, chance)
+    return Quantity(method=label, target=target, values=values, role="floor_random", exact=True)
+
+
+@dataclass(frozen=True)
+class Share:
+    """``share_on_truth`` of every method, with chance."""
+
+    name: ClassVar[str] = "share"
+    family: ClassVar[Family] = "ground_truth"
+    title: ClassVar[str] = "share of mass on true features"
+    better: ClassVar[Better] = "larger"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+    reference: ClassVar[str] = "arras2022clevrxai"
+    needs: ClassVar[tuple[Need, ...]] = ("truth",)
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and the targets whose true features are known."""
+        for target, label, values, mask, note in _scorable(scene):
+            yield Quantity(method=label, target=target, values=share_on_truth(values, mask), note=note)
+            yield _chance(scene, target, label, float(mask.mean()))
+
+
+@dataclass(frozen=True)
+class AUROC:
+    """``auroc`` of every method, row by row, with chance."""
+
+    name: ClassVar[str] = "auroc"
+    family: ClassVar[Family] = "ground_truth"
+    title: ClassVar[str] = "AUROC"
+    better: ClassVar[Better] = "larger"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+    reference: ClassVar[str] = "agarwal2022openxai"
+    needs: ClassVar[tuple[Need, ...]] = ("truth",)
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and the targets whose true features are known."""
+        for target, label, values, mask, note in _scorable(scene):
+            yield Quantity(method=label, target=target, values=auroc(values, mask), note=note)
+            yield _chance(scene, target, label, 0.5)
+
+
+@dataclass(frozen=True)
+class MeanMapAUROC:
+    """``auroc`` of the mean magnitudes over rows, with chance; targets that cannot be scored say why."""
+
+    name: ClassVar[str] = "auroc_mean_map"
+    family: ClassVar[Family] = "ground_truth"
+    title: ClassVar[str] = "AUROC of the mean map"
+    better: ClassVar[Better] = "larger"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+    reference: ClassVar[str] = "agarwal2022openxai"
+    needs: ClassVar[tuple[Need, ...]] = ("truth",)
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and the targets whose true features are known."""
+        for target, known in _known(scene):
+            if known.mask is None:
+                for label in scene.maps.labels:
+                    yield Quantity(method=label, target=target, values=None, note=known.note)
+        for target, label, values, mask, note in _scorable(scene):
+            of_mean = partial(auroc, truth=mask)
+            yield Quantity(method=label, target=target, values=np.abs(values), note=note, of_mean=of_mean)
+            yield _chance(scene, target, label, 0.5)

@@ -4,13 +4,18 @@ A region marks the positions (pixels, steps, tokens) that matter in one row; the
 magnitudes, the one reading that maps with and without a sign share.
 """
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import ndimage
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
-from xai_mimo.core.streams import Array
+from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.metrics.metric import Bounds, Need, Quantity
+from xai_mimo.metrics.scene import Scene
+from xai_mimo.record.rows import RANDOM, Better, Family
 
 
 def mass_in_region(maps: Any, regions: Any) -> Array:
@@ -101,3 +106,122 @@ def _checked(maps: Any, regions: Any) -> tuple[Array, Array]:
     if not np.isfinite(magnitude).all():
         raise BadValues("the maps hold NaN or infinite values.")
     return magnitude, marked
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """The region of one target, as both scores want it.
+
+    Attributes:
+        target: its name.
+        players: ``(sample, player)``, over all streams of the space.
+        wide: stream -> ``(sample, *shape)``, widened by the tolerance, with axes of length 1 where values go together;
+            the marked streams.
+        shapes: of all streams, in the order of the players.
+        maps: label -> ``(sample, player)``, every method's and one of random numbers.
+    """
+
+    target: str
+    players: Array
+    wide: Mapping[str, Array]
+    shapes: Mapping[str, tuple[int, ...]]
+    maps: Mapping[str, Array]
+
+    @staticmethod
+    def of(scene: Scene, target: str, rng: np.random.Generator) -> "_Marked":
+        region, inputs = scene.regions[target], scene.perturbed.inputs
+        shapes = {name: x.shape for name, x in inputs.items()}
+        rows = count_rows(inputs)
+        whole = [np.broadcast_to(region.get(n, np.False_), shape).reshape(rows, -1) for n, shape in shapes.items()]
+        players = np.concatenate(whole, axis=1)
+        maps = {label: values[scene.maps.heads.index(target)] for label, values in scene.maps.maps.items()}
+        maps[RANDOM] = rng.random(players.shape)
+        return _Marked(
+            target, players, {n: widened(m, scene.settings.tolerance) for n, m in region.items()}, shapes, maps
+        )
+
+    def pointing(self, maps: Array) -> tuple[Array, Array]:
+        """Magnitudes ``(sample, player)`` summed to positions of the marked streams, and which of these are marked."""
+        sizes = [int(np.prod(shape[1:], dtype=np.int64)) for shape in self.shapes.values()]
+        parts = np.split(np.abs(maps), np.cumsum(sizes)[:-1], axis=1)
+        summed, marks = [], []
+        for (name, shape), part in zip(self.shapes.items(), parts, strict=True):
+            if name not in self.wide:
+                continue
+            mask = self.wide[name]
+            together = tuple(i for i in range(1, mask.ndim) if mask.shape[i] == 1)
+            summed.append(part.reshape(shape).sum(axis=together).reshape(len(maps), -1))
+            marks.append(mask.reshape(len(maps), -1))
+        return np.concatenate(summed, axis=1), np.concatenate(marks, axis=1)
+
+
+def _marked(scene: Scene) -> list[_Marked]:
+    """The regions of all targets that have one, with the random maps that both scores share."""
+
+    def mark() -> list[_Marked]:
+        rng = scene.rng("regions")
+        return [_Marked.of(scene, target, rng) for target in scene.maps.heads if target in scene.regions]
+
+    return scene.once("regions", mark)
+
+
+def _with_chance(target: str, label: str, values: Array, marks: Array) -> Iterator[Quantity]:
+    """A score, and the share of what is marked over the rows that were scored."""
+    if label == RANDOM:
+        yield Quantity(method=label, target=target, values=values, role="control_random")
+        return
+    yield Quantity(method=label, target=target, values=values)
+    chance = np.where(np.isnan(values), np.nan, area(marks))
+    note = "no row could be scored" if np.isnan(values).all() else ""
+    yield Quantity(
+        method=label, target=target, values=None if note else chance, role="floor_random", note=note, exact=True
+    )
+
+
+@dataclass(frozen=True)
+class MassInRegion:
+    """``mass_in_region`` of every method and of random maps, with chance; in other spaces rows that say why not.
+
+    Mass is counted over all streams: what lies on an unmarked stream lies outside.
+    """
+
+    name: ClassVar[str] = "mass_in_region"
+    family: ClassVar[Family] = "ground_truth"
+    title: ClassVar[str] = "mass in region"
+    better: ClassVar[Better] = "larger"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+    reference: ClassVar[str] = "arras2022clevrxai"
+    needs: ClassVar[tuple[Need, ...]] = ("regions",)
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and the targets with a region."""
+        if not scene.at_inputs:
+            note = "the truth marks regions of the model's inputs, which this space has not"
+            for target in (t for t in scene.maps.heads if t in scene.regions):
+                for label in scene.maps.labels:
+                    yield Quantity(method=label, target=target, values=None, note=note)
+            return
+        for marked in _marked(scene):
+            for label, values in marked.maps.items():
+                mass = mass_in_region(values, marked.players)
+                yield from _with_chance(marked.target, label, mass, marked.players)
+
+
+@dataclass(frozen=True)
+class PointingGame:
+    """``pointing_game`` of every method and of random maps, over the marked streams, with chance."""
+
+    name: ClassVar[str] = "pointing_game"
+    family: ClassVar[Family] = "ground_truth"
+    title: ClassVar[str] = "pointing game"
+    better: ClassVar[Better] = "larger"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+    reference: ClassVar[str] = "zhang2018excitation"
+    needs: ClassVar[tuple[Need, ...]] = ("regions",)
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and the targets with a region; nothing where the space has no regions."""
+        for marked in _marked(scene) if scene.at_inputs else []:
+            for label, values in marked.maps.items():
+                positions, marks = marked.pointing(values)
+                yield from _with_chance(marked.target, label, pointing_game(positions, marks), marks)

@@ -5,16 +5,24 @@ room their magnitudes are read, the one reading that maps with and without a sig
 by a map: what it removes becomes 0, which should mean "nothing there", as in images on a black ground.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import special
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
+from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array, Head
+from xai_mimo.core.targets import Selector
+from xai_mimo.metrics.metric import Bounds, Need, Quantity
+from xai_mimo.metrics.scene import Scene
+from xai_mimo.record.rows import RANDOM, Better, Family, Role
 
 _TINY = 1e-8
+_READ = "outputs that are no probabilities are read as logits"
+_OWN = "against the class predicted before"
 
 
 def average_drop(before: Any, after: Any) -> Array:
@@ -74,7 +82,8 @@ def deletion_accuracy(outputs: Any, labels: Any) -> Array:
         raise ShapeMismatch(
             f"deletion accuracy wants outputs (sample, unit) and one class per row; got {values.shape}, {wanted.shape}."
         )
-    return (classes_of(values) == wanted).astype(np.float64)
+    kept: Array = (classes_of(values) == wanted).astype(np.float64)
+    return kept
 
 
 def classes_of(probabilities: Array) -> Array:
@@ -152,3 +161,169 @@ def delete_top(
     parts = np.split(gone, np.cumsum([m[0].size for m in magnitudes.values()])[:-1], axis=1)
     masks = {name: part.reshape(m.shape) for (name, m), part in zip(magnitudes.items(), parts, strict=True)}
     return {name: np.where(masks[name], replacement[name], x) if name in masks else x for name, x in inputs.items()}
+
+
+@dataclass(frozen=True)
+class _Target:
+    """One target, asked again with inputs that a map decided on.
+
+    Attributes:
+        model: whose head it is. inputs, replacement: rows; one row to replace with.
+        selector: the target. head: of the model.
+        before: probabilities on the inputs, ``(sample, unit)``.
+        note: how the head's outputs had to be read, "" when there is nothing to say.
+    """
+
+    model: Model
+    inputs: Arrays
+    replacement: Arrays
+    selector: Selector
+    head: Head
+    before: Array
+    note: str
+
+    @staticmethod
+    def of(scene: Scene, selector: Selector, head: Head) -> "_Target":
+        model, inputs = scene.perturbed.model, scene.perturbed.inputs
+        outputs = model.predict(inputs)[head.name]
+        before = probabilities(outputs, head)
+        is_same = np.allclose(before, outputs.reshape(before.shape), atol=1e-3)
+        first = {name: rows[:1] for name, rows in scene.perturbed.replacement.items()}
+        return _Target(model, inputs, first, selector, head, before, "" if is_same else _READ)
+
+    def marked(self, magnitudes: Arrays) -> tuple[Array, Array] | None:
+        """Probabilities of the target on the inputs and on what the map marks; None where nothing can be multiplied."""
+        floats = {name: m for name, m in magnitudes.items() if self.inputs[name].dtype.kind == "f"}
+        if not floats:
+            return None
+        each = np.arange(len(self.before)), self.selector.units
+        return self.before[each], self._ask(keep_marked(self.inputs, scaled(floats)))[each]
+
+    def without_top(self, magnitudes: Arrays, k: int, rng: np.random.Generator) -> Array:
+        """Probabilities without the top positions, ``(sample, unit)``."""
+        return self._ask(delete_top(self.inputs, magnitudes, self.replacement, k, rng))
+
+    def _ask(self, inputs: Arrays) -> Array:
+        return probabilities(self.model.predict(inputs)[self.head.name], self.head)
+
+
+def _targets(scene: Scene) -> list[_Target]:
+    heads = {head.name: head for head in scene.perturbed.model.heads}
+    classes = [s for s in scene.perturbed.selectors if heads[s.head].kind != "regression"]
+    return scene.once("drop targets", lambda: [_Target.of(scene, s, heads[s.head]) for s in classes])
+
+
+def _magnitudes(scene: Scene, target: _Target) -> Iterator[tuple[str, Arrays]]:
+    """Every method's map of a target, and one of random numbers, as magnitudes of positions."""
+    shape = scene.maps.rows, len(scene.maps.players)
+    random = scene.once("drop maps", lambda: scene.rng("drop maps").random(shape))
+    streams = scene.perturbed.model.streams
+    axes = {s.name: scene.positions(s) for s in streams}
+    h = scene.maps.heads.index(target.selector.name)
+    for label in (*scene.maps.labels, RANDOM):
+        values = random if label == RANDOM else scene.maps.maps[label][h]
+        yield label, _over_positions(values, scene.perturbed.inputs, axes)
+
+
+def _over_positions(values: Array, inputs: Arrays, axes: Mapping[str, Sequence[int]]) -> Arrays:
+    """A map ``(sample, player)`` as magnitudes of positions, ``{stream: (sample, *shape)}``, other axes of length 1."""
+    sizes = [x[0].size for x in inputs.values()]
+    over = {}
+    for (name, x), part in zip(inputs.items(), np.split(np.abs(values), np.cumsum(sizes)[:-1], axis=1), strict=True):
+        if axes[name]:
+            others = tuple(1 + i for i in range(x.ndim - 1) if i not in axes[name])
+            over[name] = part.reshape(x.shape).sum(axis=others, keepdims=True)
+    return over
+
+
+def _marked(scene: Scene) -> list[tuple[str, str, Array, Array, str]]:
+    """For every target and map: label, target, probabilities before and on what is marked, note."""
+
+    def ask() -> list[tuple[str, str, Array, Array, str]]:
+        asked = []
+        for target in _targets(scene):
+            for label, magnitudes in _magnitudes(scene, target):
+                pair = target.marked(magnitudes)
+                if pair is not None:
+                    asked.append((label, target.selector.name, *pair, target.note))
+        return asked
+
+    return scene.once("marked inputs", ask)
+
+
+def _quantity(label: str, target: str, values: Array, note: str, k: int | None = None) -> Quantity:
+    role: Role = "control_random" if label == RANDOM else "value"
+    return Quantity(method=label, target=target, values=values, role=role, note=note, k=k)
+
+
+@dataclass(frozen=True)
+class AverageDrop:
+    """``average_drop`` of every method and of random maps, for heads of classes.
+
+    Streams without positions, and streams of whole numbers, which cannot be multiplied, stay as they are.
+    """
+
+    name: ClassVar[str] = "average_drop"
+    family: ClassVar[Family] = "faithfulness"
+    title: ClassVar[str] = "average drop"
+    better: ClassVar[Better] = "smaller"
+    bounds: ClassVar[Bounds] = (0.0, 100.0)
+    reference: ClassVar[str] = "chattopadhay2018gradcampp"
+    needs: ClassVar[tuple[Need, ...]] = ("positions", "classes")
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and the targets of heads of classes."""
+        for label, target, before, after, note in _marked(scene):
+            yield _quantity(label, target, average_drop(before, after), note)
+
+
+@dataclass(frozen=True)
+class SignedAverageDrop:
+    """``signed_average_drop`` of every method and of random maps, for heads of classes; see ``AverageDrop``."""
+
+    name: ClassVar[str] = "signed_average_drop"
+    family: ClassVar[Family] = "faithfulness"
+    title: ClassVar[str] = "signed average drop"
+    better: ClassVar[Better] = "smaller"
+    bounds: ClassVar[Bounds] = (None, 100.0)
+    reference: ClassVar[str] = "chattopadhay2018gradcampp"
+    needs: ClassVar[tuple[Need, ...]] = ("positions", "classes")
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and the targets of heads of classes."""
+        for label, target, before, after, note in _marked(scene):
+            yield _quantity(label, target, signed_average_drop(before, after), note)
+
+
+@dataclass(frozen=True)
+class DeletionAccuracy:
+    """``deletion_accuracy`` of every method and of random maps, where units are the classes of a row."""
+
+    name: ClassVar[str] = "deletion_accuracy"
+    family: ClassVar[Family] = "faithfulness"
+    title: ClassVar[str] = "deletion accuracy"
+    better: ClassVar[Better] = "smaller"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+    reference: ClassVar[str] = "samek2017evaluating"
+    needs: ClassVar[tuple[Need, ...]] = ("positions", "classes")
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and the targets of heads of classes; ``rng`` orders positions of equal magnitude."""
+        for target in (t for t in _targets(scene) if t.head.kind != "multilabel"):
+            known = _classes(scene.labels.get(target.selector.head), target.before.shape[1])
+            classes, own = (classes_of(target.before), _OWN) if known is None else (known, "")
+            note = "; ".join(n for n in (target.note, own) if n)
+            for label, magnitudes in _magnitudes(scene, target):
+                k = max(1, round(scene.settings.deleted * sum(m[0].size for m in magnitudes.values())))
+                kept = deletion_accuracy(target.without_top(magnitudes, k, rng), classes)
+                yield _quantity(label, target.selector.name, kept, note, k)
+
+
+def _classes(labels: Array | None, units: int) -> Array | None:
+    """Labels as classes, ``(sample,)``; None where they are missing for some rows, or not classes."""
+    if labels is None:
+        return None
+    values = np.asarray(labels, dtype=np.float64).reshape(len(labels), -1)
+    if not np.isfinite(values).all() or values.shape[1] not in (1, units):
+        return None
+    return values[:, 0] if values.shape[1] == 1 else values.argmax(axis=1).astype(np.float64)

@@ -7,14 +7,19 @@ Perturbed rows come from ``nearby``; the caller explains them again, with the un
 prediction that flips does not pass for an unstable map.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.metrics.metric import Bounds, Need, Quantity
+from xai_mimo.metrics.scene import Scene
+from xai_mimo.record.rows import Better, Family
 
 Explain = Callable[[Arrays], Any]
 """Rows ``{stream: (sample, *shape)}`` -> maps ``(target, sample, player)``; the same targets each time."""
@@ -100,7 +105,8 @@ def local_lipschitz(
         change / np.where(way > 0, way, np.nan)
         for change, way in _moves(explain, inputs, before, scale, radius, samples, rng)
     ]
-    return np.max(rates, axis=0)
+    fastest: Array = np.max(rates, axis=0)
+    return fastest
 
 
 def _moves(
@@ -137,3 +143,82 @@ def _way(inputs: Arrays, moved: Arrays, scale: Mapping[str, Any]) -> Array:
         in_steps = np.where(step > 0, change / np.where(step > 0, step, 1.0), 0.0)
         total += (in_steps**2).reshape(len(x), -1).sum(axis=1)
     return np.sqrt(total)
+
+
+def _scale(scene: Scene) -> dict[str, Array]:
+    """A step of each feature: its standard deviation over the background."""
+    return {name: rows.std(axis=0, dtype=np.float64) for name, rows in scene.perturbed.background.items()}
+
+
+def _explain_moved(scene: Scene, label: str, moved: Arrays) -> Array:
+    return scene.explain_again(label, inputs=moved)
+
+
+def _of_moves(
+    scene: Scene, rng: np.random.Generator, measure: Callable[..., Array], radius: float, samples: int
+) -> Iterator[Quantity]:
+    """A measure of how every method's maps move with the rows; all methods see the same moved rows."""
+    scale, entropy = _scale(scene), int(rng.integers(2**63))
+    for label, maps in scene.maps.maps.items():
+        values = measure(
+            partial(_explain_moved, scene, label),
+            scene.perturbed.inputs,
+            maps,
+            scale=scale,
+            radius=radius,
+            samples=samples,
+            rng=np.random.default_rng(entropy),
+        )
+        scene.advance(1 / len(scene.maps.labels))
+        for target, of_rows in zip(scene.maps.heads, values, strict=True):
+            yield Quantity(method=label, target=target, values=of_rows)
+
+
+@dataclass(frozen=True)
+class MaxSensitivity:
+    """``max_sensitivity`` of every method; explains all rows anew ``samples`` times, so it runs only when named.
+
+    Attributes:
+        radius: how far rows are moved, in standard deviations of each feature over the background.
+        samples: how often.
+    """
+
+    radius: float = 0.02
+    samples: int = 10
+
+    name: ClassVar[str] = "max_sensitivity"
+    family: ClassVar[Family] = "robustness"
+    title: ClassVar[str] = "maximal sensitivity"
+    better: ClassVar[Better] = "smaller"
+    bounds: ClassVar[Bounds] = (0.0, None)
+    reference: ClassVar[str] = "yeh2019infidelity"
+    needs: ClassVar[tuple[Need, ...]] = ("real values",)
+    by_default: ClassVar[bool] = False
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and targets."""
+        return _of_moves(scene, rng, max_sensitivity, self.radius, self.samples)
+
+
+@dataclass(frozen=True)
+class LocalLipschitz:
+    """``local_lipschitz`` of every method; explains all rows anew ``samples`` times, so it runs only when named.
+
+    Attributes: as ``MaxSensitivity``.
+    """
+
+    radius: float = 0.02
+    samples: int = 10
+
+    name: ClassVar[str] = "local_lipschitz"
+    family: ClassVar[Family] = "robustness"
+    title: ClassVar[str] = "local Lipschitz constant"
+    better: ClassVar[Better] = "smaller"
+    bounds: ClassVar[Bounds] = (0.0, None)
+    reference: ClassVar[str] = "alvarezmelis2018robustness"
+    needs: ClassVar[tuple[Need, ...]] = ("real values",)
+    by_default: ClassVar[bool] = False
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and targets."""
+        return _of_moves(scene, rng, local_lipschitz, self.radius, self.samples)

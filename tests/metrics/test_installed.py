@@ -1,0 +1,92 @@
+"""The metrics that are installed: their facts, how they are named and listed, and what is refused."""
+
+from dataclasses import dataclass
+from typing import ClassVar, get_args
+
+import pytest
+
+import xai_mimo as xm
+from xai_mimo.core.errors import BadSetting, DuplicateName, UnknownName
+from xai_mimo.core.plugins import plugins
+from xai_mimo.metrics.complexity import Gini
+from xai_mimo.metrics.installed import check_facts, default_metrics, find_metrics
+from xai_mimo.metrics.metric import Metric
+from xai_mimo.metrics.robustness import MaxSensitivity
+from xai_mimo.record.rows import Family
+
+pytestmark = pytest.mark.all_frameworks
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A metric as somebody else may write it, with the facts that there must be and no others."""
+
+    name: ClassVar[str] = "foreign"
+    family: ClassVar[str] = "complexity"
+    title: ClassVar[str] = "a foreign metric"
+    better: ClassVar[str] = "larger"
+    bounds: ClassVar[tuple[float | None, float | None]] = (None, None)
+    reference: ClassVar[str] = ""
+
+    def __call__(self, scene, rng):
+        return []
+
+
+def test_every_entry_point_is_a_metric_of_that_name():
+    for name, entry in plugins("xai_mimo.metrics").items():
+        metric = check_facts(entry.load()())
+        assert isinstance(metric, Metric)
+        assert metric.name == name
+        low, high = metric.bounds
+        assert low is None or high is None or low < high
+
+
+def test_they_are_listed_with_what_they_need_by_the_room_itself():
+    table = xm.metrics()
+    assert set(table.index) == set(plugins("xai_mimo.metrics"))
+    assert list(table.columns) == ["family", "title", "better", "bounds", "needs", "default", "reference"]
+    assert table.loc["share", "needs"] == "truth"
+    assert table.loc["deletion_area", "better"] == "larger"
+    assert table.loc["insertion_area", "better"] == "smaller"
+    assert list(dict.fromkeys(table.family)) == [f for f in get_args(Family) if f in set(table.family)]
+    from xai_mimo.metrics.complexity import gini  # importing a file of the room leaves the call as it is
+
+    assert gini is not None
+    assert len(xm.metrics()) == len(table)
+
+
+def test_what_explains_again_does_not_run_unasked():
+    table = xm.metrics()
+    expensive = set(table.index[~table.default])
+    assert expensive == {"max_sensitivity", "local_lipschitz", "parameter_randomisation"}
+    assert expensive.isdisjoint(m.name for m in default_metrics())
+
+
+def test_names_and_objects_are_put_in_order():
+    chosen = find_metrics([MaxSensitivity(samples=2), "gini", Foreign(), "spearman"])
+    assert [m.name for m in chosen] == ["spearman", "gini", "foreign", "max_sensitivity"]
+    assert chosen[-1].samples == 2
+    assert find_metrics("gini") == (Gini(),)
+
+
+def test_what_is_no_metric_is_refused():
+    with pytest.raises(UnknownName, match=r"no metric is called 'ginni'.*Did you mean 'gini'"):
+        find_metrics(["ginni"])
+    with pytest.raises(DuplicateName, match="gini"):
+        find_metrics(["gini", Gini()])
+    with pytest.raises(BadSetting, match=r"Gini is not a metric: it is a class; give an object, Gini\(\)"):
+        find_metrics([Gini])
+    with pytest.raises(BadSetting, match="int is not a metric: it lacks the facts name, family"):
+        find_metrics([3])
+
+    class Family(Foreign):
+        family = "beauty"
+
+    with pytest.raises(BadSetting, match="metric 'foreign' has the family 'beauty', which is not one of agreement"):
+        check_facts(Family())
+
+    class Needy(Foreign):
+        needs = ("luck",)
+
+    with pytest.raises(BadSetting, match="metric 'foreign' needs 'luck', which is not one of 'two methods'"):
+        check_facts(Needy())

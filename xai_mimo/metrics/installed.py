@@ -1,0 +1,121 @@
+"""The metrics that are installed, ours and those of plugins, by the one entry-point group ``xai_mimo.metrics``."""
+
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint
+from typing import Any, get_args
+
+import pandas as pd
+
+from xai_mimo.core.errors import BadSetting, NotSupported
+from xai_mimo.core.plugins import load_plugin, plugins
+from xai_mimo.core.streams import check_unique, unknown
+from xai_mimo.metrics.metric import Metric, Need, needs_of, runs_by_default
+from xai_mimo.record.rows import Better, Family
+
+_FACTS = ("name", "family", "title", "better", "bounds", "reference")
+
+
+def metrics() -> pd.DataFrame:
+    """The installed metrics, one a row, in the order in which a comparison runs them.
+
+    Returns:
+        A table by ``name`` (what ``compare(metrics=[...])`` takes) with the columns ``family``; ``title``, as reports
+        write it; ``better``, which values speak for a method ("neither": no direction does); ``bounds``; ``needs``,
+        what a comparison must hold for it to apply; ``default``, whether ``compare`` runs it without being asked, where
+        it applies; ``reference``, the BibTeX key of its source.
+    Warns:
+        PluginWarning: a plugin cannot be loaded, or shares its name with another one.
+    """
+    rows = [
+        {
+            "name": m.name,
+            "family": m.family,
+            "title": m.title,
+            "better": m.better,
+            "bounds": m.bounds,
+            "needs": ", ".join(needs_of(m)),
+            "default": runs_by_default(m),
+            "reference": m.reference,
+        }
+        for m in _installed()
+    ]
+    return pd.DataFrame(rows).set_index("name")
+
+
+def default_metrics() -> tuple[Metric, ...]:
+    """Every installed metric that runs without being asked for, with its default settings, in order."""
+    return tuple(m for m in _installed() if runs_by_default(m))
+
+
+def find_metrics(specs: Sequence[str | Metric]) -> tuple[Metric, ...]:
+    """Metrics from their names (default settings) or from settings objects, in the order in which they run.
+
+    Raises:
+        UnknownName: no such metric. NotSupported: it cannot be loaded. BadSetting: not a metric, or its facts are
+            wrong. DuplicateName: a metric twice.
+    """
+    chosen = [_find(spec) for spec in ([specs] if isinstance(specs, str) else specs)]
+    check_unique([m.name for m in chosen], "metric")
+    return tuple(_in_order(chosen))
+
+
+def check_facts(metric: Any) -> Metric:
+    """A metric whose facts are what they should be.
+
+    Raises:
+        BadSetting: a fact is missing or unknown; the message says which.
+    """
+    kind = metric if isinstance(metric, type) else type(metric)
+    missing = [fact for fact in _FACTS if not hasattr(metric, fact)]
+    if missing or not callable(metric) or isinstance(metric, type):
+        raise BadSetting(
+            f"{kind.__name__} is not a metric: {_what_is_wrong(metric, missing)} See xai_mimo.metrics.metric.Metric."
+        )
+    for fact, allowed in (("family", get_args(Family)), ("better", get_args(Better))):
+        if getattr(metric, fact) not in allowed:
+            raise BadSetting(
+                f"metric '{metric.name}' has the {fact} {getattr(metric, fact)!r}, which is not one of "
+                f"{', '.join(allowed)}."
+            )
+    for need in needs_of(metric):
+        if need not in get_args(Need):
+            raise BadSetting(
+                f"metric '{metric.name}' needs {need!r}, which is not one of {', '.join(map(repr, get_args(Need)))}."
+            )
+    checked: Metric = metric
+    return checked
+
+
+def _what_is_wrong(metric: Any, missing: Sequence[str]) -> str:
+    if isinstance(metric, type):
+        return f"it is a class; give an object, {metric.__name__}()."
+    if missing:
+        return f"it lacks the facts {', '.join(missing)}."
+    return "it cannot be called with a scene and random numbers."
+
+
+def _installed() -> list[Metric]:
+    loaded = [_load(entry) for entry in plugins("xai_mimo.metrics").values()]
+    return _in_order([m for m in loaded if m is not None])
+
+
+def _find(spec: str | Metric) -> Metric:
+    if not isinstance(spec, str):
+        return check_facts(spec)
+    known = plugins("xai_mimo.metrics")
+    if spec not in known:
+        raise unknown(spec, known, "metric")
+    metric = _load(known[spec])
+    if metric is None:
+        raise NotSupported(f"metric '{spec}' is installed but cannot be loaded; see the warning above.")
+    return metric
+
+
+def _load(entry: EntryPoint) -> Metric | None:
+    kind = load_plugin(entry)
+    return None if kind is None else check_facts(kind())
+
+
+def _in_order(chosen: Sequence[Metric]) -> list[Metric]:
+    """By family, in the order of the record's families; within one as they come."""
+    return sorted(chosen, key=lambda m: get_args(Family).index(m.family))
