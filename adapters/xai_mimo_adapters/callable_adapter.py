@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from xai_mimo.core.declare import declared_heads, declared_streams
 from xai_mimo.core.errors import BadValues, NotSupported, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.plugins import declared_heads, declared_streams
 from xai_mimo.core.streams import Array, Head, Stream, check_inputs, check_unique, count_rows, name_values
 
 DEFAULT_MAX_MEMORY = 2**29

@@ -21,7 +21,7 @@ _PIECES = 6
 
 
 def row_slices(rows: int, at_most: int) -> Iterator[tuple[slice, int]]:
-    """Cut rows into slices, each with the padded size it is computed at.
+    """Slices that cover the rows in order, each with the padded size it is computed at.
 
     Sizes are 16, 128, 1024 and 8192, as far as they fit, and the largest power of two up to ``at_most``. Beyond 16 rows
     padding adds less than half.
@@ -40,7 +40,7 @@ def row_slices(rows: int, at_most: int) -> Iterator[tuple[slice, int]]:
         start += taken
 
 
-def cut(arrays: Arrays, rows: slice, size: int) -> Arrays:
+def padded_rows(arrays: Arrays, rows: slice, size: int) -> Arrays:
     """These rows of every array, the last one repeated up to ``size`` rows (real data cannot give NaN)."""
     short = size - (rows.stop - rows.start)
     return {

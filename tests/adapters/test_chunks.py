@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xai_mimo_adapters.chunks import MAX_ROWS, border_dtype, cut, put, row_slices, rows_that_fit
+from xai_mimo_adapters.chunks import MAX_ROWS, border_dtype, padded_rows, put, row_slices, rows_that_fit
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -37,7 +37,7 @@ def test_few_sizes_serve_any_number_of_rows(at_most):
 
 def test_padding_repeats_the_last_row_and_is_cut_off_again():
     x = np.arange(6.0).reshape(3, 2)
-    padded = cut({"x": x}, slice(1, 3), 4)["x"]
+    padded = padded_rows({"x": x}, slice(1, 3), 4)["x"]
     np.testing.assert_array_equal(padded, x[[1, 2, 2, 2]])
     made = {}
     put(made, {"x": padded}, slice(1, 3), total=3)

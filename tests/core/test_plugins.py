@@ -7,7 +7,7 @@ import pytest
 
 from xai_mimo.core import plugins
 from xai_mimo.core.errors import BadSetting, NotSupported, PluginWarning, UnknownName
-from xai_mimo.core.streams import Head, Stream
+from xai_mimo.core.streams import Head
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -56,13 +56,6 @@ def test_adapting_a_model_twice_does_not_hash_its_weights():
     assert plugins.adapt(model) is model
 
 
-def test_a_list_of_names_is_no_declaration():
-    with pytest.raises(BadSetting, match="streams is a list of Stream objects"):
-        plugins.declared_streams(["a", "b"])
-    with pytest.raises(BadSetting, match="heads is a list of Head objects"):
-        plugins.declared_heads(["a"])
-
-
 def test_a_model_of_no_known_kind_is_refused_in_words():
     with pytest.raises(NotSupported, match=r"no adapter for .*object.*Wrap the model in a function"):
         plugins.adapt(object())
@@ -73,12 +66,3 @@ def test_an_unknown_method_is_refused_with_the_nearest_name():
         plugins.method("integrated_gradient")
     with pytest.raises(BadSetting, match="a method is a name or an object"):
         plugins.method(3)
-
-
-def test_short_forms_of_streams_and_heads():
-    streams = plugins.declared_streams({"a": 2, "b": ["x", "y"], "c": (4, 1), "d": Stream("d", (1,))})
-    assert [s.shape for s in streams] == [(2,), (2,), (4, 1), (1,)]
-    assert streams[1].features == ("x", "y")
-    heads = plugins.declared_heads({"y": 2, "p": "binary", "q": Head("q"), "s": (3, 2)})
-    assert [h.size for h in heads] == [2, 1, 1, 6]
-    assert heads[1].kind == "binary"

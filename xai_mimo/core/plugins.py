@@ -8,14 +8,13 @@ duplicate warns and names the winner.
 import importlib.metadata
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 from xai_mimo.core.errors import BadSetting, NotSupported, PluginWarning, XaiMimoError
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.streams import Head, Stream, unknown
 
-Declared = TypeVar("Declared", Stream, Head)
 Group = Literal["xai_mimo.adapters", "xai_mimo.methods", "xai_mimo.metrics", "xai_mimo.reports"]
 
 
@@ -107,47 +106,3 @@ def method(spec: str | Method) -> Method:
     if not isinstance(spec, Method):
         raise BadSetting(f"a method is a name or an object like IntegratedGradients(); got {spec!r}.")
     return spec
-
-
-def declared_streams(streams: Mapping[str, Any] | Sequence[Stream]) -> tuple[Stream, ...]:
-    """``Stream`` objects from the short forms that ``adapt`` takes."""
-    if not isinstance(streams, Mapping):
-        return _only(streams, Stream, "streams")
-    made = []
-    for name, given in streams.items():
-        if isinstance(given, Stream):
-            made.append(given)
-        elif isinstance(given, int):
-            made.append(Stream(name, (given,)))
-        elif given and all(isinstance(g, str) for g in given):
-            made.append(Stream(name, (len(given),), features=tuple(given)))
-        else:
-            made.append(Stream(name, tuple(given)))
-    return tuple(made)
-
-
-def declared_heads(heads: Mapping[str, Any] | Sequence[Head]) -> tuple[Head, ...]:
-    """``Head`` objects from the short forms that ``adapt`` takes."""
-    if not isinstance(heads, Mapping):
-        return _only(heads, Head, "heads")
-    made = []
-    for name, given in heads.items():
-        if isinstance(given, Head):
-            made.append(given)
-        elif isinstance(given, str):
-            made.append(Head(name, kind=given))  # type: ignore[arg-type]
-        elif isinstance(given, int):
-            made.append(Head(name, (given,)))
-        else:
-            made.append(Head(name, tuple(given)))
-    return tuple(made)
-
-
-def _only(given: Sequence[Any], kind: type[Declared], what: str) -> tuple[Declared, ...]:
-    for one in given:
-        if not isinstance(one, kind):
-            raise BadSetting(
-                f"{what} is a list of {kind.__name__} objects, or a mapping from names to shapes, feature names, "
-                f"numbers of units or kinds; got {one!r} in the list."
-            )
-    return tuple(given)

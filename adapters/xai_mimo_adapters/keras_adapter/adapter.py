@@ -20,9 +20,10 @@ from xai_mimo_adapters.keras_adapter.graph import (
     needed,
     read_graph,
     run_steps,
+    values_of_model,
+    values_of_steps,
 )
 from xai_mimo_adapters.keras_adapter.labels import Renaming, relabelled, renaming_of
-from xai_mimo_adapters.keras_adapter.memory import values_of_model, values_of_steps
 from xai_mimo_adapters.keras_adapter.part import KerasPart
 from xai_mimo_adapters.keras_adapter.runner import DEFAULT_MAX_MEMORY, Runner, engine_for
 from xai_mimo_adapters.keras_adapter.shuffling import shuffled

@@ -10,7 +10,7 @@ from xai_mimo.core.errors import ShapeMismatch
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.sowing import MapLabels
-from xai_mimo_adapters.chunks import cut, put, row_slices, rows_that_fit
+from xai_mimo_adapters.chunks import padded_rows, put, row_slices, rows_that_fit
 
 DEFAULT_MAX_MEMORY = 2**29
 _ENGINES = {
@@ -81,7 +81,7 @@ class Runner:
         gradients: Arrays = {}
         for chunk, rows, total in self._chunks(arrays, factor=4, targets=len(heads)):
             size = count_rows(chunk)
-            chosen = cut({"units": units.T}, rows, size)["units"].T
+            chosen = padded_rows({"units": units.T}, rows, size)["units"].T
             y, g = self.engine.gradients(chunk, heads, chosen)
             put(outputs, y, rows, total)
             put(gradients, g, rows, total, axis=1)
@@ -93,11 +93,11 @@ class Runner:
         fit = rows_that_fit(4 * factor * self._width(arrays) + (targets + 1) * one_row, self._max_memory)
         if self.engine.fixed_shapes:
             for rows, size in row_slices(total, fit):
-                yield cut(arrays, rows, size), rows, total
+                yield padded_rows(arrays, rows, size), rows, total
             return
         for start in range(0, total, fit):
             rows = slice(start, min(start + fit, total))
-            yield cut(arrays, rows, rows.stop - rows.start), rows, total
+            yield padded_rows(arrays, rows, rows.stop - rows.start), rows, total
 
 
 def _check_map(key: str, values: Array, labels: MapLabels, rows: int) -> None:

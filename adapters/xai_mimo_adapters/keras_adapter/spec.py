@@ -3,16 +3,16 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from xai_mimo.core.errors import BadSetting, NotSupported, ShapeMismatch
+from xai_mimo.core.declare import annotate_heads, annotate_streams, declared_streams, unique
+from xai_mimo.core.errors import NotSupported, ShapeMismatch
 from xai_mimo.core.head_kinds import activation_name, head_nature, losses_of_heads
-from xai_mimo.core.plugins import declared_heads, declared_streams
 from xai_mimo.core.streams import Head, HeadKind, Stream, check_unique
 from xai_mimo_adapters.keras_adapter.graph import Graph, Key, functional_core
 
@@ -21,7 +21,7 @@ _PROBE_LENGTH = 16
 
 
 @dataclass(frozen=True)
-class Reading:
+class Spec:
     """A model's streams and heads, and how to call it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Reading:
     head_keys: tuple[Key, ...] = ()
 
 
-def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> Reading:
+def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> Spec:
     """Read a functional or sequential model.
 
     Inputs are called by the keys of the mapping they were declared with, else by the names of their ``keras.Input``.
@@ -61,7 +61,7 @@ def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> Readi
         return {name: flat[i] for name, i in outputs}
 
     head_keys = {name: graph.outputs[i] for name, i in outputs}
-    return Reading(
+    return Spec(
         annotate_streams(tuple(stream_of(name, core.inputs[i]) for name, i in inputs), streams),
         annotate_heads(_functional_heads(model, graph, head_keys), heads),
         tuple(name for name, _ in inputs),
@@ -72,7 +72,7 @@ def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> Readi
     )
 
 
-def read_other(model: Any, streams: Any, heads: Any) -> Reading:
+def read_other(model: Any, streams: Any, heads: Any) -> Spec:
     """Read a model whose ``call`` is its own: streams as declared, heads by running one row of zeros.
 
     Heads are called by the keys of the mapping it returns, else ``output_0``, ``output_1``, ... or ``output``.
@@ -103,7 +103,7 @@ def read_other(model: Any, streams: Any, heads: Any) -> Reading:
         flat = keras.tree.flatten(ask(tensors))
         return {name: flat[i] for name, i in found}
 
-    return Reading(declared, annotate_heads(read, heads), names, outputs, call)
+    return Spec(declared, annotate_heads(read, heads), names, outputs, call)
 
 
 def _try_on_zeros(ask: Callable[[Tensors], Any], zeros: Tensors, model: str) -> Any:
@@ -146,22 +146,6 @@ def _struct_names(struct: Any, defaults: list[str]) -> list[tuple[str, int]]:
     return list(zip(unique(defaults), range(len(defaults)), strict=True))
 
 
-def unique(names: Sequence[str]) -> list[str]:
-    """Names made unique: those that occur several times are numbered from 0 in order of appearance."""
-    seen: dict[str, int] = {}
-    made = []
-    for name in names:
-        if names.count(name) == 1:
-            made.append(name)
-            continue
-        number = seen.get(name, 0)
-        while f"{name}_{number}" in names:
-            number += 1
-        seen[name] = number + 1
-        made.append(f"{name}_{number}")
-    return made
-
-
 def stream_of(name: str, tensor: keras.KerasTensor) -> Stream:
     """A stream as its symbolic tensor describes it; bfloat16, which NumPy lacks, is taken in as float32."""
     return Stream(name, tuple(tensor.shape[1:]), dtype="float32" if tensor.dtype == "bfloat16" else tensor.dtype)
@@ -198,99 +182,6 @@ def _nature(shape: tuple[int | None, ...], activation: str, loss: Any) -> tuple[
     units = int(np.prod([n or 1 for n in shape], dtype=np.int64))
     nature = head_nature(activation, units, loss)
     return ("regression", "") if nature is None else (nature.kind, nature.unit)
-
-
-def annotate_streams(
-    read: tuple[Stream, ...], given: Mapping[str, Any] | Sequence[Stream] | None
-) -> tuple[Stream, ...]:
-    """Rename or annotate the streams read off a model by what the user declared.
-
-    Names that the model has are matched by name, whatever their order; otherwise there must be one per stream, and they
-    rename in order. A list of feature names annotates the last axis.
-
-    Raises:
-        ShapeMismatch: a declared shape contradicts the model. BadSetting: some names are the model's and some are not.
-    """
-    if given is None:
-        return read
-    raw = dict(given) if isinstance(given, Mapping) else {}
-    declared = declared_streams(given)
-    pairs = _match([s.name for s in read], [s.name for s in declared], "stream")
-    made = []
-    for i, stream in enumerate(read):
-        if i not in pairs:
-            made.append(stream)
-            continue
-        new = declared[pairs[i]]
-        only_features = (
-            not isinstance(raw.get(new.name), Stream | int)
-            and new.name in raw
-            and bool(raw[new.name])
-            and (all(isinstance(f, str) for f in raw[new.name]))
-        )
-        made.append(
-            replace(stream, name=new.name, features=new.features) if only_features else _merge_stream(stream, new, raw)
-        )
-    check_unique([s.name for s in made], "input stream")
-    return tuple(made)
-
-
-def _merge_stream(read: Stream, new: Stream, raw: Mapping[str, Any]) -> Stream:
-    fits = len(read.shape) == len(new.shape) and all(
-        a is None or b is None or a == b for a, b in zip(read.shape, new.shape, strict=True)
-    )
-    if not fits:
-        raise ShapeMismatch(
-            f"input stream '{new.name}' was declared with shape {new.shape}, but the model's input '{read.name}' has "
-            f"{read.shape}. Leave the shape out, or correct it."
-        )
-    declared_whole = not isinstance(raw.get(new.name), int | tuple | list)
-    return replace(new, shape=read.shape, dtype=read.dtype) if declared_whole else replace(read, name=new.name)
-
-
-def annotate_heads(read: tuple[Head, ...], given: Mapping[str, Any] | Sequence[Head] | None) -> tuple[Head, ...]:
-    """Rename or annotate the heads read off a model; matched like streams."""
-    if given is None:
-        return read
-    raw = dict(given) if isinstance(given, Mapping) else {}
-    declared = declared_heads(given)
-    pairs = _match([h.name for h in read], [h.name for h in declared], "head")
-    made = [_merge_head(head, declared[pairs[i]], raw) if i in pairs else head for i, head in enumerate(read)]
-    check_unique([h.name for h in made], "head")
-    return tuple(made)
-
-
-def _merge_head(read: Head, new: Head, raw: Mapping[str, Any]) -> Head:
-    short = raw.get(new.name)
-    if isinstance(short, str):
-        return replace(read, name=new.name, kind=new.kind)
-    if new.size != read.size:
-        raise ShapeMismatch(
-            f"head '{new.name}' was declared with {new.size} units, but the model's output '{read.name}' has "
-            f"{read.size}. Give one unit name per unit, or only the kind."
-        )
-    if isinstance(short, int | tuple | list):
-        return replace(read, name=new.name)
-    return replace(new, shape=read.shape)
-
-
-def _match(read: list[str], declared: list[str], what: str) -> dict[int, int]:
-    """Place of each read name -> place of the declaration that speaks of it."""
-    check_unique(declared, what)
-    known = [name for name in declared if name in read]
-    if len(known) == len(declared):
-        return {read.index(name): i for i, name in enumerate(declared)}
-    if len(declared) != len(read):
-        raise ShapeMismatch(
-            f"the model has {len(read)} {what}s ({', '.join(read)}), but {len(declared)} were declared "
-            f"({', '.join(declared)}). Declare one per {what} to rename them in order, or use the model's names."
-        )
-    if any(read.index(name) != declared.index(name) for name in known):
-        raise BadSetting(
-            f"the declared {what}s ({', '.join(declared)}) mix names of the model ({', '.join(read)}) with new ones in "
-            "another order; write them in the model's order."
-        )
-    return {i: i for i in range(len(read))}
 
 
 def fingerprint(model: Any, part: str = "") -> str:

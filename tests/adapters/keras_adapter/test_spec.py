@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from xai_mimo_adapters.keras_adapter.spec import unique
 
+from xai_mimo.core.declare import unique
 from xai_mimo.core.errors import BadSetting, DuplicateName, NotSupported, ShapeMismatch
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Head, Stream

@@ -2,8 +2,7 @@
 
 import keras
 import numpy as np
-from xai_mimo_adapters.keras_adapter.graph import read_graph
-from xai_mimo_adapters.keras_adapter.memory import values_of_model, values_of_steps
+from xai_mimo_adapters.keras_adapter.graph import read_graph, values_of_model, values_of_steps
 
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Stream
