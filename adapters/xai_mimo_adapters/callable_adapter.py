@@ -13,6 +13,7 @@ from xai_mimo.core.errors import BadValues, NotSupported, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Head, Stream, check_inputs, check_unique, count_rows, name_values
+from xai_mimo_adapters.chunks import even_slices, rows_that_fit
 
 DEFAULT_MAX_MEMORY = 2**29
 _WORKING_COPIES = 8
@@ -92,39 +93,42 @@ class CallableAdapter:
             BadValues: it returned something that is not a number, NaN or infinity.
         """
         arrays = check_inputs(inputs, self._streams)
-        total = count_rows(arrays)
         one_row = bytes_per_row(arrays) + 8 * sum(head.size for head in self._heads)
-        rows = max(1, self._max_memory // (_WORKING_COPIES * one_row))
-        parts = [self._call({n: x[i : i + rows] for n, x in arrays.items()}, i) for i in range(0, total, rows)]
+        size = rows_that_fit(_WORKING_COPIES * one_row, self._max_memory)
+        parts = [
+            self._call({name: x[rows] for name, x in arrays.items()}, rows.start)
+            for rows in even_slices(count_rows(arrays), size)
+        ]
         if len(parts) == 1:
             return parts[0]
+        # Not written into one array: a function may give another dtype for other rows.
         return {head.name: np.concatenate([part[head.name] for part in parts]) for head in self._heads}
 
     def _call(self, arrays: Arrays, first: int) -> Arrays:
-        made = self.function(**arrays) if self._by_keyword else self.function(*arrays.values())
+        outputs = self.function(**arrays) if self._by_keyword else self.function(*arrays.values())
         rows = count_rows(arrays)
-        named = name_values(made, [h.name for h in self._heads], "head")
+        named = name_values(outputs, [h.name for h in self._heads], "head")
         return {head.name: _checked(named[head.name], head, rows, first) for head in self._heads}
 
 
 def _checked(values: Any, head: Head, rows: int, first: int) -> Array:
     """One head's output as floats of the declared shape."""
-    wanted = (rows, *head.shape)
+    expected = (rows, *head.shape)
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise BadValues(f"the function gave dtype {array.dtype} for head '{head.name}'; expected numbers.")
     one_value = head.size == 1 and array.shape == (rows,)
-    if array.shape != wanted and not one_value:
+    if array.shape != expected and not one_value:
         raise ShapeMismatch(
-            f"the function gave shape {array.shape} for head '{head.name}'; expected {wanted}: one row per input row. "
-            "Correct the function, or declare the head's shape."
+            f"the function gave shape {array.shape} for head '{head.name}'; expected {expected}: one row per input "
+            "row. Correct the function, or declare the head's shape."
         )
     if array.dtype.kind != "f" or array.dtype.itemsize < 4:
         array = array.astype(np.float32 if array.dtype.kind == "f" else np.float64)
     if not np.isfinite(array).all():
         row = first + int(np.argwhere(~np.isfinite(array))[0][0])
         raise BadValues(f"the function gave NaN or infinity for head '{head.name}', first in row {row}.")
-    return array.reshape(wanted)
+    return array.reshape(expected)
 
 
 def _parameters(function: Callable[..., Any]) -> set[str]:

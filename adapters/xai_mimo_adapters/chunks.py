@@ -40,6 +40,12 @@ def row_slices(rows: int, at_most: int) -> Iterator[tuple[slice, int]]:
         start += taken
 
 
+def even_slices(rows: int, size: int) -> Iterator[slice]:
+    """Slices of this size that cover the rows in order, the last one shorter: for what compiles nothing."""
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))
+
+
 def padded_rows(arrays: Arrays, rows: slice, size: int) -> Arrays:
     """These rows of every array, the last one repeated up to ``size`` rows (real data cannot give NaN)."""
     short = size - (rows.stop - rows.start)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xai_mimo_adapters.chunks import MAX_ROWS, border_dtype, padded_rows, put, row_slices, rows_that_fit
+from xai_mimo_adapters.chunks import MAX_ROWS, border_dtype, even_slices, padded_rows, put, row_slices, rows_that_fit
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -18,6 +18,14 @@ def test_slices_cover_every_row_once_and_in_order(rows, at_most):
     slices = list(row_slices(rows, at_most))
     assert [s.start for s, _ in slices] == [0, *(s.stop for s, _ in slices[:-1])]
     assert slices[-1][0].stop == rows
+
+
+@settings(deadline=None)
+@given(rows=ROWS, size=AT_MOST)
+def test_even_slices_cover_every_row_once_and_only_the_last_is_shorter(rows, size):
+    slices = list(even_slices(rows, size))
+    np.testing.assert_array_equal(np.concatenate([np.arange(rows)[part] for part in slices]), np.arange(rows))
+    assert all(part.stop - part.start == size for part in slices[:-1])
 
 
 @settings(deadline=None)

@@ -10,7 +10,7 @@ from xai_mimo.core.errors import ShapeMismatch
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.sowing import MapLabels
-from xai_mimo_adapters.chunks import padded_rows, put, row_slices, rows_that_fit
+from xai_mimo_adapters.chunks import even_slices, padded_rows, put, row_slices, rows_that_fit
 
 DEFAULT_MAX_MEMORY = 2**29
 _ENGINES = {
@@ -95,9 +95,8 @@ class Runner:
             for rows, size in row_slices(total, fit):
                 yield padded_rows(arrays, rows, size), rows, total
             return
-        for start in range(0, total, fit):
-            rows = slice(start, min(start + fit, total))
-            yield padded_rows(arrays, rows, rows.stop - rows.start), rows, total
+        for rows in even_slices(total, fit):
+            yield {name: x[rows] for name, x in arrays.items()}, rows, total
 
 
 def _check_map(key: str, values: Array, labels: MapLabels, rows: int) -> None:
