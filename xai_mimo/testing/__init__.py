@@ -1,10 +1,10 @@
 """Contracts that anyone who writes a plugin can run against it.
 
 House rule: a contract takes the thing and raises ``AssertionError`` with a sentence that says what it broke; it needs
-no test framework.
+no test framework. It runs the thing as its users would, through the rooms below, and so stands above them.
+``__init__.pyi`` lists the contracts; each is loaded when it is first used, so that one for methods loads no framework.
 """
 
-from xai_mimo.testing.backends import check_backends
-from xai_mimo.testing.layer_contract import check_layer
+import lazy_loader
 
-__all__ = ["check_backends", "check_layer"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

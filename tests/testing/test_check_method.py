@@ -1,0 +1,433 @@
+"""The contract of methods holds for every one that is installed, and catches one broken in one clause at a time."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from tests.helpers import toys
+from tests.helpers.frameworks import needs
+from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.method import Attribution
+from xai_mimo.core.plugins import load_plugin, plugins
+from xai_mimo.core.targets import take
+from xai_mimo.explainers import (
+    ExpectedGradients,
+    IntegratedGradients,
+    Interception,
+    Occlusion,
+    Shapley,
+    SmoothGrad,
+)
+from xai_mimo.testing import check_method
+from xai_mimo.testing.toy_model import ToyModel
+
+pytestmark = pytest.mark.all_frameworks
+
+
+def attention():
+    model = toys.attention(raw=True)
+    return {"model": model, "inputs": toys.rows(model), "zero_where_unused": False}
+
+
+OPTIONS = {
+    "gradient": {"uses_background": False},
+    "input_x_gradient": {"uses_background": False},
+    "integrated_gradients": {"uses_background": False},
+    "captum.IntegratedGradients": {"uses_background": False, "tolerance": 1e-5},
+    "occlusion": {"uses_background": False},
+    "expected_gradients": {"complete": None, "uses_background": True},
+    "shapley": {"uses_background": True},
+    "shap.permutation": {"uses_background": True},
+    "shap.kernel": {"uses_background": True},
+    "interception": attention(),
+}
+"""What a method by its name is promised beyond the defaults."""
+ON_POSITIONS = {"grad_cam", "cam", "position_maps"}
+"""Methods that need a model with positions: tests/testing/test_contracts_on_keras.py."""
+
+
+@needs("captum", "shap", "torch")
+@pytest.mark.parametrize("name", sorted(set(plugins("xai_mimo.methods")) - ON_POSITIONS))
+def test_every_method_keeps_the_contract(name):
+    method = load_plugin(plugins("xai_mimo.methods")[name])()
+    assert method.name == name
+    check_method(method, **OPTIONS.get(name, {}))
+
+
+OTHER_SETTINGS = {
+    "background of gradients": (IntegratedGradients(steps=16, baseline="background"), {"uses_background": True}),
+    "values as baseline": (
+        IntegratedGradients(baseline={"u": [1.0, 0.0, -1.0], "v": [0.5, 0.5]}),
+        {"uses_background": False},
+    ),
+    "streams occluded": (Occlusion(players="streams", baseline="background"), {"uses_background": True}),
+    "streams as players": (Shapley(players="streams"), {"uses_background": True}),
+    "few permutations": (Shapley(budget=20), {}),
+    "few copies": (SmoothGrad(samples=4), {}),
+    "few samples": (ExpectedGradients(samples=5), {"complete": None}),
+    "contribution": (Interception(kind="contribution"), attention()),
+    "contribution from background": (Interception(kind="contribution", baseline="background"), attention()),
+    "attention x input": (Interception(kind="attention_x_input"), attention()),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_SETTINGS)
+def test_settings_other_than_the_defaults_keep_it_too(name):
+    method, options = OTHER_SETTINGS[name]
+    check_method(method, **options)
+
+
+@dataclass(frozen=True)
+class Right:
+    """Occlusion by the background's mean row, written slowly: what each broken method below is made of."""
+
+    scale: float = 1.0
+
+    name: ClassVar[str] = "right"
+    reference: ClassVar[str] = "nobody2025right"
+    bibtex: ClassVar[str] = "@misc{nobody2025right, title = {Right}}"
+
+    def __call__(self, model, inputs, selectors, context):
+        away = {name: x.mean(axis=0, keepdims=True) for name, x in context.background.items()}
+        prediction = take(model.predict(inputs), selectors)
+        values = {}
+        for name, x in inputs.items():
+            values[name] = np.zeros((len(selectors), *x.shape))
+            for column in range(x.shape[1]):
+                without = x.copy()
+                without[:, column] = away[name][:, column]
+                lost = prediction - take(model.predict({**inputs, name: without}), selectors)
+                values[name][:, :, column] = self.scale * lost
+        context.advance(len(prediction[0]))
+        return self.changed(Attribution(values, prediction), inputs, context)
+
+    def changed(self, answer, inputs, context):
+        return answer
+
+
+def test_a_right_method_keeps_the_contract():
+    check_method(Right(), uses_background=None)
+
+
+def with_values(answer, change):
+    return replace(answer, values={name: change(v) for name, v in answer.values.items()})
+
+
+@dataclass(frozen=True)
+class Broken(Right):
+    """Each subclass says in its docstring what the contract must answer."""
+
+
+class Thawed:
+    """Thawed is no dataclass"""
+
+    name, reference = "thawed", ""
+
+
+@dataclass
+class NotFrozen:
+    """NotFrozen is not frozen"""
+
+    name: ClassVar[str] = "not_frozen"
+    reference: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class NoReference(Broken):
+    """NoReference.reference is None; expected text"""
+
+    reference: ClassVar[Any] = None
+
+
+@dataclass(frozen=True)
+class NameIsASetting(Broken):
+    """NameIsASetting.name is a setting; make it a ClassVar"""
+
+    name: str = "settable"  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class NoName(Broken):
+    """NoName.name is empty"""
+
+    name: ClassVar[str] = " "
+
+
+@dataclass(frozen=True)
+class EntryOfAnotherKey(Broken):
+    """is no BibTeX entry of the key 'nobody2025right'"""
+
+    bibtex: ClassVar[str] = "@misc{somebody2024, title = {Right}}"
+
+
+@dataclass(frozen=True)
+class KeyOfNothing(Broken):
+    """reference is 'nobody2025right', which nothing describes; give KeyOfNothing.bibtex"""
+
+    bibtex: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class SettingsOfFunctions(Broken):
+    """settings of SettingsOfFunctions cannot be recorded as JSON"""
+
+    rule: Any = max
+
+
+@dataclass(frozen=True)
+class SettingsOfNaN(Broken):
+    """cannot be recorded as JSON"""
+
+    limit: float = float("nan")
+
+
+@dataclass(frozen=True)
+class SettingsThatMove(Broken):
+    """\\(\\*\\*its own settings\\) has other settings"""
+
+    steps: int = 1
+
+    def __post_init__(self):
+        object.__setattr__(self, "steps", self.steps + 1)
+
+
+@dataclass(frozen=True)
+class GivesADictionary(Broken):
+    """gives a dict; expected core.method.Attribution"""
+
+    def changed(self, answer, inputs, context):
+        return answer.values
+
+
+@dataclass(frozen=True)
+class ForgetsAStream(Broken):
+    """values are of \\['u'\\]; the streams are \\['u', 'v'\\]"""
+
+    def changed(self, answer, inputs, context):
+        return replace(answer, values={"u": answer.values["u"]})
+
+
+@dataclass(frozen=True)
+class SampleFirst(Broken):
+    """values of 'u' have shape \\(6, 5, 3\\); expected one of"""
+
+    def changed(self, answer, inputs, context):
+        return with_values(answer, lambda v: v.swapaxes(0, 1))
+
+
+@dataclass(frozen=True)
+class ValuesOfNaN(Broken):
+    """values of 'u' holds NaN"""
+
+    def changed(self, answer, inputs, context):
+        return with_values(answer, lambda v: v * np.nan)
+
+
+@dataclass(frozen=True)
+class ValuesInLists(Broken):
+    """values of 'u' is ndarray of object; expected numbers"""
+
+    def changed(self, answer, inputs, context):
+        return with_values(answer, lambda v: v.astype(object))
+
+
+@dataclass(frozen=True)
+class NegativeErrors(Broken):
+    """standard_error of 'u' holds negative numbers"""
+
+    def changed(self, answer, inputs, context):
+        return replace(answer, standard_error={name: 0 * v - 1 for name, v in answer.values.items()})
+
+
+@dataclass(frozen=True)
+class ErrorsOfOneStream(Broken):
+    """standard_error of 'v' has not the shape of its values"""
+
+    def changed(self, answer, inputs, context):
+        return replace(answer, standard_error={"u": 0 * answer.values["u"]})
+
+
+@dataclass(frozen=True)
+class DiagnosticsPerRow(Broken):
+    """evaluations has shape \\(6,\\); expected \\(target, sample\\)"""
+
+    def changed(self, answer, inputs, context):
+        return replace(answer, diagnostics={"evaluations": np.ones(answer.prediction.shape[1])})
+
+
+@dataclass(frozen=True)
+class OtherPredictions(Broken):
+    """the method's answer differs in 'prediction'"""
+
+    def changed(self, answer, inputs, context):
+        return replace(answer, prediction=answer.prediction + 1)
+
+
+@dataclass(frozen=True)
+class UnexplainedWithValues(Broken):
+    """'u' is called unexplained and has values"""
+
+    def changed(self, answer, inputs, context):
+        return replace(answer, unexplained=("u",))
+
+
+@dataclass(frozen=True)
+class UnexplainedOfNothing(Broken):
+    """unexplained names \\['w'\\], which are no streams"""
+
+    def changed(self, answer, inputs, context):
+        return replace(answer, unexplained=("w",))
+
+
+@dataclass(frozen=True)
+class RandomOfItsOwn(Broken):
+    """a second run with the same seed differs"""
+
+    def changed(self, answer, inputs, context):
+        return with_values(answer, lambda v: v * np.random.default_rng().random())
+
+
+@dataclass(frozen=True)
+class TouchesTheGlobalGenerator(Broken):
+    """changes NumPy's global generator"""
+
+    def changed(self, answer, inputs, context):
+        np.random.random()  # noqa: NPY002
+        return answer
+
+
+@dataclass(frozen=True)
+class ChangesTheInputs(Broken):
+    """changes the inputs"""
+
+    def changed(self, answer, inputs, context):
+        inputs["u"][0, 0] += 1e-9
+        return answer
+
+
+@dataclass(frozen=True)
+class ChangesTheBackground(Broken):
+    """changes the background"""
+
+    def changed(self, answer, inputs, context):
+        context.background["u"] += 1e-9
+        return answer
+
+
+@dataclass(frozen=True)
+class ScaledByTheBlock(Broken):
+    """one row, explained without the others, differs"""
+
+    def changed(self, answer, inputs, context):
+        return with_values(answer, lambda v: v / (1e-9 + np.abs(v).max()))
+
+
+@dataclass(frozen=True)
+class OneRowBecomesNone(Broken):
+    """one row.* gives shape"""
+
+    def changed(self, answer, inputs, context):
+        return with_values(answer, lambda v: v.squeeze(axis=1) if v.shape[1] == 1 else v)
+
+
+@dataclass(frozen=True)
+class UnitOfTheFirstRow(Broken):
+    """head 'kind', with a unit for each row, differs"""
+
+    def __call__(self, model, inputs, selectors, context):
+        first = [s._replace(units=np.full_like(s.units, s.units[0])) for s in selectors]
+        answer = super().__call__(model, inputs, first, context)
+        return replace(answer, prediction=take(model.predict(inputs), selectors))
+
+
+@dataclass(frozen=True)
+class SilentProgress(Broken):
+    """context.advance was told of 0 rows; there are 6"""
+
+    def __call__(self, model, inputs, selectors, context):
+        return super().__call__(model, inputs, selectors, replace(context, advance=lambda rows: None))
+
+
+@dataclass(frozen=True)
+class KeepsAMemory(Broken):
+    """a block, explained before another one, differs"""
+
+    seen: ClassVar[list] = []
+
+    def changed(self, answer, inputs, context):
+        self.seen.append(len(inputs["u"]))
+        return with_values(answer, lambda v: v * (1 + (self.seen[-2:] == [1, 5])))
+
+
+@dataclass(frozen=True)
+class SumsToSomethingElse(Broken):
+    """values miss f\\(x\\) - baseline_prediction by up to"""
+
+    def changed(self, answer, inputs, context):
+        return replace(answer, baseline_prediction=answer.prediction - 1)
+
+
+@dataclass(frozen=True)
+class SomethingEverywhere(Broken):
+    """'still:0' does not read 'u', and is given"""
+
+    def changed(self, answer, inputs, context):
+        return with_values(answer, lambda v: v + 1e-8)
+
+
+@dataclass(frozen=True)
+class NumPysErrors(Broken):
+    """a model that only predicts is refused with AttributeError .* expected NotSupported"""
+
+    def changed(self, answer, inputs, context):
+        return answer
+
+    def __call__(self, model, inputs, selectors, context):
+        model.gradients  # noqa: B018
+        return super().__call__(model, inputs, selectors, context)
+
+
+@dataclass(frozen=True)
+class AnotherOfOurErrors(Broken):
+    """a model that only predicts is refused with BadSetting; expected NotSupported"""
+
+    def __call__(self, model, inputs, selectors, context):
+        if not hasattr(model, "gradients"):
+            raise BadSetting("no.")
+        return super().__call__(model, inputs, selectors, context)
+
+
+@pytest.mark.parametrize("kind", [Thawed, NotFrozen, *Broken.__subclasses__()], ids=lambda kind: kind.__name__)
+def test_a_broken_method_is_caught(kind):
+    with pytest.raises(AssertionError, match=kind.__doc__):
+        check_method(kind())
+
+
+@dataclass(frozen=True)
+class FromZero(Right):
+    """Answers as if the background were zeros."""
+
+    def __call__(self, model, inputs, selectors, context):
+        zeros = {name: 0 * x for name, x in context.background.items()}
+        return super().__call__(model, inputs, selectors, replace(context, background=zeros))
+
+
+@pytest.mark.parametrize(
+    ("method", "uses", "text"),
+    [
+        (FromZero(), True, "another background gives the same values"),
+        (Right(), False, "another background gives other values"),
+        (SmoothGrad(samples=2), True, "a row that equals the background is given"),
+    ],
+    ids=repr,
+)
+def test_a_background_that_is_not_used_as_promised_is_caught(method, uses, text):
+    with pytest.raises(AssertionError, match=text):
+        check_method(method, uses_background=uses)
+
+
+def test_a_model_needs_its_rows():
+    with pytest.raises(AssertionError, match="needs inputs of four rows or more; got 3"):
+        check_method(Right(), ToyModel(), {"u": np.ones((3, 3)), "v": np.ones((3, 2))})
