@@ -1,16 +1,18 @@
 """What ``compare`` returns."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
+from xai_mimo.core.streams import Array
 from xai_mimo.record.check import to_dict
-from xai_mimo.record.rows import Record, TaskRow, plain
+from xai_mimo.record.rows import Difference, FeatureRow, Nested, Record, Score, Share, TaskRow, Verdict, plain
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,163 @@ class Comparison:
 
     @property
     def scores(self) -> pd.DataFrame:
-        """One row per score: head, family, metric, method, other, role, k, estimate, low, high, rows, note."""
-        return pd.DataFrame(plain(self.record.scores))
+        """Every score, with what it must be held against.
+
+        Columns:
+            head: name of the target.
+            family: agreement, faithfulness, ground_truth, complexity, ...
+            metric: of the family; ``differences`` says who is better where directions differ.
+            method: label, or "random" for the control.
+            other: label of the second method where a metric compares two; else None.
+            role: "value"; "floor_random" and "floor_permuted", what chance gives; "ceiling", what the method reaches
+                against itself; "control_random", a random order in its place. A value is worth nothing without its
+                floor, and cannot be expected to pass its ceiling.
+            k: number of features the metric looks at; NaN where it looks at all.
+            estimate: mean over rows, in the metric's unit; NaN where it is not defined, and the note says why.
+            low, high: 95 % bootstrap interval over rows. It knows nothing of another training of the model, or of
+                another seed of the method: for that see the ceiling.
+            rows: that have a value. Below some 30, distrust the interval.
+            note: why something is NaN, or what else to know.
+        """
+        return _table(self.record.scores, Score)
+
+    @property
+    def differences(self) -> pd.DataFrame:
+        """How much better one method is than another, paired over rows: the table to rank methods by.
+
+        Columns:
+            head, family, metric: as in ``scores``.
+            method, other: labels of the two; "random" for the control.
+            estimate: mean over rows of the difference, in the metric's unit. Positive: the first is better, whatever
+                the metric's own direction.
+            low, high: 95 % bootstrap interval over rows; where it holds 0 the two are not told apart.
+            rows: that have a value for both.
+            note: why something is NaN.
+            p: of no difference, by sign flips over rows. Do not judge by it where many pairs were tried.
+            p_corrected: after Holm's correction over all differences of this table: judge by this one.
+        """
+        return _table(self.record.differences, Difference)
+
+    @property
+    def shares(self) -> pd.DataFrame:
+        """Each stream's share of the magnitude of each method's map.
+
+        Columns:
+            method, head, stream: whose map, of what, and where.
+            mean: over rows, from 0 to 1; the shares of a map sum to 1. Wide streams gain by their width alone, and
+                a share has no sign.
+            low, high: 95 % bootstrap interval over rows.
+            note: says where a method says nothing of a stream: its 0 was not measured.
+        """
+        return _table(self.record.shares, Share)
+
+    @property
+    def features(self) -> pd.DataFrame:
+        """What each method gives each feature; the 200 that matter most to some method where there are more.
+
+        Columns:
+            method, head, stream, feature: whose map, of what, and where.
+            mean: over rows, with its sign, in the unit of the map: an attribution's is the head's, and an attention's
+                is no unit. Near 0 where rows pull to different sides.
+            mean_abs: mean magnitude over rows, in the same unit. Of methods with different units compare orders or
+                shares, never these numbers.
+            low, high: 95 % bootstrap interval of ``mean_abs`` over rows.
+            note: why something is NaN.
+        """
+        return _table(self.record.features, FeatureRow)
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """Deletion and insertion curves, one row for each point.
+
+        Columns:
+            method, head: label, or "random" for the control; name of the target.
+            kind: "deletion" replaces the map's top features first, "insertion" keeps them first.
+            fraction: of the features that are replaced or kept, from 0 to 1.
+            mean: over rows of the absolute change of the prediction, in the head's unit. Deletion rises from 0 and
+                should rise early; insertion falls to 0 and should fall early. Rows that lie far from the data, as
+                half-replaced ones do, may move a model for other reasons: read a curve against the control's.
+            low, high: 95 % bootstrap interval over rows, point by point.
+            note: why something is NaN.
+        """
+        columns = ["method", "head", "kind", "fraction", "mean", "low", "high", "note"]
+        points = [
+            (c.method, c.head, c.kind, *point, c.note)
+            for c in self.record.curves
+            for point in zip(c.fraction, c.mean, c.low, c.high, strict=True)
+        ]
+        return pd.DataFrame(points, columns=columns)
+
+    @property
+    def gaps(self) -> pd.DataFrame:
+        """Completeness gaps of the methods that have a baseline, one row for each method and head.
+
+        Columns:
+            method, head: label, and name of the target.
+            quantile_0.5, quantile_0.9, quantile_0.99, quantile_1: over rows, of the gap relative to the change of the
+                prediction (or to a tenth of the sum of the absolute attributions, where that is larger); no unit, 0 is
+                best. A large gap says that the attributions are not yet computed well enough to be read.
+            share_within: share of rows within the tolerance, 1 is best.
+            tolerance: that the method was asked for, relative.
+        """
+        rows = [
+            {
+                "method": g.method,
+                "head": g.head,
+                **{f"quantile_{q}": value for q, value in g.relative_quantiles.items()},
+                "share_within": g.share_within,
+                "tolerance": g.tolerance,
+            }
+            for g in self.record.gaps
+        ]
+        return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["method", "head", "share_within", "tolerance"])
+
+    @property
+    def examples(self) -> pd.DataFrame:
+        """Single rows with their maps: one line for each row, method and stream.
+
+        Rows are those with the highest, the median and the lowest prediction of each head: they show what maps look
+        like, and prove nothing.
+
+        Columns:
+            row: its number in the data.
+            head: name of the target.
+            prediction: the target's value, in the head's unit.
+            label: true value; None where it is not known.
+            method, stream: whose map, and where.
+            inputs: array of the row's values, in the stream's unit; None where it is too large for the record.
+            values: array of the map's, in the unit of the map; likewise. Images may come in blocks, see the note.
+            note: what was made coarser or left out.
+        """
+        columns = ["row", "head", "prediction", "label", "method", "stream", "inputs", "values", "note"]
+        lines = [
+            (e.row, e.head, e.prediction, e.label, method, stream, _array(e.inputs.get(stream)), _array(values), e.note)
+            for e in self.record.examples
+            for method, streams in e.values.items()
+            for stream, values in streams.items()
+        ]
+        return pd.DataFrame(lines, columns=columns)
 
     @property
     def verdicts(self) -> pd.DataFrame:
-        """One row per head and method: what may be concluded, and on what evidence."""
-        return pd.DataFrame(plain(self.record.verdicts))
+        """What may be concluded, one row for each head and method.
+
+        Columns:
+            head, method: name of the target, and label.
+            verdict: "supported", "doubtful", "misleading" or "undecided"; the rule stands in ``comparison.verdicts``.
+                It speaks of this model on these rows.
+            text: the verdict as a sentence.
+            evidence: list of sentences, one for each kind of score it rests on.
+        """
+        return _table(self.record.verdicts, Verdict)
 
     def with_task(self, rows: Iterable[TaskRow]) -> "Comparison":
-        """The same comparison with the task scores of a study in its record."""
+        """The same comparison with task scores in its record, so that its report shows how well the models do.
+
+        Args:
+            rows: ``TaskRow(model=..., head=..., metric=..., estimate=..., low=..., high=..., seeds=...)`` each; they
+                take the place of those that are there.
+        """
         return dataclasses.replace(self, record=dataclasses.replace(self.record, task=tuple(rows)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,7 +211,16 @@ class Comparison:
         return write(self.record, path)
 
     def report(self, path: str | Path) -> Path:
-        """Write one self-contained HTML file; see ``reports.html.write``."""
+        """Write one self-contained HTML file; see ``reports.page.page.write``."""
         from xai_mimo.reports.page.page import write
 
         return write(self.record, path)
+
+
+def _table(rows: Sequence[Any], of: type) -> pd.DataFrame:
+    """Rows as a table that has its columns even where there is no row."""
+    return pd.DataFrame(plain(rows), columns=[column.name for column in dataclasses.fields(of)])
+
+
+def _array(values: Nested | None) -> Array | None:
+    return None if values is None else np.asarray(values, dtype=np.float64)

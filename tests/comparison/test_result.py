@@ -1,0 +1,84 @@
+"""The tables of a comparison: their columns, what is explained of them, and a record that stays as it is."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests.helpers.pictured_record import pictured_record
+from xai_mimo.comparison.result import Comparison
+from xai_mimo.record.check import check
+from xai_mimo.record.rows import TaskRow
+
+pytestmark = pytest.mark.all_frameworks
+
+TABLES = ("scores", "differences", "shares", "features", "curves", "gaps", "examples", "verdicts")
+
+
+@pytest.fixture(scope="module")
+def result() -> Comparison:
+    return Comparison(xr.Dataset(), check(pictured_record()))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_of_a_table_is_explained(result, table):
+    text = getattr(Comparison, table).__doc__.split("Columns:", 1)[1]
+    entries = [line.split(":", 1)[0] for line in text.splitlines() if re.match(r" {12}\S[^:]*:", line)]
+    explained = [name.strip() for entry in entries for name in entry.split(",")]
+    assert list(getattr(result, table).columns) == explained
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_without_rows_keeps_its_columns(result, table):
+    record = dataclasses.replace(result.record, **{table: ()})
+    empty = getattr(Comparison(xr.Dataset(), record), table)
+    assert len(empty) == 0
+    assert {"head", "method"} <= set(empty.columns)
+
+
+@pytest.mark.parametrize("table", ["scores", "differences", "shares", "features", "verdicts"])
+def test_a_table_holds_the_rows_of_the_record(result, table):
+    rows = result.to_dict()[table]
+    shown = getattr(result, table)
+    assert len(shown) == len(rows)
+    for column, value in rows[-1].items():
+        assert shown[column].iloc[-1] == value or value is None
+
+
+def test_a_curve_becomes_a_row_for_each_point(result):
+    curve = result.record.curves[1]
+    points = result.curves.query("method == @curve.method and head == @curve.head and kind == @curve.kind")
+    np.testing.assert_array_equal(points["fraction"], curve.fraction)
+    np.testing.assert_array_equal(points["mean"], curve.mean)
+    np.testing.assert_array_equal(points["high"], curve.high)
+
+
+def test_gaps_have_a_column_for_each_quantile(result):
+    gap = result.record.gaps[0]
+    assert result.gaps.iloc[0]["quantile_0.99"] == gap.relative_quantiles["0.99"]
+    assert result.gaps.iloc[0]["share_within"] == gap.share_within
+
+
+def test_an_example_has_a_line_for_each_method_and_stream(result):
+    lines = result.examples.query("row == 77")
+    assert len(lines) == 3 * 3
+    line = lines.iloc[0]
+    np.testing.assert_array_equal(line["values"], result.record.examples[1].values[line["method"]][line["stream"]])
+    assert line["inputs"].shape == line["values"].shape
+
+
+def test_task_scores_are_added_to_a_new_comparison(result):
+    row = TaskRow(model="m", head="risk", metric="auc", estimate=0.5, low=None, high=None, seeds=1, note="one seed")
+    scored = result.with_task([row])
+    assert scored.record.task == (row,)
+    assert scored.to_dict()["task"][0]["metric"] == "auc"
+    assert scored.to_dict() | {"task": result.to_dict()["task"]} == result.to_dict()
+
+
+def test_the_dictionary_may_be_changed_and_the_record_stays(result):
+    values, before = result.to_dict(), result.to_dict()
+    values["scores"].clear()
+    values["examples"][0]["values"].clear()
+    assert result.to_dict() == before
