@@ -148,7 +148,9 @@ def test_at_a_layer_the_streams_are_the_layers_inputs():
 
 def test_a_model_that_cannot_be_cut_is_refused():
     model = toys.mlp()
-    with pytest.raises(NotSupported, match="at='mail' needs a model that can be cut at a layer, and Toy cannot"):
+    with pytest.raises(
+        NotSupported, match="at='mail' needs a model that can be cut at a layer, and a model of type Toy cannot be cut"
+    ):
         xm.explain(model, toys.rows(model), "gradient", at="mail")
 
 

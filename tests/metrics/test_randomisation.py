@@ -7,7 +7,7 @@ from scipy import stats
 import xai_mimo as xm
 from xai_mimo.core.errors import BadSetting, EmptyData, NotSupported, ShapeMismatch, UnknownName
 from xai_mimo.core.explanation import features_of
-from xai_mimo.core.model import Randomisable
+from xai_mimo.core.model import Randomisable, require
 from xai_mimo.metrics.randomisation import parameter_randomisation
 
 
@@ -123,5 +123,6 @@ def test_a_subclassed_model_cannot_be_copied():
 
     net = Own()
     net(np.zeros((1, 3)))
-    with pytest.raises(NotSupported, match=r"\(Own\) cannot be copied"):
-        xm.adapt(net, streams={"u": (3,)}).randomised(np.random.default_rng(0))
+    adapted = xm.adapt(net, streams={"u": (3,)})
+    with pytest.raises(NotSupported, match=r"parameter_randomisation needs .* model 'own.*' cannot be copied"):
+        require(adapted, Randomisable, for_="parameter_randomisation")

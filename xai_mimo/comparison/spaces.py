@@ -164,7 +164,8 @@ def _is_over_positions(layer: str, maps: Collection[InterceptionMap]) -> bool:
 
 
 def _maps(model: Model, first_row: Arrays) -> Interceptions:
-    return require(model, Interceptable, for_="the method 'interception'").intercept(first_row)
+    mend = "Leave 'interception' out of the methods, or build the model with a layer of xai_mimo.layers."
+    return require(model, Interceptable, for_="'interception'", instead=mend).intercept(first_row)
 
 
 def _cut(model: Model, layer: str) -> Cut:

@@ -7,8 +7,7 @@ import keras
 
 from xai_mimo.core.declare import unique
 from xai_mimo.core.streams import Stream
-from xai_mimo_adapters.keras_adapter.graph import Graph, Key, Step, ancestors, needed
-from xai_mimo_adapters.keras_adapter.spec import stream_of
+from xai_mimo_adapters.keras_adapter.graph import Graph, Key, Step, ancestors, needed, stream_of
 
 # Value i of what these give depends on value i of what they read, and on nothing else.
 _PER_VALUE = (

@@ -52,6 +52,11 @@ class Graph:
     tensors: Mapping[Key, keras.KerasTensor]
 
 
+def stream_of(name: str, tensor: keras.KerasTensor) -> Stream:
+    """A stream as its symbolic tensor describes it; bfloat16, which NumPy lacks, is taken in as float32."""
+    return Stream(name, tuple(tensor.shape[1:]), dtype="float32" if tensor.dtype == "bfloat16" else tensor.dtype)
+
+
 def functional_core(model: Any) -> Any | None:
     """The functional model behind a functional or sequential model; None for one whose ``call`` is its own."""
     if not type(model).call.__module__.startswith("keras."):

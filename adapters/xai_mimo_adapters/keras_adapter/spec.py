@@ -14,7 +14,8 @@ from xai_mimo.core.declare import annotate_heads, annotate_streams, declared_str
 from xai_mimo.core.errors import NotSupported, ShapeMismatch
 from xai_mimo.core.head_kinds import activation_name, head_nature, losses_of_heads
 from xai_mimo.core.streams import Head, HeadKind, Stream, check_unique
-from xai_mimo_adapters.keras_adapter.graph import Graph, Key, functional_core
+from xai_mimo_adapters.keras_adapter.graph import Graph, Key, functional_core, stream_of
+from xai_mimo_adapters.keras_adapter.named_graph import NamedGraph
 
 Tensors = dict[str, Any]
 _PROBE_LENGTH = 16
@@ -25,25 +26,17 @@ class Spec:
     """A model's streams and heads, and how to call it.
 
     Attributes:
-        streams: with the names the user chose.
-        heads: likewise.
-        tensors: the model's own names of its inputs, in the same order.
-        outputs: the model's own names of its outputs, in the same order.
+        streams: the model's own name of each input -> the stream, under the name the user chose.
+        heads: the model's own name of each output -> the head, likewise.
         call: own name -> tensor to own name -> tensor, in inference mode.
-        stream_keys: places of the inputs in the model's graph; () without a graph.
-        head_keys: likewise.
     """
 
-    streams: tuple[Stream, ...]
-    heads: tuple[Head, ...]
-    tensors: tuple[str, ...]
-    outputs: tuple[str, ...]
+    streams: Mapping[str, Stream]
+    heads: Mapping[str, Head]
     call: Callable[[Tensors], Tensors]
-    stream_keys: tuple[Key, ...] = ()
-    head_keys: tuple[Key, ...] = ()
 
 
-def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> Spec:
+def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> tuple[Spec, NamedGraph]:
     """Read a functional or sequential model.
 
     Inputs are called by the keys of the mapping they were declared with, else by the names of their ``keras.Input``.
@@ -56,20 +49,21 @@ def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> Spec:
     flat_inputs = [name for name, _ in sorted(inputs, key=lambda pair: pair[1])]
 
     def call(tensors: Tensors) -> Tensors:
-        made = model(keras.tree.pack_sequence_as(core.input, [tensors[n] for n in flat_inputs]), training=False)
-        flat = keras.tree.flatten(made)
+        structure = keras.tree.pack_sequence_as(core.input, [tensors[name] for name in flat_inputs])
+        flat = keras.tree.flatten(model(structure, training=False))
         return {name: flat[i] for name, i in outputs}
 
     head_keys = {name: graph.outputs[i] for name, i in outputs}
-    return Spec(
-        annotate_streams(tuple(stream_of(name, core.inputs[i]) for name, i in inputs), streams),
-        annotate_heads(_functional_heads(model, graph, head_keys), heads),
-        tuple(name for name, _ in inputs),
-        tuple(head_keys),
+    read_streams = annotate_streams(tuple(stream_of(name, core.inputs[i]) for name, i in inputs), streams)
+    read_heads = annotate_heads(_functional_heads(model, graph, head_keys), heads)
+    spec = Spec(
+        {name: stream for (name, _), stream in zip(inputs, read_streams, strict=True)},
+        dict(zip(head_keys, read_heads, strict=True)),
         call,
-        tuple(graph.inputs[i] for _, i in inputs),
-        tuple(head_keys.values()),
     )
+    by_key = {graph.inputs[i]: stream for (_, i), stream in zip(inputs, read_streams, strict=True)}
+    keys = {head.name: key for head, key in zip(read_heads, head_keys.values(), strict=True)}
+    return spec, NamedGraph(graph, by_key, keys)
 
 
 def read_other(model: Any, streams: Any, heads: Any) -> Spec:
@@ -92,18 +86,22 @@ def read_other(model: Any, streams: Any, heads: Any) -> Spec:
     check_unique(names, "input stream")
     ask = _own_call(model, names)
     zeros = {s.name: keras.ops.zeros((1, *[n or _PROBE_LENGTH for n in s.shape]), s.dtype) for s in declared}
-    made = _try_on_zeros(ask, zeros, model.name)
-    found = _struct_names(made, _default_outputs(made))
-    shapes = [tuple(t.shape[1:]) for t in keras.tree.flatten(made)]
-    outputs = tuple(name for name, _ in found)
-    losses = losses_of_heads(getattr(model, "loss", None), outputs)
-    read = tuple(head_of(name, shapes[i], *_nature(shapes[i], "", losses.get(name))) for name, i in found)
+    answer = _try_on_zeros(ask, zeros, model.name)
+    outputs = _struct_names(answer, _default_outputs(answer))
+    shapes = [tuple(t.shape[1:]) for t in keras.tree.flatten(answer)]
+    losses = losses_of_heads(getattr(model, "loss", None), tuple(name for name, _ in outputs))
+    read = tuple(head_of(name, shapes[i], *_nature(shapes[i], "", losses.get(name))) for name, i in outputs)
 
     def call(tensors: Tensors) -> Tensors:
         flat = keras.tree.flatten(ask(tensors))
-        return {name: flat[i] for name, i in found}
+        return {name: flat[i] for name, i in outputs}
 
-    return Spec(declared, annotate_heads(read, heads), names, outputs, call)
+    read_heads = annotate_heads(read, heads)
+    return Spec(
+        {stream.name: stream for stream in declared},
+        {name: head for (name, _), head in zip(outputs, read_heads, strict=True)},
+        call,
+    )
 
 
 def _try_on_zeros(ask: Callable[[Tensors], Any], zeros: Tensors, model: str) -> Any:
@@ -144,11 +142,6 @@ def _struct_names(struct: Any, defaults: list[str]) -> list[tuple[str, int]]:
         order = keras.tree.flatten({key: key for key in struct})
         return [(str(key), order.index(key)) for key in struct]
     return list(zip(unique(defaults), range(len(defaults)), strict=True))
-
-
-def stream_of(name: str, tensor: keras.KerasTensor) -> Stream:
-    """A stream as its symbolic tensor describes it; bfloat16, which NumPy lacks, is taken in as float32."""
-    return Stream(name, tuple(tensor.shape[1:]), dtype="float32" if tensor.dtype == "bfloat16" else tensor.dtype)
 
 
 def head_of(name: str, shape: tuple[int | None, ...], kind: HeadKind = "regression", unit: str = "") -> Head:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from xai_mimo.core.errors import NotSupported, UnknownName
+from xai_mimo.core.model import Differentiable, Randomisable, Splittable, require
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.targets import select
 from xai_mimo.sowing import sow
@@ -189,9 +190,10 @@ def test_a_subclassed_model_is_not_cut_but_read(rows):
     adapter = adapt(model, streams={"u": 4, "v": 3})
     (found,) = adapter.intercept(rows).values()
     assert found.values.shape == (7, 2, 7)
-    for call in (adapter.tail, adapter.layer_streams, lambda layer: adapter.activations(rows, layer)):
-        with pytest.raises(NotSupported, match=r"cannot be cut at 'mixer'.*functional model"):
-            call("mixer")
+    assert isinstance(adapter, Differentiable)
+    assert not isinstance(adapter, Splittable | Randomisable)
+    with pytest.raises(NotSupported, match=r"at='mixer' needs .* model 'own' cannot be cut\. Build it as a functional"):
+        require(adapter, Splittable, for_="at='mixer'")
 
 
 def test_a_sequential_model_is_cut_like_a_functional_one(rng):

@@ -40,8 +40,21 @@ class Without:
 
     def layer_streams(self, layer):
         if self.is_black_box:
-            raise NotSupported("its call is its own code")
+            raise NotSupported("the layer is called several times")
         return self.model.layer_streams(layer)
+
+
+class Uncut:
+    """A model that is read, and cannot be cut."""
+
+    def __init__(self, model, change=lambda maps: maps):
+        self.streams, self.heads, self.fingerprint, self.predict = (
+            model.streams,
+            model.heads,
+            model.fingerprint,
+            model.predict,
+        )
+        self.intercept = lambda inputs: change(model.intercept(inputs))
 
 
 def relabel(**coords):
@@ -173,13 +186,19 @@ def test_equal_names_and_widths_do_not_make_a_computed_stream_the_input():
         disguised.intercept = lambda inputs: relabel(**owners)(mixing.intercept(inputs))
         with pytest.raises(NotSupported, match="does not read the model's inputs"):
             xm.explain(disguised, toys.rows(model), "interception")
+    with pytest.raises(NotSupported, match="does not read the model's inputs"):
+        xm.explain(Uncut(mixing, relabel(**owners)), toys.rows(model), "interception")
 
 
 def test_a_black_box_that_reads_its_inputs_is_told_by_the_numbers():
     model = toys.attention(raw=True)
     x = toys.rows(model)
-    found = xm.explain(Without(model, is_black_box=True), x, "interception")
-    np.testing.assert_array_equal(found["u"], xm.explain(model, x, "interception")["u"])
+    for opaque in (Without(model, is_black_box=True), Uncut(model)):
+        found = xm.explain(opaque, x, "interception")
+        np.testing.assert_array_equal(found["u"], xm.explain(model, x, "interception")["u"])
+    silent = Uncut(model, lambda maps: {key: m for key, m in maps.items() if m.name != "context"})
+    with pytest.raises(NotSupported, match="cannot be told: the model cannot be cut there"):
+        xm.explain(silent, x, "interception")
 
 
 def test_heads_are_matched_by_name_before_order():

@@ -141,7 +141,7 @@ def test_a_model_whose_call_is_its_own_code_is_refused_with_the_reason(x):
     net = Own()
     net(x)
     own = xm.adapt(net, streams=[Stream("stream_0", (STEPS, VARIABLES))], heads={"load": 1})
-    with pytest.raises(NotSupported, match="cannot be told: the model's call is its own code"):
+    with pytest.raises(NotSupported, match="cannot be told: the model cannot be cut there"):
         xm.explain(own, x, "interception")
 
 

@@ -195,7 +195,7 @@ def _reads(model: Model, layer: str, raw: Mapping[str, Stream]) -> list[str]:
         return []
     try:
         owners = model.layer_streams(layer)
-    except NotSupported:  # its call is its own code
+    except NotSupported:  # the layer is called several times
         return []
     computed = [owner for name, found in owners.items() if name not in raw for owner in found]
     return list(dict.fromkeys(computed))

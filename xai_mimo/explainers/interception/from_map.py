@@ -171,9 +171,13 @@ def by_stream(values: Array, found: InterceptionMap, inputs: Arrays) -> Arrays:
     }
 
 
-def is_reading_streams(model: Model, inputs: Arrays, found: InterceptionMap, maps: Interceptions) -> None:
+def is_reading_streams(
+    model: Model, inputs: Arrays, found: InterceptionMap, maps: Interceptions, *, cut_at: str | None
+) -> None:
     """Make sure that the map's features are the model's own streams.
 
+    Args:
+        cut_at: where the model is the part behind a cut, the layer that reads its streams; else None.
     Raises:
         NotSupported: they are not, or it cannot be told.
     """
@@ -188,11 +192,14 @@ def is_reading_streams(model: Model, inputs: Arrays, found: InterceptionMap, map
         if stream not in inputs:
             raise _other_space(found, stream, name)
         _check_axes(found, stream, owners.count(stream), inputs[stream].shape[1:], name)
-    if not isinstance(model, Splittable):
+    if cut_at in (found.layer, name):
+        return
+    if not isinstance(model, Splittable):  # only the numbers can tell what the layer read
+        _compare_context(inputs, maps, found, name)
         return
     try:
         read = model.layer_streams(found.layer)
-    except NotSupported:  # its call is its own code: only the numbers can tell what the layer read
+    except NotSupported:  # the layer is called several times
         _compare_context(inputs, maps, found, name)
         return
     for stream in dict.fromkeys(owners):
@@ -220,7 +227,7 @@ def _compare_context(inputs: Arrays, maps: Interceptions, found: InterceptionMap
         attention, context = maps[f"{found.layer}/attention"], maps[f"{found.layer}/context"]
     except KeyError as err:
         raise NotSupported(
-            f"whether layer '{found.layer}' reads the model's inputs cannot be told: the model's call is its own code, "
+            f"whether layer '{found.layer}' reads the model's inputs cannot be told: the model cannot be cut there, "
             "and the layer sows no weighted inputs ('context') to compare with. Build the model as a functional one "
             "(keras.Model(inputs, outputs)), or read the maps as they are with xai_mimo.intercept."
         ) from err

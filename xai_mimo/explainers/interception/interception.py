@@ -115,7 +115,7 @@ class Interception:
         """Read the map and give it the shape of an attribution."""
         maps = _maps(model, inputs)
         chosen = _choose(maps, _MAPS[self.kind], self.layer)
-        is_reading_streams(model, inputs, chosen, maps)
+        is_reading_streams(model, inputs, chosen, maps, cut_at=context.layer)
         prediction = take(model.predict(inputs), selectors)
         context.advance(len(prediction[0]))
         if self.kind != "contribution":
