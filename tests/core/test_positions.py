@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from tests.helpers.frameworks import needs
 from xai_mimo.core.errors import NotSupported
-from xai_mimo.core.positions import channel_axis, has_positions, interpolation, lay_over, resize
+from xai_mimo.core.positions import (
+    channel_axis,
+    has_channels,
+    has_positions,
+    interpolation,
+    is_image,
+    lay_over,
+    position_axes,
+    resize,
+)
 from xai_mimo.core.streams import Stream
 
 pytestmark = pytest.mark.all_frameworks
@@ -92,8 +101,15 @@ def test_axes_are_told_apart():
     assert channel_axis(Stream("u", (3, 8, 8), axes=("channel", "height", "width"))) == 0
     assert channel_axis(Stream("u", (8, 8)), positions=2) is None
     assert channel_axis(Stream("u", ())) is None
-    assert [has_positions(s) for s in (Stream("u", (8, 3)), Stream("u", (8,)), Stream("u", (8, 3), "int32"))] == [
-        True,
-        False,
-        False,
-    ]
+    assert has_channels(Stream("u", (8, 3)))
+    assert not has_channels(Stream("u", (8,)))
+
+
+def test_positions_are_known_by_the_words_of_their_axes():
+    image, series = Stream("i", (8, 8, 3)), Stream("t", (9,), axes=("time",))
+    table, text, odd = Stream("x", (4,)), Stream("words", (6,), axes=("word",)), Stream("s", (4, 2), axes=("a", "b"))
+    assert [has_positions(s) for s in (image, series, table, text, odd)] == [True, True, False, False, True]
+    assert [position_axes(s) for s in (image, series, table, text, odd)] == [[0, 1], [0], [], [], []]
+    assert position_axes(text, is_text=True) == [0]
+    assert position_axes(Stream("i", (3, 8, 8), axes=("channel", "height", "width"))) == [1, 2]
+    assert [is_image(s.axes) for s in (image, series, odd)] == [True, False, False]

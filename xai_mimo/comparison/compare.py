@@ -8,7 +8,7 @@ import numpy as np
 
 from xai_mimo.comparison.exhibits.examples import example_rows
 from xai_mimo.comparison.exhibits.layer_maps import layer_maps
-from xai_mimo.comparison.exhibits.stream_maps import has_places, stream_map_rows
+from xai_mimo.comparison.exhibits.stream_maps import stream_map_rows
 from xai_mimo.comparison.exhibits.words import Vocabulary, check_vocabulary, words_of
 from xai_mimo.comparison.explanations import ExplainRequest, Explanations, is_interception, method_rows, name_methods
 from xai_mimo.comparison.probability_drop_scores import drop_scores
@@ -34,6 +34,7 @@ from xai_mimo.core.explanation import join, streams_of, versions
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.plugins import adapt
+from xai_mimo.core.positions import has_positions
 from xai_mimo.core.progress import bar, steps
 from xai_mimo.core.streams import Array, Stream, check_inputs, count_rows
 from xai_mimo.core.targets import AnyTarget, Selector, check_labels, select
@@ -180,8 +181,8 @@ def _shown_inputs(subject: PerturbedModel, where: Space) -> dict[str, Array]:
 def _stream_maps(
     run: Explanations, shown: Sequence[Stream], steps: Mapping[str, Sequence[str]], words: Mapping[str, Array]
 ) -> tuple[StreamMap, ...]:
-    """Pictures of the streams with places; a text has none, because its tokens differ from row to row."""
-    streams = [s for s in shown if has_places(s) and s.name not in words and "token" not in s.axes]
+    """Pictures of the streams with positions; a text has none, because its tokens differ from row to row."""
+    streams = [s for s in shown if has_positions(s) and s.name not in words and "token" not in s.axes]
     return tuple(stream_map_rows(run.shown, streams, steps))
 
 
@@ -196,7 +197,7 @@ def _over_positions(
     settings: Settings,
     rng: np.random.Generator,
 ) -> list[dict[str, Any]]:
-    """Scores of maps whose players have places: marked regions, and drops of class probabilities."""
+    """Scores of maps whose players have positions: marked regions, and drops of class probabilities."""
     marked = region_scores(panel, regions, heads, subject.inputs, where, tolerance=settings.tolerance, rng=rng)
     if where.is_streams or where.by_variable:
         return marked

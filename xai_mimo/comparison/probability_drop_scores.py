@@ -9,11 +9,11 @@ import numpy as np
 from xai_mimo.comparison.score_rows import Quantity, scored
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.streams import Array, Head, Stream
+from xai_mimo.core.positions import position_axes
+from xai_mimo.core.streams import Array, Head
 from xai_mimo.core.targets import Selector
 from xai_mimo.metrics import probability_drop as drops
 from xai_mimo.metrics.aligned_maps import AlignedMaps
-from xai_mimo.record.arrays import POSITIONS
 from xai_mimo.record.rows import RANDOM
 
 _READ = "outputs that are no probabilities are read as logits"
@@ -34,7 +34,7 @@ def drop_scores(
 ) -> list[dict[str, Any]]:
     """Average Drop, its signed form and deletion accuracy of every method, and of maps of random numbers.
 
-    They are for heads of classes, and for streams with places (time, height, width, token, step); other streams stay
+    They are for heads of classes, and for streams with positions (time, height, width, token, step); other streams stay
     as they are. Streams of whole numbers cannot be multiplied: they count for deletion accuracy alone.
 
     Args:
@@ -45,23 +45,23 @@ def drop_scores(
         labels: true classes, by head, where they are known.
         share: of the positions, that deletion accuracy takes away.
         rng: of the random maps, and for the order of equal magnitudes.
-        texts: streams of words, whose first axis is one of places whatever it is called.
+        texts: streams of words, whose first axis is one of positions whatever it is called.
     Raises:
         BadSetting: the share is not between 0 and 1.
     """
     if not 0 < share < 1:
         raise BadSetting(f"deletion accuracy takes a share of the positions away, above 0 and below 1; got {share!r}.")
     heads = {head.name: head for head in model.heads}
-    places = {s.name: _places(s, texts) for s in model.streams}
+    positions = {s.name: position_axes(s, is_text=s.name in texts) for s in model.streams}
     targets = [(i, s) for i, s in enumerate(selectors) if heads[s.head].kind != "regression"]
-    if not any(places.values()) or not targets:
+    if not any(positions.values()) or not targets:
         return []
     random = rng.random((panel.rows, len(panel.players)))
     found: list[Quantity] = []
     for i, selector in targets:
         target = _Target.of(model, inputs, replacement, selector, heads[selector.head])
         for label in (*panel.labels, RANDOM):
-            magnitudes = _over_places(random if label == RANDOM else panel.maps[label][i], inputs, places)
+            magnitudes = _over_positions(random if label == RANDOM else panel.maps[label][i], inputs, positions)
             role = "control_random" if label == RANDOM else "value"
             named = {"head": selector.name, "family": "faithfulness", "method": label, "role": role}
             rows = [*target.drops(magnitudes), *target.deletion(magnitudes, labels.get(selector.head), share, rng)]
@@ -128,18 +128,13 @@ class _Target:
         return drops.probabilities(self.model.predict(inputs)[self.head.name], self.head)
 
 
-def _places(stream: Stream, texts: Collection[str]) -> list[int]:
-    """The axes of a stream that are places."""
-    return [i for i, axis in enumerate(stream.axes) if axis in POSITIONS or (i == 0 and stream.name in texts)]
-
-
-def _over_places(values: Array, inputs: Arrays, places: Mapping[str, Sequence[int]]) -> Arrays:
+def _over_positions(values: Array, inputs: Arrays, positions: Mapping[str, Sequence[int]]) -> Arrays:
     """A map ``(sample, player)`` as magnitudes of positions, ``{stream: (sample, *shape)}``, other axes of length 1."""
     sizes = [x[0].size for x in inputs.values()]
     found = {}
     for (name, x), part in zip(inputs.items(), np.split(np.abs(values), np.cumsum(sizes)[:-1], axis=1), strict=True):
-        if places[name]:
-            others = tuple(1 + i for i in range(x.ndim - 1) if i not in places[name])
+        if positions[name]:
+            others = tuple(1 + i for i in range(x.ndim - 1) if i not in positions[name])
             found[name] = part.reshape(x.shape).sum(axis=others, keepdims=True)
     return found
 

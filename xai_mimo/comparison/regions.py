@@ -10,11 +10,11 @@ from xai_mimo.comparison.score_rows import Quantity, score, scored
 from xai_mimo.comparison.spaces import Space
 from xai_mimo.comparison.truth import check_truth
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
+from xai_mimo.core.positions import position_axes
 from xai_mimo.core.streams import Array, Stream, count_rows, unknown
 from xai_mimo.metrics.aligned_maps import AlignedMaps
 from xai_mimo.metrics.localisation import mass_in_region, pointing_game, widened
 from xai_mimo.metrics.statistics import Interval
-from xai_mimo.record.arrays import POSITIONS
 from xai_mimo.record.rows import RANDOM
 
 Regions = dict[str, dict[str, Array]]
@@ -26,9 +26,9 @@ def split_truth(
 ) -> tuple[dict[str, Any] | None, Regions]:
     """Part the heads whose truth is given as regions from those whose truth is named features.
 
-    A region is an array of booleans for all rows, ``(sample, *positions)`` over the axes of the stream that are places
-    (time, height, width, token, step) or ``(sample, *shape)`` over all its values. Beside it, a head's other streams
-    may be named with their true features, which then are true in every row.
+    A region is an array of booleans for all rows, ``(sample, *positions)`` over the axes of the stream that are
+    positions (time, height, width, token, step) or ``(sample, *shape)`` over all its values. Beside it, a head's other
+    streams may be named with their true features, which then are true in every row.
 
     Args:
         truth: as the user wrote it. heads: names of heads and targets. streams: the model's. rows: of the data.
@@ -67,11 +67,11 @@ def _is_region(value: Any) -> bool:
 
 
 def _region(value: Array, stream: Stream, rows: int) -> Array:
-    places = [i for i, axis in enumerate(stream.axes) if axis in POSITIONS] or list(range(len(stream.shape)))
+    positions = position_axes(stream) or list(range(len(stream.shape)))
     if value.ndim == 1 + len(stream.shape):
-        places = list(range(len(stream.shape)))
-    wanted = tuple(stream.shape[i] for i in places)
-    fits = value.ndim == 1 + len(places) and all(
+        positions = list(range(len(stream.shape)))
+    wanted = tuple(stream.shape[i] for i in positions)
+    fits = value.ndim == 1 + len(positions) and all(
         n in (None, got) for n, got in zip(wanted, value.shape[1:], strict=True)
     )
     if not fits or len(value) != rows:
@@ -82,7 +82,7 @@ def _region(value: Array, stream: Stream, rows: int) -> Array:
         )
     if value.dtype != np.bool_:
         raise BadValues(f"the region of stream '{stream.name}' must hold booleans; got dtype {value.dtype}.")
-    axes = [1 + i for i in range(len(stream.shape)) if i not in places]
+    axes = [1 + i for i in range(len(stream.shape)) if i not in positions]
     return np.expand_dims(value, axes)
 
 
@@ -100,12 +100,12 @@ class _Marked:
 
     Attributes:
         players: ``(sample, player)``, over all streams of the space.
-        places: stream -> ``(sample, *shape)`` with axes of length 1 where values go together; the marked streams.
+        positions: stream -> ``(sample, *shape)`` with axes of length 1 where values go together; the marked streams.
         shapes: of all streams, in the order of the players.
     """
 
     players: Array
-    places: Mapping[str, Array]
+    positions: Mapping[str, Array]
     shapes: Mapping[str, tuple[int, ...]]
 
     @staticmethod
@@ -121,9 +121,9 @@ class _Marked:
         parts = np.split(np.abs(maps), np.cumsum(sizes)[:-1], axis=1)
         summed, marks = [], []
         for (name, shape), part in zip(self.shapes.items(), parts, strict=True):
-            if name not in self.places:
+            if name not in self.positions:
                 continue
-            mask = self.places[name]
+            mask = self.positions[name]
             together = tuple(i for i in range(1, mask.ndim) if mask.shape[i] == 1)
             summed.append(part.reshape(shape).sum(axis=together).reshape(len(maps), -1))
             marks.append(mask.reshape(len(maps), -1))
@@ -169,10 +169,10 @@ def region_scores(
         maps = {label: values[h] for label, values in panel.maps.items()}
         maps[RANDOM] = rng.random(marked.players.shape)
         for label, values in maps.items():
-            places, marks = marked.pointing(values)
+            positions, marks = marked.pointing(values)
             scores = {
                 "mass_in_region": (mass_in_region(values, marked.players), marked.players),
-                "pointing_game": (pointing_game(places, marks), marks),
+                "pointing_game": (pointing_game(positions, marks), marks),
             }
             for metric, (each, mask) in scores.items():
                 role = "control_random" if label == RANDOM else "value"

@@ -1,15 +1,44 @@
-"""Positions: the places of a stream (pixels, steps, tokens), and maps over them brought from one resolution to another.
+"""Positions of a stream (pixels, steps, tokens): which axes they are, and maps over them at another resolution.
 
 A stream of images, sequences or tokens has axes of positions and mostly one of channels. A layer behind it has fewer
 positions; what is said of those is laid over the stream's own by linear interpolation along each axis.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.streams import Array, Stream
+
+IMAGE = ("height", "width")
+"""Words for the rows and the columns of pixels."""
+
+POSITIONS = frozenset({"time", "height", "width", "token", "step"})
+"""Words for axes along which values have positions, not names."""
+
+ALL_POSITIONS = "(all places)"
+"""What the one feature is called that all positions of a stream share. Results that were saved have this text."""
+
+
+def is_image(axes: Collection[str]) -> bool:
+    """Whether axes, by their words, hold rows and columns of pixels."""
+    return set(IMAGE) <= set(axes)
+
+
+def has_positions(stream: Stream) -> bool:
+    """Whether the values of a stream have positions, so that a map of it is a picture and not a list."""
+    return len(stream.axes) > 1 or bool(POSITIONS & set(stream.axes))
+
+
+def position_axes(stream: Stream, *, is_text: bool = False) -> list[int]:
+    """The axes of a row that are called by a word for positions.
+
+    Args:
+        stream: whose axes are named.
+        is_text: whether it holds words, whose first axis is one of positions whatever it is called.
+    """
+    return [i for i, axis in enumerate(stream.axes) if axis in POSITIONS or (i == 0 and is_text)]
 
 
 def channel_axis(stream: Stream, positions: int | None = None) -> int | None:
@@ -27,15 +56,15 @@ def channel_axis(stream: Stream, positions: int | None = None) -> int | None:
     return stream.axes.index("channel") if "channel" in stream.axes else rank - 1
 
 
-def has_positions(stream: Stream) -> bool:
-    """Whether a stream has an axis of positions beside its channels, and values that have a gradient."""
-    return len(stream.shape) > 1 and np.dtype(stream.dtype).kind == "f"
+def has_channels(stream: Stream) -> bool:
+    """Whether a stream has an axis of channels, and at least one of positions."""
+    return len(stream.shape) > 1
 
 
-def interpolation(size: int, wanted: int) -> Array:
-    """Weights that bring one axis from ``size`` positions to ``wanted``: ``(wanted, size)``, rows sum to 1.
+def interpolation(size: int, new_size: int) -> Array:
+    """Weights that bring one axis from ``size`` positions to ``new_size``: ``(new_size, size)``, rows sum to 1.
 
-    Both grids cover the same extent, [0, size] in old positions, of which a new one covers s = size / wanted.
+    Both grids cover the same extent, [0, size] in old positions, of which a new one covers s = size / new_size.
 
         to more    w[j, i] = max(0, 1 - |c_j - i|),  c_j = (j + 1/2) s - 1/2, held within [0, size - 1]
         to fewer   w[j, i] = length of the overlap of [j s, (j + 1) s] and [i, i + 1], / s
@@ -43,9 +72,9 @@ def interpolation(size: int, wanted: int) -> Array:
     To more positions this is linear interpolation, the outermost values held at the border; to fewer it is the mean
     over what a new position covers, so that no old position is dropped, and the mean of the map stays exactly.
     """
-    scale = size / wanted
-    old, new = np.arange(size), np.arange(wanted)[:, None]
-    if wanted > size:
+    scale = size / new_size
+    old, new = np.arange(size), np.arange(new_size)[:, None]
+    if new_size > size:
         centres = np.clip((new + 0.5) * scale - 0.5, 0, size - 1)
         weights = np.maximum(0.0, 1.0 - np.abs(centres - old))
     else:
@@ -59,9 +88,9 @@ def resize(maps: Array, size: Sequence[int]) -> Array:
     For two axes: bilinear to a larger size, means over areas to a smaller one.
     """
     resized = np.asarray(maps, dtype=np.float64)
-    for axis, wanted in enumerate(size, start=resized.ndim - len(size)):
-        if resized.shape[axis] != wanted:
-            weights = interpolation(resized.shape[axis], wanted)
+    for axis, new_size in enumerate(size, start=resized.ndim - len(size)):
+        if resized.shape[axis] != new_size:
+            weights = interpolation(resized.shape[axis], new_size)
             resized = np.moveaxis(np.tensordot(resized, weights, axes=(axis, 1)), -1, axis)
     return resized
 
@@ -102,5 +131,5 @@ def lay_over(maps: Array, stream: Stream, shape: Sequence[int], *, axes: int, wh
     resized, channel = resize(maps, positions_of(stream, shape, axes=axes, what=what)), channel_axis(stream, axes)
     if channel is None:
         return resized
-    where = maps.ndim - axes + channel
-    return np.repeat(np.expand_dims(resized / shape[channel], where), shape[channel], axis=where)
+    axis = maps.ndim - axes + channel
+    return np.repeat(np.expand_dims(resized / shape[channel], axis), shape[channel], axis=axis)

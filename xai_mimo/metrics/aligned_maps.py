@@ -10,10 +10,8 @@ import xarray as xr
 
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.explanation import features_of, stream_names, stream_shares, streams_of
+from xai_mimo.core.positions import ALL_POSITIONS, POSITIONS
 from xai_mimo.core.streams import Array, Stream
-from xai_mimo.record.arrays import POSITIONS
-
-ALL_PLACES = "(all places)"
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class AlignedMaps:
         repeats: label -> the same method run again with another seed; empty when ceilings were not wanted.
         players: ``(stream, feature)`` of each player; feature is "" where players are whole streams.
         features: what the players are of: ``(stream, name along the last axis)``. Where a stream has further axes
-            (steps, pixels) several players are of one feature; texts, and streams of places or of one channel alone,
+            (steps, pixels) several players are of one feature; texts, and streams of positions or of one channel alone,
             are one feature, "(all places)".
         feature_of: ``(player,)``, the position of each player's feature.
         counts: ``(resample, row)``, the bootstrap that all scores share.
@@ -92,7 +90,7 @@ def _features(explanation: xr.Dataset, texts: Collection[str]) -> tuple[tuple[tu
         if not dims:
             ticks = [""]
         elif stream.axes[-1] in POSITIONS or stream.name in texts or (len(dims) > 1 and variable.sizes[dims[-1]] == 1):
-            ticks = [ALL_PLACES]
+            ticks = [ALL_POSITIONS]
         else:
             last = dims[-1]
             ticks = [

@@ -10,12 +10,12 @@ import xarray as xr
 
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model, Randomisable
+from xai_mimo.core.positions import position_axes
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.core.targets import Selector
 from xai_mimo.metrics.aligned_maps import AlignedMaps
 from xai_mimo.metrics.metric import Need
-from xai_mimo.record.arrays import POSITIONS
 
 Value = TypeVar("Value")
 
@@ -154,8 +154,7 @@ class Scene:
 
     def positions(self, stream: Stream) -> tuple[int, ...]:
         """The axes of a stream along which its values have positions."""
-        is_text = stream.name in self.texts
-        return tuple(i for i, axis in enumerate(stream.axes) if axis in POSITIONS or (i == 0 and is_text))
+        return tuple(position_axes(stream, is_text=stream.name in self.texts))
 
     def lacks(self, need: Need) -> str:
         """Why the scene has not what a metric needs, and how to mend it; "" where it has.

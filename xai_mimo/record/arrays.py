@@ -5,14 +5,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from xai_mimo.core.positions import IMAGE, is_image
 from xai_mimo.core.streams import Array
 
 DIGITS = 8
 """Significant digits of nested values: more than float32 has, so that nothing that was computed is lost."""
-
-IMAGE = ("height", "width")
-POSITIONS = frozenset({"time", "height", "width", "token", "step"})
-"""Words for axes along which values have places, not names."""
 
 
 def plain(values: Array) -> Any:
@@ -36,7 +33,7 @@ def coarsen(values: Array, axes: Sequence[str], most: int, how: Literal["sum", "
     Returns:
         The blocks and the side of one, 1 where nothing had to be done.
     """
-    if not set(IMAGE) <= set(axes):
+    if not is_image(axes):
         return values, 1
     side, blocks = 1, np.asarray(values, dtype=np.float64)
     while blocks.size > most and side < max(values.shape):

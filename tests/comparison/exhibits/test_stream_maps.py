@@ -7,6 +7,7 @@ from tests.helpers.pictured_model import IMAGE, SERIES, Pictured, pictured_data
 from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.exhibits import examples, stream_maps
 from xai_mimo.comparison.settings import Settings
+from xai_mimo.core.positions import has_positions
 from xai_mimo.core.streams import Stream
 from xai_mimo.record.check import check
 
@@ -57,7 +58,7 @@ def test_channels_of_an_image_are_summed_and_the_total_is_of_all_streams(result,
     assert row["total"] == pytest.approx(total.mean())
 
 
-def test_features_of_streams_with_places_are_summed_over_the_places(result, data):
+def test_features_of_streams_with_positions_are_summed_over_the_positions(result, data):
     rows = {(r["stream"], r["feature"]): r for r in result.record["features"] if r["head"] == "up"}
     assert list(rows) == [("scan", "0"), ("scan", "1"), ("series", "wind"), ("series", "rain"), ("series", "sun")]
     picked = next(
@@ -124,6 +125,6 @@ def test_a_square_image_stays_small_in_the_record(rng):
 
 
 def test_places_are_axes_beside_features_or_words_for_positions():
-    assert stream_maps.has_places(IMAGE)
-    assert stream_maps.has_places(Stream("t", (9,), axes=("time",)))
-    assert not stream_maps.has_places(Stream("t", (9,)))
+    assert has_positions(IMAGE)
+    assert has_positions(Stream("t", (9,), axes=("time",)))
+    assert not has_positions(Stream("t", (9,)))

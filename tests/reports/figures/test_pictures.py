@@ -119,7 +119,7 @@ def test_what_was_left_out_has_no_picture_but_a_note():
     for row in record["stream_maps"]:
         if row["stream"] == "scan":
             row.update(mean=None, mean_abs=None, note="left out: too large")
-    assert figures.streams_with_places(record, HEAD) == ["weather"]
+    assert figures.streams_with_positions(record, HEAD) == ["weather"]
     assert pictures.notes_of_streams(record, HEAD) == ["Map of scan left out: too large"]
 
 

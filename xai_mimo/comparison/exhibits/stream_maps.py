@@ -1,4 +1,4 @@
-"""The record's ``stream_maps``: means of attributions over streams whose values have places (steps, pixels)."""
+"""The record's ``stream_maps``: means of attributions over streams whose values have positions (steps, pixels)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,17 +7,13 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.explanation import stream_names
+from xai_mimo.core.positions import IMAGE, POSITIONS, is_image
 from xai_mimo.core.streams import Array, Stream
-from xai_mimo.record.arrays import IMAGE, POSITIONS, coarsen, plain
+from xai_mimo.record.arrays import coarsen, plain
 from xai_mimo.record.rows import StreamMap
 
 MOST_VALUES = 400_000
 """Of all stream maps of a record together; images are made coarser to fit, other maps left out with a note."""
-
-
-def has_places(stream: Stream) -> bool:
-    """Whether the values of a stream have places, so that their map is a picture and not a list."""
-    return len(stream.axes) > 1 or bool(POSITIONS & set(stream.axes))
 
 
 def stream_map_rows(
@@ -25,7 +21,7 @@ def stream_map_rows(
     streams: Sequence[Stream],
     steps: Mapping[str, Sequence[str]],
 ) -> list[StreamMap]:
-    """Mean and mean magnitude of each method's map, place by place; the channels of an image are summed.
+    """Mean and mean magnitude of each method's map, position by position; the channels of an image are summed.
 
     Args:
         explanations: label of the method -> explanation, in the space of the comparison.
@@ -62,7 +58,7 @@ def _picture(values: Array, stream: Stream, most: int, steps: Sequence[str]) -> 
     """What a ``StreamMap`` says of the values ``(sample, *axes)``."""
     axes = list(stream.axes)
     means = {"mean": values.mean(axis=0), "mean_abs": np.abs(values).mean(axis=0)}
-    if set(IMAGE) <= set(axes):
+    if is_image(axes):
         others = tuple(i for i, axis in enumerate(axes) if axis not in IMAGE)
         means = {name: mean.sum(axis=others) for name, mean in means.items()}
         axes = [axis for axis in axes if axis in IMAGE]

@@ -22,7 +22,7 @@ def check_vocabulary(
         vocabulary: as the user wrote it.
         streams: the model's. inputs: all rows, as ``check_inputs`` returns them.
     Raises:
-        UnknownName: no such stream. BadSetting: a stream that does not hold one id per place, or words that are not
+        UnknownName: no such stream. BadSetting: a stream that does not hold one id per position, or words that are not
             strings. BadValues: an id without a word.
     """
     by_name = {s.name: s for s in streams}
@@ -54,7 +54,7 @@ def words_of(
     here: Arrays,
     vocabulary: Mapping[str, Sequence[str]],
 ) -> dict[str, Array]:
-    """The words that stand at the places of the streams of a space.
+    """The words that stand at the positions of the streams of a space.
 
     A stream of a layer (an embedding, say) has the words of the ids that it was made from, if these are its only source
     and it has one place for each. Streams with an axis called "token" and without a vocabulary show their ids.

@@ -9,7 +9,7 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Differentiable, Model, Splittable, require
-from xai_mimo.core.positions import has_positions
+from xai_mimo.core.positions import has_channels
 from xai_mimo.core.streams import Stream, unknown
 from xai_mimo.core.targets import Selector
 
@@ -164,7 +164,11 @@ def _candidates(
     return [
         s
         for s in part.streams
-        if has_positions(s) and s.name not in raw and len(owners[s.name]) == 1 and stream in (None, owners[s.name][0])
+        if has_channels(s)
+        and np.dtype(s.dtype).kind == "f"
+        and s.name not in raw
+        and len(owners[s.name]) == 1
+        and stream in (None, owners[s.name][0])
     ]
 
 

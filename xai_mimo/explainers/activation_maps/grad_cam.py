@@ -1,4 +1,4 @@
-"""Class activation maps: what the channels of a layer say of a target, place by place, at any layer of any model."""
+"""Class activation maps: what a layer's channels say of a target, position by position, at any layer of any model."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class GradCAM:
         stream: the input stream to explain. Needed where the heads read several: this map says nothing of the others,
             and they get zeros only if they are left out in this way or if no target reacts to them.
         prefix_tokens: where the layer reads tokens, how many of them stand before the first position of the stream,
-            such as one for the class: they are in no mean and get no place.
+            such as one for the class: they are in no mean and get no position.
         grid: where the tokens are patches of an image, their rows and columns, in reading order; None for the grid that
             has the aspect of the image.
 

@@ -9,10 +9,10 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Model, Splittable
-from xai_mimo.core.positions import lay_over, positions_of, resize
+from xai_mimo.core.positions import is_image, lay_over, positions_of, resize
 from xai_mimo.core.streams import Array, Stream, unknown
 from xai_mimo.core.targets import Selector, rows_of, take
-from xai_mimo.explainers.activation_maps.token_grid import TokenGrid, is_image
+from xai_mimo.explainers.activation_maps.token_grid import TokenGrid
 from xai_mimo.explainers.interception.from_map import match_heads
 from xai_mimo.explainers.passes import slices
 
@@ -40,7 +40,7 @@ class PositionMaps:
             logits, so that one layer with ``nonnegativity="none"`` gives its own signed map.
         stream: the input stream that all maps are of, where that cannot be read off the model.
         prefix_tokens: where maps are over tokens, how many of them stand before the first position of the stream, such
-            as one for the class; they get no place.
+            as one for the class; they get no position.
         grid: where tokens are patches of an image, their rows and columns, in reading order; None for the grid that has
             the aspect of the image. Maps of patches are then those of an image in the formulas above.
 
@@ -84,7 +84,7 @@ class PositionMaps:
                 values[stream.name][:, part] = self._fused(mine, model, chosen, stream, inputs[stream.name].shape[1:])
             context.advance(part.stop - part.start)
         references = dict.fromkeys(found.reference for found in one.values())
-        pictures = [len(found.axes) > 2 or is_image(owners[layer]) for layer, found in one.items()]
+        pictures = [len(found.axes) > 2 or is_image(owners[layer].axes) for layer, found in one.items()]
         signed = self.nonnegativity == "none" and (self.fusion == "sum" or not all(pictures))
         mapped = {stream.name for stream in owners.values()}
         return Attribution(

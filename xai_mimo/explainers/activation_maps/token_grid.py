@@ -7,9 +7,8 @@ from math import isqrt
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting, NotSupported
+from xai_mimo.core.positions import IMAGE, is_image
 from xai_mimo.core.streams import Array, Stream
-
-_SIDES = ("height", "width")
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,7 @@ class TokenGrid:
     """What has to be known of a transformer's tokens before a map of them is a picture.
 
     Attributes:
-        prefix: tokens before the first patch, such as one for the class and registers. They have no place: their
+        prefix: tokens before the first patch, such as one for the class and registers. They have no position: their
             channels are not read, and no position gets what they carry.
         sides: rows and columns of patches, in reading order; None to take the grid of the image's aspect.
     """
@@ -36,7 +35,7 @@ class TokenGrid:
             raise BadSetting(f"prefix_tokens must be a whole number of at least 0; got {prefix_tokens!r}.")
         if grid is None:
             return TokenGrid(int(prefix_tokens))
-        if isinstance(grid, str) or len(grid) != len(_SIDES) or not all(_is_whole(n, 1) for n in grid):
+        if isinstance(grid, str) or len(grid) != len(IMAGE) or not all(_is_whole(n, 1) for n in grid):
             raise BadSetting(f"grid must be rows and columns of patches, such as (14, 14); got {grid!r}.")
         return TokenGrid(int(prefix_tokens), (int(grid[0]), int(grid[1])))
 
@@ -72,18 +71,18 @@ class TokenGrid:
         Raises:
             NotSupported: tokens without a known grid. BadSetting: a grid that does not fit the tokens or the stream.
         """
-        if axes != 1 or not is_image(stream):
+        if axes != 1 or not is_image(stream.axes):
             if self.sides is not None:
                 raise BadSetting(
                     f"grid={self.sides} is for tokens of an image, and {what} is laid over '{stream.name}', whose axes "
                     f"are {', '.join(stream.axes)}. Leave it out."
                 )
             return self._with_prefix(maps, shape, axes), axes
-        height, width = (int(shape[stream.axes.index(side)]) for side in _SIDES)
+        height, width = (int(shape[stream.axes.index(side)]) for side in IMAGE)
         rows, columns = self.sides or _same_aspect(maps.shape[-1], height, width) or (0, 0)
         if rows * columns != maps.shape[-1]:
             raise self._unknown_grid(maps.shape[-1], f"{height} x {width} image '{stream.name}'", what)
-        return maps.reshape(*maps.shape[:-1], rows, columns), len(_SIDES)
+        return maps.reshape(*maps.shape[:-1], rows, columns), len(IMAGE)
 
     def _with_prefix(self, maps: Array, shape: Sequence[int], axes: int) -> Array:
         """Zeros for the prefix where the stream holds it too: where a layer's own tokens are explained."""
@@ -103,11 +102,6 @@ class TokenGrid:
             f"{image}. Say how many tokens stand before the patches, e.g. prefix_tokens=1 for one of the class, or how "
             "the patches lie: grid=(rows, columns)."
         )
-
-
-def is_image(stream: Stream) -> bool:
-    """Whether a stream has rows and columns of pixels."""
-    return set(_SIDES) <= set(stream.axes)
 
 
 def _same_aspect(tokens: int, height: int, width: int) -> tuple[int, int] | None:

@@ -63,14 +63,14 @@ def players_of(stream: Stream, shape: Sequence[int], patch: Patch) -> Array:
 def _axes(stream: Stream, shape: Sequence[int], given: int | Sequence[int]) -> list[int]:
     """The axes that a patch extends over."""
     beside = channel_axis(stream) if len(shape) > 1 else None
-    places = [i for i in range(len(shape)) if i != beside]
-    if isinstance(given, int | np.integer) or len(given) == len(places):
-        return places
+    positions = [i for i in range(len(shape)) if i != beside]
+    if isinstance(given, int | np.integer) or len(given) == len(positions):
+        return positions
     if len(given) == len(shape):
         return list(range(len(shape)))
     raise BadSetting(
-        f"the patch {tuple(given)} of stream '{stream.name}' wants {len(places)} sizes, one for each axis of positions "
-        f"of {tuple(shape)}."
+        f"the patch {tuple(given)} of stream '{stream.name}' wants {len(positions)} sizes, one for each axis of "
+        f"positions of {tuple(shape)}."
     )
 
 

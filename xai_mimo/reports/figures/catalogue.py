@@ -23,7 +23,7 @@ from xai_mimo.reports.figures.examples import example_map
 from xai_mimo.reports.figures.layers import layer_map
 from xai_mimo.reports.figures.maps import direction, feature_map, stream_shares
 from xai_mimo.reports.figures.scores import agreement, completeness_gaps, ground_truth, removal_curve
-from xai_mimo.reports.figures.streams import stream_map, streams_with_places
+from xai_mimo.reports.figures.streams import stream_map, streams_with_positions
 
 __all__ = [
     "FIGURES",
@@ -38,7 +38,7 @@ __all__ = [
     "save_all",
     "stream_map",
     "stream_shares",
-    "streams_with_places",
+    "streams_with_positions",
 ]
 
 FIGURES: Mapping[str, Callable[..., Figure | None]] = {

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from xai_mimo.core.positions import ALL_POSITIONS
 from xai_mimo.record.select import feature_ranking, labels, of_head, signed_labels, told, true_features
 from xai_mimo.reports.figures.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
 from xai_mimo.reports.figures.palette import INK, MUTED, styles
@@ -15,7 +16,6 @@ Record = Mapping[str, Any]
 Feature = tuple[str, str]
 
 FEATURES_SHOWN = 15
-ALL_PLACES = "(all places)"
 
 
 @inked
@@ -51,7 +51,7 @@ def feature_map(record: Record, head: str, *, with_legend: bool = True, most: in
     Features are grouped by stream; a star marks those known to matter where the record holds the truth.
     """
     ranked = feature_ranking(record, head)
-    if all(feature == ALL_PLACES for _, feature in ranked):  # the shares of the streams say the same
+    if all(feature == ALL_POSITIONS for _, feature in ranked):  # the shares of the streams say the same
         return None
     shown = set(ranked[:most])
     rows = [r for r in told(record, "features", head) if r["mean_abs"] is not None]

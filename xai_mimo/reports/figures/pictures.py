@@ -1,4 +1,4 @@
-"""Which pictures of places a report holds, with their titles and captions: of streams, of layers and of single rows."""
+"""Which pictures of positions a report holds, with titles and captions: of streams, of layers and of single rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from xai_mimo.record.select import labels, of_head
 from xai_mimo.reports.figures.examples import example_map, kinds_of_streams
 from xai_mimo.reports.figures.layers import hidden_panels, layer_map
-from xai_mimo.reports.figures.streams import IMAGE, ROWS_SHOWN, stream_map, streams_with_places
+from xai_mimo.reports.figures.streams import IMAGE, ROWS_SHOWN, stream_map, streams_with_positions
 from xai_mimo.reports.numbers import number, whole, words
 
 Record = Mapping[str, Any]
@@ -26,18 +26,18 @@ class Picture(NamedTuple):
 
 
 def of_streams(record: Record, head: str) -> Iterator[Picture]:
-    """Magnitude, and direction where a method has a sign, of each stream with places."""
+    """Magnitude, and direction where a method has a sign, of each stream with positions."""
     over = f"mean over {whole(record['data']['explained_rows'])} rows"
-    for stream in streams_with_places(record, head):
+    for stream in streams_with_positions(record, head):
         row = next(r for r in of_head(record, "stream_maps", head) if r["stream"] == stream and r["mean"] is not None)
-        places = "pixel" if set(IMAGE) <= set(row["axes"]) else "place"
+        position = "pixel" if set(IMAGE) <= set(row["axes"]) else "position"
         more = _of_rows(row) + (f" {row['note'].capitalize()}." if row["note"] else "")
         magnitude = stream_map(record, head, stream)
         if magnitude is not None:
             yield Picture(
                 f"{stream}-magnitude",
                 f"Where in {stream}",
-                f"Magnitude at each {places}, {over}, in percent of the magnitude of the method's whole map. Equal "
+                f"Magnitude at each {position}, {over}, in percent of the magnitude of the method's whole map. Equal "
                 f"colours are equal shares.{more}",
                 magnitude,
             )

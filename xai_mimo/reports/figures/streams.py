@@ -1,4 +1,4 @@
-"""Figures of the streams whose values have places: variable x time, and images, method beside method."""
+"""Figures of the streams whose values have positions: variable x time, and images, method beside method."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from xai_mimo.core.positions import IMAGE
 from xai_mimo.record.select import labels, of_head, signed_labels, told, true_features
 from xai_mimo.reports.figures import heat
 from xai_mimo.reports.figures.canvas import inked
@@ -16,10 +17,9 @@ Row = Mapping[str, Any]
 Array = np.ndarray[Any, Any]
 
 ROWS_SHOWN = 20
-IMAGE = ("height", "width")
 
 
-def streams_with_places(record: Record, head: str) -> list[str]:
+def streams_with_positions(record: Record, head: str) -> list[str]:
     """Streams that the record holds pictures of."""
     return labels([r for r in of_head(record, "stream_maps", head) if r["mean"] is not None], "stream")
 
@@ -32,7 +32,7 @@ def stream_map(record: Record, head: str, stream: str, *, signed: bool = False) 
     those are shown that matter most to some method; a star marks those known to matter.
 
     Args:
-        record: the comparison record. head: name of the target. stream: one of ``streams_with_places``.
+        record: the comparison record. head: name of the target. stream: one of ``streams_with_positions``.
         signed: the mean with its sign, of signed methods alone, instead of the mean magnitude.
     """
     methods = signed_labels(record) if signed else [m["label"] for m in record["methods"]]
@@ -69,11 +69,13 @@ def leading(values: Sequence[Array], most: int = ROWS_SHOWN) -> list[int]:
 
 
 def sides_of(axes: Sequence[str], coords: Mapping[str, Sequence[str]]) -> tuple[Side, Side]:
-    """Rows and columns of a series laid out by ``two_axes``: names go down, places go to the right."""
+    """Rows and columns of a series laid out by ``two_axes``: names go down, positions go to the right."""
     sides = [Side(axis, coords.get(axis, ())) for axis in axes]
     if len(sides) == 1:
         return Side("", (" ",)), sides[0]
-    return Side(sides[-1].word, sides[-1].labels), Side(sides[0].word if len(sides) == 2 else "place", sides[0].labels)
+    return Side(sides[-1].word, sides[-1].labels), Side(
+        sides[0].word if len(sides) == 2 else "position", sides[0].labels
+    )
 
 
 def two_axes(values: Array, axes: Sequence[str]) -> Array:

@@ -199,7 +199,7 @@ def _input(values: Any, names: Sequence[str], feature: str) -> float | None:
 
 
 def _marked(row: Row, stream: str, names: Sequence[str]) -> list[str]:
-    """Features of a stream that a row marks as known to matter, at some place at least; none where places alone are."""
+    """Features of a stream that a row marks as known to matter, somewhere; none where positions alone are."""
     given = np.asarray(row.get("region", {}).get(stream, []))
     if given.size == 0 or given.shape[-1] != len(names):
         return []
