@@ -34,7 +34,10 @@ from xai_mimo.layers import (  # noqa: F401  # Keras finds a class in a file onc
     MixtureNLL,
     small_encoder,
 )
-from xai_mimo.reports import html, json_file, latex
+from xai_mimo.record import json_file
+from xai_mimo.record.check import to_dict
+from xai_mimo.reports import latex
+from xai_mimo.reports.page import page as html
 
 HERE = Path(__file__).parent / "data" / "first_version"
 MODELS = sorted(path.stem for path in HERE.glob("*.keras"))
@@ -152,11 +155,12 @@ def test_explanations_keep_their_names_and_are_read_as_such():
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_record_is_read_whole_and_gives_its_report_and_tables(name, tmp_path):
     path = HERE / f"{name}.json"
-    record = json_file.from_json(path)
+    read = json_file.from_json(path)
+    assert json_file.to_json(read) == path.read_text(encoding="utf-8")
+    record = to_dict(read)
     assert record == json.loads(path.read_text(encoding="utf-8"))
-    assert json_file.to_json(record) == path.read_text(encoding="utf-8")
-    page = html.write(record, tmp_path / "report.html").read_text(encoding="utf-8")
-    tables = latex.write(record, tmp_path / "tables.tex").read_text(encoding="utf-8")
+    page = html.write(read, tmp_path / "report.html").read_text(encoding="utf-8")
+    tables = latex.write(read, tmp_path / "tables.tex").read_text(encoding="utf-8")
     assert record["title"] in page
     assert "\\begin{tabular}" in tables
     for method in record["methods"]:
@@ -166,7 +170,7 @@ def test_a_record_is_read_whole_and_gives_its_report_and_tables(name, tmp_path):
 
 @pytest.mark.all_frameworks
 def test_the_records_fill_every_part():
-    records = [json_file.from_json(HERE / f"{name}.json") for name in RECORDS]
+    records = [to_dict(json_file.from_json(HERE / f"{name}.json")) for name in RECORDS]
     assert {key for key in records[0] if not any(record[key] for record in records)} == {"seed"}
     examples = [example for record in records for example in record["examples"]]
     assert all(any(example[key] for example in examples) for key in ("words", "region", "label", "values"))
@@ -181,6 +185,6 @@ def test_the_command_line_reports_on_the_network_and_rows_of_the_demo(tmp_path, 
     with pytest.raises(SystemExit) as ended:
         command.load()()
     assert ended.value.code == 0
-    record = json_file.from_json(tmp_path / "comparison.json")
+    record = to_dict(json_file.from_json(tmp_path / "comparison.json"))
     assert record["model"]["streams"][1]["features"] == ["air", "process"]
     assert (tmp_path / "report.html").is_file()

@@ -38,9 +38,9 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
+from xai_mimo.analysis.assembly import Settings
 
 import xai_mimo as xm
-from xai_mimo.analysis.assembly import Settings
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.explainers import Interception, Occlusion, PositionMaps
 from xai_mimo.layers import (
