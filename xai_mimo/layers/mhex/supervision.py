@@ -106,6 +106,12 @@ class DeepSupervision(keras.Model):
                 f"Received: loss={self.loss!r}"
             )
 
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """As ``keras.Model.compile_from_config``, which leaves models with a ``compile`` of their own uncompiled."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The network's outputs; in training ``Supervised``."""
         if not training:
