@@ -151,6 +151,15 @@ def test_explanations_keep_their_names_and_are_read_as_such():
     np.testing.assert_allclose(xm.stream_shares(joined).sum("stream"), 1.0)
 
 
+def _only_stored(values, stored):
+    """The values without keys that the layout was given since."""
+    if isinstance(stored, dict):
+        return {key: _only_stored(values[key], inner) for key, inner in stored.items()}
+    if isinstance(stored, list):
+        return [_only_stored(*pair) for pair in zip(values, stored, strict=True)]
+    return values
+
+
 @pytest.mark.all_frameworks
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_record_is_read_whole_and_gives_its_report_and_tables(name, tmp_path):
@@ -158,7 +167,7 @@ def test_a_record_is_read_whole_and_gives_its_report_and_tables(name, tmp_path):
     read = json_file.from_json(path)
     stored = json.loads(path.read_text(encoding="utf-8"))
     record = to_dict(read)
-    assert {key: record[key] for key in stored} == stored
+    assert _only_stored(record, stored) == stored
     assert not any(record[key] for key in record.keys() - stored.keys())  # what came later is empty
     page = html.write(read, tmp_path / "report.html").read_text(encoding="utf-8")
     tables = latex.write(read, tmp_path / "tables.tex").read_text(encoding="utf-8")
