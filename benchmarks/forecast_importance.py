@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from forecast_networks import STEPS, Network, Parts, Task
 from scipy.stats import spearmanr
 
@@ -18,7 +19,7 @@ from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import count_rows
 from xai_mimo.explainers import IntegratedGradients, Shapley
-from xai_mimo.layers import temporal_importance, variable_importance
+from xai_mimo.layers import summarise
 
 OWN, IG, SHAPLEY = "own map", "IG", "Shapley"
 READ_WINDOWS, EXPLAINED, BACKGROUND = 1024, 30, 100
@@ -85,7 +86,7 @@ def read(task: Task, parts: Parts, network: Network, seed: int, *, rows: int = E
 
 def prior_importance(network: Network, parts: Parts) -> Arrays:
     """The prior importance, ``{head: (variable,)}``: all that a network has which was trained by the squared error."""
-    return dict(variable_importance(network.fitted, _kept(parts.train.inputs)).values)
+    return _by_head(summarise(network.fitted, _kept(parts.train.inputs))["prior_importance"])
 
 
 def ranks_agree(one: np.ndarray, other: np.ndarray) -> float:
@@ -104,13 +105,17 @@ def _closed_form(task: Task, parts: Parts, network: Network) -> dict[str, Arrays
     inputs = _kept(parts.train.inputs)
     labels = _kept({head: parts.train.labels[head] for head in task.heads})
     return {
-        "posterior": dict(variable_importance(network.fitted, inputs, labels).values),
+        "posterior": _by_head(summarise(network.fitted, inputs, labels)["posterior_importance"]),
         "prior": prior_importance(network, parts),
     }
 
 
 def _temporal(parts: Parts, network: Network) -> Arrays:
-    return dict(temporal_importance(network.fitted, _kept(parts.train.inputs)).values)
+    return _by_head(summarise(network.fitted, _kept(parts.train.inputs))["temporal_importance"])
+
+
+def _by_head(values: xr.DataArray) -> Arrays:
+    return {str(head): values.sel(head=head).values for head in values["head"].values}
 
 
 def _kept(arrays: Arrays) -> Arrays:

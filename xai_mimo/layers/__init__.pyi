@@ -28,5 +28,7 @@ from .mhex.networks import small_resnet as small_resnet
 from .mhex.summary import key_channels as key_channels
 from .mhex.summary import read_saliency as read_saliency
 from .mhex.supervision import DeepSupervision as DeepSupervision
+from .summary import check_summary as check_summary
+from .summary import summarise as summarise
 
 def register() -> None: ...

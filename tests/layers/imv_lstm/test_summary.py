@@ -11,6 +11,7 @@ from xai_mimo.layers import (
     MixtureMean,
     mixture_posterior,
     predictive_variance,
+    summarise,
     temporal_importance,
     variable_importance,
 )
@@ -36,21 +37,19 @@ def slow(layer, weights, x):
 def test_importances_equal_the_means_of_the_slow_equations(setting):
     model, layer, weights, x, y = setting
     rows = slow(layer, weights, x)
-    posterior = variable_importance(model, x, y, batch_size=5)
-    prior = variable_importance(model, x, batch_size=5)
-    temporal = temporal_importance(model, x, batch_size=5)
-    assert (posterior.kind, prior.kind) == ("posterior", "prior")
-    assert posterior.features == prior.features == temporal.features == ("a", "b", "c")
-    assert temporal.times == ("lag 4", "lag 3", "lag 2", "lag 1")
+    summary = summarise(model, x, y, batch_size=5)
+    posterior, prior, temporal = (summary[f"{name}_importance"] for name in ("posterior", "prior", "temporal"))
+    assert list(summary["feature"].values) == ["a", "b", "c"]
+    assert list(summary["time"].values) == ["lag 4", "lag 3", "lag 2", "lag 1"]
     for j, head in enumerate(HEADS):
         q = []
         for (_, _, pi, mean, scale), target in zip(rows, y[head], strict=True):
             q.append(softmax(np.log(pi[j]) + log_normal(target, mean[j], scale[j]).sum(axis=1)))
-        np.testing.assert_allclose(posterior.values[head], np.mean(q, axis=0), atol=1e-5)
-        np.testing.assert_allclose(prior.values[head], np.mean([row[2][j] for row in rows], axis=0), atol=1e-5)
-        np.testing.assert_allclose(temporal.values[head], np.mean([row[1][j] for row in rows], axis=0), atol=1e-5)
-        for values in (posterior.values[head], prior.values[head], temporal.values[head]):
-            np.testing.assert_allclose(values.sum(axis=0), 1, atol=1e-6)
+        np.testing.assert_allclose(posterior.sel(head=head), np.mean(q, axis=0), atol=1e-5)
+        np.testing.assert_allclose(prior.sel(head=head), np.mean([row[2][j] for row in rows], axis=0), atol=1e-5)
+        np.testing.assert_allclose(temporal.sel(head=head), np.mean([row[1][j] for row in rows], axis=0), atol=1e-5)
+        for values in (posterior.sel(head=head), prior.sel(head=head), temporal.sel(head=head)):
+            np.testing.assert_allclose(values.sum(values.dims[0]), 1, atol=1e-6)
             assert (values >= 0).all()
 
 
@@ -59,7 +58,9 @@ def test_importance_is_the_mean_of_the_posterior_of_the_loss(setting):
     parameters = model.predict(x, verbose=0)
     for head in HEADS:
         q = ops.convert_to_numpy(mixture_posterior(y[head].astype("float32"), parameters[head]))
-        np.testing.assert_allclose(variable_importance(model, x, y).values[head], q.mean(axis=0), atol=1e-5)
+        np.testing.assert_allclose(
+            summarise(model, x, y)["posterior_importance"].sel(head=head), q.mean(axis=0), atol=1e-5
+        )
 
 
 def test_predictive_variance_is_that_of_samples_from_the_mixture(setting, rng):
@@ -80,7 +81,7 @@ def test_predictor_is_read_like_the_mixture_it_was_made_of(rng):
     inputs = keras.Input((4, 2))
     mixture = IMVLSTM(2, output="mixture")(inputs)
     trained, predictor = keras.Model(inputs, mixture), keras.Model(inputs, MixtureMean()(mixture))
-    first, second = (variable_importance(model, x, y).values["head_0"] for model in (trained, predictor))
+    first, second = (summarise(model, x, y)["posterior_importance"][0] for model in (trained, predictor))
     np.testing.assert_allclose(first, second, atol=1e-7)
 
 
@@ -90,7 +91,7 @@ def test_underflowing_prior_is_a_posterior_of_zero(rng):
     layer = IMVLSTM(2, output="mixture", logit_activation="linear")
     model = keras.Model(inputs, layer(inputs))
     layer.variable_kernel.assign(layer.variable_kernel * 1e5)
-    values = variable_importance(model, x, np.zeros(4)).values["head_0"]
+    values = summarise(model, x, np.zeros(4))["posterior_importance"][0].values
     assert np.isfinite(values).all()
     np.testing.assert_allclose(values.sum(), 1)
 
@@ -99,9 +100,9 @@ def test_there_is_no_posterior_without_trained_variances(rng):
     x = rng.normal(size=(4, 3, 2)).astype("float32")
     inputs = keras.Input((3, 2))
     model = keras.Model(inputs, IMVLSTM(2)(inputs))
-    assert variable_importance(model, x).kind == "prior"
+    assert not {"posterior_importance", "predictive_variance"} & set(summarise(model, x))
     with pytest.raises(ValueError, match=r"Expected a layer with trained variances.*Leave the labels out"):
-        variable_importance(model, x, np.zeros(4))
+        summarise(model, x, np.zeros(4))
     with pytest.raises(ValueError, match="its posterior and predictive variance do not exist"):
         predictive_variance(model, x)
 
@@ -109,18 +110,35 @@ def test_there_is_no_posterior_without_trained_variances(rng):
 def test_wrong_labels_rows_and_layers_say_how_to_mend_them(setting):
     model, _, _, x, y = setting
     with pytest.raises(ValueError, match=r"Expected labels per head, a mapping with the keys \['load', 'forces'\]"):
-        variable_importance(model, x, y["load"])
+        summarise(model, x, y["load"])
     with pytest.raises(
         ValueError, match=r"Expected labels of shape \(10, 2\) for head 'forces'. Received: shape=\(10, 1\)"
     ):
-        variable_importance(model, x, {"load": y["load"], "forces": y["load"]})
+        summarise(model, x, {"load": y["load"], "forces": y["load"]})
     with pytest.raises(ValueError, match=r"Expected finite labels for head 'load'. Received: 1 that are not"):
-        variable_importance(model, x, y | {"load": np.r_[np.nan, np.zeros(9)]})
+        summarise(model, x, y | {"load": np.r_[np.nan, np.zeros(9)]})
     with pytest.raises(ValueError, match="Expected at least one row"):
-        temporal_importance(model, x[:0])
+        predictive_variance(model, x[:0])
     with pytest.raises(ValueError, match=r"to hold one IMVLSTM called 'lstm'. Received: a model that holds \['imv'\]"):
-        temporal_importance(model, x, layer="lstm")
+        predictive_variance(model, x, layer="lstm")
     both = keras.Model(model.input, [model.output["load"], IMVLSTM(2, name="second")(model.input)])
     with pytest.raises(ValueError, match="Name one with `layer`"):
-        variable_importance(both, x)
-    assert set(variable_importance(both, x, layer="second").values) == {"head_0"}
+        predictive_variance(both, x)
+    assert list(summarise(both, x, layer="second")["head"].values) == ["head_0"]
+
+
+def test_the_old_verbs_say_the_same_for_one_version(setting):
+    model, _, _, x, y = setting
+    summary = summarise(model, x, y)
+    with pytest.warns(
+        DeprecationWarning, match=r"summarise\(model, x, labels\), where its values are called prior_imp"
+    ):
+        posterior, prior = variable_importance(model, x, y), variable_importance(model, x)
+    with pytest.warns(DeprecationWarning, match=r"temporal_importance is replaced by xai_mimo\.layers\.summarise"):
+        temporal = temporal_importance(model, x)
+    assert (posterior.kind, prior.kind) == ("posterior", "prior")
+    assert posterior.features == prior.features == temporal.features == ("a", "b", "c")
+    assert temporal.times == ("lag 4", "lag 3", "lag 2", "lag 1")
+    for name, old in (("posterior", posterior), ("prior", prior), ("temporal", temporal)):
+        for head in HEADS:
+            np.testing.assert_array_equal(old.values[head], summary[f"{name}_importance"].sel(head=head))

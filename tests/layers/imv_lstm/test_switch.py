@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from xai_mimo.layers import IMVLSTM, MixtureMean, MixtureNLL, em_bound, variable_importance
+from xai_mimo.layers import IMVLSTM, MixtureMean, MixtureNLL, em_bound, summarise
 
 pytestmark = [pytest.mark.slow, pytest.mark.all_frameworks]
 STEPS = 8
@@ -63,7 +63,7 @@ def train(task, seed, variant="tensor", columns=(0, 1, 2, 3, 4)):
     model.fit(x, y, epochs=60, batch_size=128, verbose=0, callbacks=[bound])
     prediction = keras.Model(inputs, MixtureMean()(mixture)).predict(x_test, verbose=0)
     error = float(np.sqrt(np.mean((prediction - y_test) ** 2)))
-    return variable_importance(model, x, y).values["head_0"], error, bound.gaps
+    return summarise(model, x, y)["posterior_importance"][0].values, error, bound.gaps
 
 
 def test_switch_finds_the_planted_shares_and_the_variables_worth_keeping():

@@ -6,8 +6,7 @@ from typing import Any
 import keras
 import xarray as xr
 
-from xai_mimo.layers.flint import maximisation as flint_activation
-from xai_mimo.layers.flint import summary as flint_reading
+from xai_mimo.layers.flint import maximisation, summary
 from xai_mimo.layers.flint.graph import Graph, Networks, Reconstruction, assemble
 from xai_mimo.layers.flint.predictor import read_predictor
 from xai_mimo.layers.flint.schedule import (
@@ -190,16 +189,16 @@ class FLINT(keras.Model):
         self,
         x: Any,
         *,
-        threshold: float = 0.2,
-        taus: Sequence[float] = flint_reading.TAUS,
-        tolerance: float = 0.1,
+        threshold: float = summary.THRESHOLD,
+        taus: Sequence[float] = summary.TAUS,
+        tolerance: float = summary.TOLERANCE,
         batch_size: int = 256,
     ) -> xr.Dataset:
         """Relevance of the attributes per row and per class, and how far they speak of f.
 
-        Args, result and errors are described at ``flint_reading.interpret``.
+        Args, result and errors are described at ``summary.interpret``.
         """
-        return flint_reading.interpret(
+        return summary.interpret(
             self.graph, x, threshold=threshold, taus=taus, tolerance=tolerance, batch_size=batch_size
         )
 
@@ -214,19 +213,19 @@ class FLINT(keras.Model):
         Raises:
             ValueError: there is no decoder or no such attribute.
         """
-        return flint_reading.reconstruct(self.graph, x, without=without, batch_size=batch_size)
+        return summary.reconstruct(self.graph, x, without=without, batch_size=batch_size)
 
     def maximise(
-        self, x: Any, attributes: Sequence[int], recipe: flint_activation.Maximisation | None = None
-    ) -> flint_activation.Maximised:
-        """Change samples so that one attribute of each grows: what does it detect? See ``flint_activation.maximise``.
+        self, x: Any, attributes: Sequence[int], recipe: maximisation.Maximisation | None = None
+    ) -> maximisation.Maximised:
+        """Change samples so that one attribute of each grows: what does it detect? See ``maximisation.maximise``.
 
         Args:
             x: samples, such as those of ``maximum_activating_samples``.
             attributes: number of the attribute of each row.
             recipe: settings; default the authors' for MNIST, with clipping.
         """
-        return flint_activation.maximise(self.graph.encoder, x, attributes, recipe or flint_activation.Maximisation())
+        return maximisation.maximise(self.graph.encoder, x, attributes, recipe or maximisation.Maximisation())
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor as plain values; the networks as Keras serialises them."""

@@ -9,7 +9,7 @@ that are no choice of one class are ours (``flint_answers``).
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -19,9 +19,12 @@ import xarray as xr
 from xai_mimo.layers.flint.answers import Answer, Class, answers, classes
 from xai_mimo.layers.flint.graph import Graph
 from xai_mimo.layers.heads import check_count
+from xai_mimo.layers.row_statistics import Figure, Figures, RowMean, count_rows, take_rows
 
 SCHEMA = "xai_mimo.flint/1"
 TAUS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
+THRESHOLD = 0.2
+TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,7 @@ def interpret(
     _check_settings(threshold, taus, tolerance)
     rows, kernel, bias = _read(graph, x, batch_size), *_weights(graph)
     given = _answers(graph, rows, tolerance)
-    first = dict(zip(rows.scores, np.cumsum([0, *graph.predictor.units.values()]), strict=False))
-    alpha = np.stack([rows.attributes * kernel[:, first[a.head.name] + a.unit].T for a in given])
+    alpha = _contributions(graph, rows, kernel, given)
     r = relevance(alpha)
     speaking = np.stack([a.speaking(values) for a, values in zip(given, r, strict=True)])
     use = [c for a, values in zip(given, r, strict=True) for c in classes(a, values)]
@@ -113,6 +115,125 @@ def interpret(
     attrs["quantities"] = json.dumps([h.name for h in graph.predictor.heads if h.kind == "regression"])
     coords = {"tau": list(taus), "unit": (("head", "sample"), np.stack([a.unit for a in given]))}
     return xr.Dataset(data, coords | _labels(graph, given, use, len(rows.attributes)), attrs)
+
+
+def figures(model: Any, inputs: Any, labels: Any, paths: Sequence[str], batch_size: int) -> Figures:
+    """What ``xai_mimo.layers.summarise`` says of a FLINT: what ``interpret`` says with its defaults, batch by batch."""
+    graph, (kernel, bias) = model.graph, _weights(model.graph)
+    means = {name: RowMean() for name in ("agrees", "distance", "attributes", "magnitude", "count", "error")}
+    quantities, use = _Quantities(), _ClassUse()
+    count = count_rows(inputs)
+    for start in range(0, count, batch_size):
+        part = take_rows(inputs, slice(start, min(start + batch_size, count)))
+        rows = _read(graph, part, batch_size)
+        given = _answers(graph, rows, TOLERANCE)
+        r = relevance(_contributions(graph, rows, kernel, given))
+        speaking = np.stack([a.speaking(values) for a, values in zip(given, r, strict=True)], axis=1)
+        means["agrees"].add(np.stack([a.agrees for a in given], axis=1))
+        means["distance"].add(np.stack([a.distance for a in given], axis=1))
+        means["attributes"].add(rows.attributes)
+        means["magnitude"].add(np.abs(np.moveaxis(r, 1, 0)))
+        means["count"].add(np.stack([(speaking > 1 / tau).sum(axis=-1) for tau in TAUS], axis=-1))
+        if graph.generator is not None:
+            means["error"].add(_reconstruction_error(graph, part, rows.attributes, batch_size))
+        quantities.add(given, rows)
+        use.add([c for a, values in zip(given, r, strict=True) for c in classes(a, values)])
+    made = {"fidelity": Figure(("head",), means["agrees"].mean, "share", "Rows in which f and g give one answer.")}
+    made |= means["distance"].figures("distance", ("head",), "How far the outputs of f and g are apart.")
+    if quantities.names:
+        made["r_squared"] = quantities.figure([a.name for a in given])
+    made |= means["count"].figures(
+        "conciseness", ("head", "tau"), "Attributes whose relevance for the answer is above 1 / tau."
+    )
+    made |= means["attributes"].figures("attributes", ("attribute",), "How strongly an attribute is there: phi.")
+    made |= means["magnitude"].figures(
+        "relevance_magnitude", ("head", "attribute"), "Magnitude of an attribute's relevance for g's answer."
+    )
+    made |= use.figures()
+    made["weight"] = Figure(("target", "attribute"), kernel.T, "weights", "W: what an attribute adds to a score.")
+    made["bias"] = Figure(("target",), bias, "weights", "b: the score without any attribute.")
+    if graph.generator is not None:
+        made |= means["error"].figures("reconstruction_error", (), "Mean squared error over all inputs.")
+    coords = _labels(graph, given, use.classes, 0) | {"tau": list(TAUS)}
+    return Figures(made, {name: values for name, values in coords.items() if name != "sample"})
+
+
+class _Quantities:
+    """R^2 of the units of heads that are quantities, over all rows."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._f, self._differences = RowMean(), RowMean()
+        self._low: Any = np.inf
+        self._high: Any = -np.inf
+
+    def add(self, given: Sequence[Answer], rows: _Rows) -> None:
+        """Take rows in."""
+        own = [a for a in given if a.side is None]
+        self.names = [a.name for a in own]
+        if own:
+            f, g = (np.stack([y[a.head.name][:, a.unit[0]] for a in own], 1) for y in (rows.outputs, rows.scores))
+            self._f.add(f)
+            self._differences.add(np.square(f - g))
+            self._low, self._high = np.minimum(self._low, f.min(axis=0)), np.maximum(self._high, f.max(axis=0))
+
+    def figure(self, heads: Sequence[str]) -> Figure:
+        """NaN for choices, and where f does not vary."""
+        varies = self._high > self._low
+        values = np.where(varies, 1.0 - self._differences.mean / np.where(varies, self._f.std**2, 1.0), np.nan)
+        of = dict(zip(self.names, values, strict=True))
+        return Figure(
+            ("head",),
+            np.array([of.get(head, np.nan) for head in heads]),
+            "score",
+            "1 - mean (f - g)^2 / var f of a quantity.",
+            undefined="for heads that are no quantities, and where f is the same in all rows",
+        )
+
+
+class _ClassUse:
+    """Relevance per class over all rows."""
+
+    def __init__(self) -> None:
+        self.classes: list[Class] = []
+
+    def add(self, batch: Sequence[Class]) -> None:
+        """Take the classes of further rows in."""
+        both = zip(self.classes or batch, batch, strict=True)
+        self.classes = [_merged(known, new) if known is not new else new for known, new in both]
+
+    def figures(self) -> dict[str, Figure]:
+        """As ``interpret``."""
+        both = ("class", "attribute")
+        values = np.stack([c.relevance for c in self.classes])
+        return {
+            "global_relevance": Figure(
+                both, values, "score", "Mean relevance over the rows of a class.", undefined="for classes without rows"
+            ),
+            "attribute_use": Figure(
+                both,
+                np.stack([c.used(THRESHOLD) for c in self.classes]),
+                "score",
+                f"Whether the relevance for a class is above {THRESHOLD}.",
+            ),
+            "class_rows": Figure(
+                ("class",), np.array([c.rows for c in self.classes]), "count", "Rows to which g gives a class."
+            ),
+        }
+
+
+def _merged(one: Class, other: Class) -> Class:
+    """One class of the rows of two batches."""
+    if not one.rows or not other.rows:
+        return other if not one.rows else one
+    rows = one.rows + other.rows
+    return replace(one, rows=rows, relevance=(one.relevance * one.rows + other.relevance * other.rows) / rows)
+
+
+def _contributions(graph: Graph, rows: _Rows, kernel: np.ndarray, given: Sequence[Answer]) -> np.ndarray:
+    """alpha, ``(head, row, attribute)``."""
+    first = dict(zip(rows.scores, np.cumsum([0, *graph.predictor.units.values()]), strict=False))
+    return np.stack([rows.attributes * kernel[:, first[a.head.name] + a.unit].T for a in given])
 
 
 def reconstruct(graph: Graph, x: Any, *, without: Sequence[int], batch_size: int) -> Any:
@@ -221,16 +342,13 @@ def _weights(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read(graph: Graph, x: Any, batch_size: int) -> _Rows:
-    arrays = keras.tree.flatten(x)
-    count = len(arrays[0]) if arrays else 0
-    if not count:
-        raise ValueError(f"Expected at least one row. Received: inputs with {count} rows")
-    found = graph.reader.predict(x, batch_size=batch_size, verbose=0)
+    count_rows(x)
+    read = graph.reader.predict(x, batch_size=batch_size, verbose=0)
     names = list(graph.predictor.units)
     return _Rows(
-        _finite("attributes", found["attributes"]),
-        {name: _finite(f"outputs of head '{name}'", y) for name, y in zip(names, found["outputs"], strict=True)},
-        {name: _finite(f"scores of head '{name}'", found["scores"][name]) for name in names},
+        _finite("attributes", read["attributes"]),
+        {name: _finite(f"outputs of head '{name}'", y) for name, y in zip(names, read["outputs"], strict=True)},
+        {name: _finite(f"scores of head '{name}'", read["scores"][name]) for name in names},
     )
 
 

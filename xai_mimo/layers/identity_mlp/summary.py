@@ -11,9 +11,8 @@ import keras
 import numpy as np
 
 from xai_mimo.layers.interception import layer_path, read_maps
+from xai_mimo.layers.row_statistics import Figure, Figures, RowMean, axis_labels, count_rows, read_rows, take_rows
 from xai_mimo.sowing import MapLabels
-
-_WEIGHTS = ("deviation", "diagonal", "off_diagonal")
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,9 @@ def read_layers(
     layer: str | None = None,
     batch_size: int = 1024,
 ) -> LayerReading:
-    """Read every layer of an ``IdentityMLP`` on these rows.
+    """Read every layer of an ``IdentityMLP`` on these rows, and its maps of each row.
+
+    ``xai_mimo.layers.summarise`` gives the same figures of all rows as a dataset.
 
         accuracy^l = mean over rows of [argmax_c s^l_c = y];  a head of one unit: s^l > 0 means class 1
 
@@ -85,60 +86,146 @@ def read_layers(
     Raises:
         ValueError: no such layer or map, no rows, or labels that do not fit the heads, the rows or the classes.
     """
-    found, meaning = _read(model, inputs, layer, batch_size, {*maps, "score", "increment", *_WEIGHTS})
-    targets = meaning["score"].coords
-    heads = tuple(dict.fromkeys(targets["target.head"]))
-    given = {} if labels is None else _by_head(labels, heads)
-    classes = set(meaning["class_likelihood"].coords["class.head"]) if "class_likelihood" in meaning else set()
-    scores = {head: found["score"][:, :, np.asarray(targets["target.head"]) == head] for head in heads}
-    accuracy, error = {}, {}
-    for head, values in given.items():
-        own = scores[head]
-        if head in classes:
-            accuracy[head] = _accuracy(own, _classes(values, own, head))
-        else:
-            error[head] = _error(own, np.asarray(values, "float64"), head)
-    step = np.abs(np.moveaxis(found["increment"], meaning["increment"].axes.index("layer") + 1, 0))
+    count_rows(inputs)
+    sown = read_maps(model, take_rows(inputs, slice(1)))[2]
+    path = layer_path(sown, layer, model, kind="IdentityMLP", sows="deviation")
+    known = sorted(label.name for label in sown.values() if label.layer == path)
+    if not set(maps) <= set(known):
+        raise ValueError(f"Expected names of maps out of {known}. Received: maps={sorted(set(maps) - set(known))}")
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in maps}
+    read = _Reading(labels, count_rows(inputs))
+    for batch in read_rows(model, inputs, batch_size, {*maps, *_READ}):
+        own, meaning = batch.of_layer(path)
+        read.add(own, meaning, batch.rows)
+        for name, values in parts.items():
+            values.append(own[name])
     return LayerReading(
-        deviation=found["deviation"][0],
-        diagonal=found["diagonal"][0],
-        off_diagonal=found["off_diagonal"][0],
-        step=step.reshape(len(step), -1).mean(axis=1),
-        accuracy=accuracy,
-        tied={head: _tied(own) for head, own in scores.items() if head in classes and own.shape[-1] > 1},
-        error=error,
-        maps={name: found[name] for name in maps},
-        labels=meaning,
+        **read.of_weights,
+        step=read.step.mean,
+        accuracy={head: mean.mean for head, mean in read.accuracy.items()},
+        tied={head: mean.mean for head, mean in read.tied.items()},
+        error={head: np.sqrt(mean.mean) for head, mean in read.squares.items()},
+        maps={name: np.concatenate(values) for name, values in parts.items()},
+        labels={label.name: label for label in sown.values() if label.layer == path},
     )
 
 
-def _accuracy(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    chosen = scores[..., 0] > 0 if scores.shape[-1] == 1 else scores.argmax(axis=-1)
-    return (chosen == labels[:, None]).mean(axis=0)
+def figures(model: Any, inputs: Any, labels: Any, paths: Sequence[str], batch_size: int) -> Figures:
+    """What ``xai_mimo.layers.summarise`` says of an ``IdentityMLP``; see ``LayerReading`` for how to read it.
+
+    Raises:
+        ValueError: labels do not fit the heads, the rows or the classes.
+    """
+    read, likelihood = _Reading(labels, count_rows(inputs)), RowMean()
+    for batch in read_rows(model, inputs, batch_size, _READ):
+        own, meaning = batch.of_layer(paths[0])
+        read.add(own, meaning, batch.rows)
+        if "class_likelihood" in own:
+            likelihood.add(own["class_likelihood"])
+    made = {name: Figure(("layer",), read.of_weights[name], "weights", _OF_WEIGHTS[name]) for name in _OF_WEIGHTS}
+    made |= read.step.figures("step", ("layer",), "Mean over features of |f^l - f^{l-1}|, the change of one layer.")
+    heads = list(dict.fromkeys(meaning["score"].coords["target.head"]))
+    coords: dict[str, Any] = {"head": heads, **axis_labels(meaning["deviation"])}
+    if "class_likelihood" in meaning:
+        made |= likelihood.figures("class_likelihood", ("layer", "class"), "Likelihood of each class in each layer.")
+        coords |= axis_labels(meaning["class_likelihood"])
+    accuracy = {head: mean.mean for head, mean in read.accuracy.items()}
+    tied = {head: mean.mean for head, mean in read.tied.items()}
+    error = {head: np.sqrt(mean.mean) for head, mean in read.squares.items()}
+    for name, statistic, meant, values in (
+        ("accuracy", "share", "Rows whose most likely class in a layer is the label.", accuracy),
+        ("tied", "share", "Rows whose largest score in a layer is that of several classes.", tied),
+        ("error", "root_mean_square", "Error of a layer's scores, in the label's unit.", error),
+    ):
+        if values:
+            made[name] = _by_layer_and_head(values, heads, statistic, meant)
+    return Figures(made, coords)
 
 
-def _tied(scores: np.ndarray) -> np.ndarray:
-    largest = scores.max(axis=-1, keepdims=True)
-    return ((scores == largest).sum(axis=-1) > 1).mean(axis=0)
+_OF_WEIGHTS = {
+    "deviation": "||W^l - alpha I|| / ||alpha I||: near 0 a layer speaks of the inputs, at 1.4 it does not.",
+    "diagonal": "Mean of the diagonal of W^l.",
+    "off_diagonal": "Mean magnitude off the diagonal of W^l.",
+}
+_READ = frozenset(["score", "increment", "class_likelihood", *_OF_WEIGHTS])
 
 
-def _error(scores: np.ndarray, labels: np.ndarray, head: str) -> np.ndarray:
-    values = labels[:, None] if labels.ndim == 1 else labels
-    if values.shape != (len(scores), scores.shape[-1]) or not np.isfinite(values).all():
+def _by_layer_and_head(values: Mapping[str, np.ndarray], heads: Sequence[str], statistic: Any, meaning: str) -> Figure:
+    """One figure of several heads; NaN for those that it does not speak of."""
+    lacking = [head for head in heads if head not in values]
+    columns = [values.get(head, np.full(len(next(iter(values.values()))), np.nan)) for head in heads]
+    undefined = f"for {', '.join(lacking)}: without labels, or of the other kind" if lacking else ""
+    return Figure(("layer", "head"), np.stack(columns, axis=1), statistic, meaning, undefined=undefined)
+
+
+class _Reading:
+    """The figures of all layers, filled batch by batch.
+
+    Attributes:
+        of_weights: ``{name: (L,)}``. step: of ``(L,)``. accuracy, tied, squares: by head, of ``(L,)``.
+    """
+
+    def __init__(self, labels: Any, count: int) -> None:
+        self._labels, self._count = labels, count
+        self._by_head: dict[str, Any] | None = None
+        self.of_weights: dict[str, np.ndarray] = {}
+        self.step = RowMean()
+        self.accuracy: dict[str, RowMean] = {}
+        self.tied: dict[str, RowMean] = {}
+        self.squares: dict[str, RowMean] = {}
+
+    def add(self, maps: Mapping[str, np.ndarray], meaning: Mapping[str, MapLabels], rows: slice) -> None:
+        """Take the maps of these rows in."""
+        self.of_weights = {name: maps[name][0] for name in _OF_WEIGHTS}
+        steps = np.moveaxis(np.abs(maps["increment"]), meaning["increment"].axes.index("layer") + 1, 1)
+        self.step.add(steps.reshape(*steps.shape[:2], -1).mean(axis=-1))
+        owners = np.asarray(meaning["score"].coords["target.head"])
+        scores = {head: maps["score"][:, :, owners == head] for head in dict.fromkeys(owners.tolist())}
+        likelihood = meaning.get("class_likelihood")
+        classes = set() if likelihood is None else set(likelihood.coords["class.head"])
+        if self._by_head is None:
+            self._by_head = self._checked(scores, classes)
+        for head, own in scores.items():
+            if head in classes and own.shape[-1] > 1:
+                ties = (own == own.max(axis=-1, keepdims=True)).sum(axis=-1) > 1
+                self.tied.setdefault(head, RowMean()).add(ties)
+            if head not in self._by_head:
+                continue
+            labels = self._by_head[head][rows]
+            if head in classes:
+                chosen = own[..., 0] > 0 if own.shape[-1] == 1 else own.argmax(axis=-1)
+                self.accuracy.setdefault(head, RowMean()).add(chosen == labels[:, None])
+            else:
+                self.squares.setdefault(head, RowMean()).add(np.square(own - labels[:, None]).mean(axis=-1))
+
+    def _checked(self, scores: Mapping[str, np.ndarray], classes: set[str]) -> dict[str, Any]:
+        """The labels by head, once the heads are known."""
+        named = {} if self._labels is None else _by_head(self._labels, tuple(scores))
+        widths = {head: values.shape[-1] for head, values in scores.items()}
+        return {
+            head: (_classes if head in classes else _quantities)(values, self._count, widths[head], head)
+            for head, values in named.items()
+        }
+
+
+def _quantities(labels: Any, count: int, width: int, head: str) -> np.ndarray:
+    values = np.asarray(labels, "float64")
+    shaped = values[:, None] if values.ndim == 1 else values
+    if shaped.shape != (count, width) or not np.isfinite(shaped).all():
         raise ValueError(
-            f"Expected finite labels of shape ({len(scores)}, {scores.shape[-1]}) for head '{head}'. "
-            f"Received: shape={labels.shape}, {int((~np.isfinite(labels)).sum())} values that are not finite"
+            f"Expected finite labels of shape ({count}, {width}) for head '{head}'. "
+            f"Received: shape={values.shape}, {int((~np.isfinite(values)).sum())} values that are not finite"
         )
-    return np.sqrt(np.square(scores - values[:, None]).mean(axis=(0, 2)))
+    return shaped
 
 
-def _classes(labels: Any, scores: np.ndarray, head: str) -> np.ndarray:
-    values, count = np.asarray(labels), max(2, scores.shape[-1])
-    if values.shape == (len(scores), 1):
+def _classes(labels: Any, count: int, width: int, head: str) -> np.ndarray:
+    values, last = np.asarray(labels), max(2, width) - 1
+    if values.shape == (count, 1):
         values = values[:, 0]
-    if values.shape != (len(scores),) or not np.isin(values, np.arange(count)).all():
+    if values.shape != (count,) or not np.isin(values, np.arange(last + 1)).all():
         raise ValueError(
-            f"Expected {len(scores)} labels from 0 to {count - 1} for head '{head}', one integer per row. "
+            f"Expected {count} labels from 0 to {last} for head '{head}', one integer per row. "
             f"Received: shape={np.shape(labels)}, values {np.unique(values)[:5]}"
         )
     return values
@@ -150,29 +237,3 @@ def _by_head(labels: Any, heads: tuple[str, ...]) -> dict[str, Any]:
         got = list(labels) if isinstance(labels, Mapping) else type(labels).__name__
         raise ValueError(f"Expected labels per head, a mapping with keys out of {list(heads)}. Received: {got}")
     return dict(named)
-
-
-def _read(
-    model: keras.Model, inputs: Any, layer: str | None, batch_size: int, wanted: set[str]
-) -> tuple[dict[str, np.ndarray], dict[str, MapLabels]]:
-    arrays = keras.tree.flatten(inputs)
-    count = len(arrays[0]) if arrays else 0
-    if not count:
-        raise ValueError(f"Expected at least one row. Received: inputs with {count} rows")
-    labels = read_maps(model, _rows(inputs, slice(1)))[2]
-    path = layer_path(labels, layer, model, kind="IdentityMLP", sows="deviation")
-    meaning = {label.name: label for label in labels.values() if label.layer == path}
-    if not wanted <= set(meaning):
-        raise ValueError(
-            f"Expected names of maps out of {sorted(meaning)}. Received: maps={sorted(wanted - set(meaning))}"
-        )
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-    for start in range(0, count, batch_size):
-        maps = read_maps(model, _rows(inputs, slice(start, start + batch_size)), names=wanted)[1]
-        for name, values in parts.items():
-            values.append(np.asarray(maps[f"{path}/{name}"], "float64"))
-    return {name: np.concatenate(found) for name, found in parts.items()}, meaning
-
-
-def _rows(inputs: Any, rows: slice) -> Any:
-    return keras.tree.map_structure(lambda values: np.asarray(values)[rows], inputs)

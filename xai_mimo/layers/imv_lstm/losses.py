@@ -130,7 +130,7 @@ class MixtureEM(keras.losses.Loss):
     """What the maximisation step minimises in the network's weights: -sum_n q_n (log Normal_n + log pi_n), q constant.
 
     These are the first two terms of Eq. 9; the third moves the global importances only, which have a closed form (see
-    ``variable_importance``).
+    ``xai_mimo.layers.summarise``).
 
     Args:
         e_step: "batch" takes q from the current weights at every batch; its gradient is exactly that of ``MixtureNLL``

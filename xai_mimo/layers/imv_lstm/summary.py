@@ -4,7 +4,7 @@ NumPy in, NumPy out, in float64. Everything is computed from the maps that the l
 any kind which hold one, and on the predictor as on the mixture it was made of.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from xai_mimo.layers.interception import layer_path, read_maps
+from xai_mimo.layers.row_statistics import Figures, RowMean, axis_labels, count_rows, read_rows, replaced, take_rows
 from xai_mimo.sowing import MapLabels
 
 
@@ -47,7 +48,7 @@ class TemporalImportance:
 
 @dataclass(frozen=True)
 class _Batch:
-    """The maps of one layer for some rows, in float64, and their labels."""
+    """The maps of one layer for some rows, and their labels."""
 
     maps: Mapping[str, np.ndarray]
     labels: Mapping[str, MapLabels]
@@ -71,10 +72,55 @@ class _Batch:
         return self.maps[name][:, owners == head]
 
 
+def figures(model: Any, inputs: Any, labels: Any, paths: Sequence[str], batch_size: int) -> Figures:
+    """What ``xai_mimo.layers.summarise`` says of an ``IMVLSTM``.
+
+        prior_importance      mean over rows of pi_n
+        posterior_importance  mean over rows of q_n,  q_n = Pr(z = n | X, y)               (Eqs. 10 and 11)
+        temporal_importance   T^n, the mean over rows of alpha^n; by position in padded windows          (Eq. 12)
+        predictive_variance   see ``predictive_variance``
+
+    The posterior is that of the trained density (the authors' code leaves sigma out). It speaks only of a mixture
+    trained with ``MixtureNLL`` or ``MixtureEM``: after the squared error sigma, and so the posterior, is arbitrary.
+    Temporal importance says where the layer looked, which need not be where the effect is.
+
+    Raises:
+        ValueError: labels do not fit the heads or the rows, or were given for a layer without variances.
+    """
+    prior, posterior, temporal, variance = RowMean(), RowMean(), RowMean(), RowMean()
+    targets = None
+    for batch in _batches(model, inputs, paths[0], batch_size):
+        if labels is not None and targets is None:
+            targets = _check_labels(labels, batch, count_rows(inputs))
+        prior.add(batch.maps["variable_attention"])
+        temporal.add(batch.maps["temporal_attention"])
+        if targets is not None:
+            q = [_posterior(batch, head, targets[head][batch.rows]) for head in batch.heads]
+            posterior.add(np.stack(q, axis=1))
+        if "variance" in batch.maps:
+            variance.add(np.concatenate([_variance(batch, head) for head in batch.heads], axis=1))
+    both, of = ("head", "feature"), batch.labels
+    made = prior.figures("prior_importance", both, "Variable attention: how much each variable weighs.")
+    made |= temporal.figures(
+        "temporal_importance",
+        ("head", "time", "feature"),
+        "Temporal attention: how much each step weighs.",
+    )
+    coords = axis_labels(of["variable_attention"]) | axis_labels(of["temporal_attention"])
+    if targets is not None:
+        made |= posterior.figures(
+            "posterior_importance", both, "Probability that a variable generated the label, given window and label."
+        )
+    if "variance" in batch.maps:
+        made |= variance.figures("predictive_variance", ("target",), "Variance of the mixture, in squared units.")
+        coords |= axis_labels(of["mean"])
+    return Figures(made, coords)
+
+
 def variable_importance(
     model: keras.Model, inputs: Any, labels: Any = None, *, layer: str | None = None, batch_size: int = 1024
 ) -> VariableImportance:
-    """The importance of each variable in closed form.
+    """The importance of each variable in closed form; replaced by ``xai_mimo.layers.summarise``.
 
         with labels:     I_n = mean over rows of q_n,  q_n = Pr(z = n | X, y)         (Eqs. 10 and 11)
         without labels:  mean over rows of pi_n
@@ -93,35 +139,26 @@ def variable_importance(
         ValueError: no such layer; labels do not fit the heads or the rows; or the layer has no variances
             (``output="prediction"``), so that there is no posterior.
     """
-    sums: dict[str, np.ndarray] = {}
-    targets = None
-    for batch in _batches(model, inputs, layer, batch_size):
-        if labels is not None and targets is None:
-            targets = _check_labels(labels, batch, _count(inputs))
-        for head in batch.heads:
-            weights = batch.prior(head) if targets is None else _posterior(batch, head, targets[head][batch.rows])
-            sums[head] = sums.get(head, 0.0) + weights.sum(axis=0)
-    values = {head: total / _count(inputs) for head, total in sums.items()}
-    return VariableImportance("prior" if labels is None else "posterior", batch.features, values)
+    replaced("variable_importance", "summarise(model, x, labels)", "prior_importance and posterior_importance")
+    made, coords = figures(model, inputs, labels, [_path(model, inputs, layer)], batch_size)
+    kind: Literal["posterior", "prior"] = "prior" if labels is None else "posterior"
+    values = dict(zip(coords["head"], made[f"{kind}_importance"].values, strict=True))
+    return VariableImportance(kind, tuple(coords["feature"]), values)
 
 
 def temporal_importance(
     model: keras.Model, inputs: Any, *, layer: str | None = None, batch_size: int = 1024
 ) -> TemporalImportance:
-    """T^n = mean over rows of alpha^n: the temporal importance of each variable (Eq. 12).
+    """T^n, the mean over rows of alpha^n (Eq. 12); replaced by ``xai_mimo.layers.summarise``.
 
     The plain mean of the maps: it says where the layer looked, which need not be where the effect is. Arguments and
     errors as ``variable_importance``. With padded inputs the mean is taken by position.
     """
-    sums: dict[str, np.ndarray] = {}
-    for batch in _batches(model, inputs, layer, batch_size):
-        for i, head in enumerate(batch.heads):
-            sums[head] = sums.get(head, 0.0) + batch.maps["temporal_attention"][:, i].sum(axis=0)
-    values = {head: total / _count(inputs) for head, total in sums.items()}
-    times = batch.labels["temporal_attention"].coords.get("time") or tuple(
-        map(str, range(len(next(iter(values.values())))))
-    )
-    return TemporalImportance(times, batch.features, values)
+    replaced("temporal_importance", "summarise(model, x)", "temporal_importance")
+    made, coords = figures(model, inputs, None, [_path(model, inputs, layer)], batch_size)
+    values = dict(zip(coords["head"], made["temporal_importance"].values, strict=True))
+    steps = len(next(iter(values.values())))
+    return TemporalImportance(tuple(coords.get("time", map(str, range(steps)))), tuple(coords["feature"]), values)
 
 
 def predictive_variance(
@@ -137,15 +174,18 @@ def predictive_variance(
         ``{head: (rows, w)}``, in the square of the target's unit.
     """
     parts: dict[str, list[np.ndarray]] = {}
-    for batch in _batches(model, inputs, layer, batch_size):
+    for batch in _batches(model, inputs, _path(model, inputs, layer), batch_size):
         _require_variance(batch)
         for head in batch.heads:
-            prior = batch.prior(head)[:, None]
-            mean = batch.of_units("mean", head)
-            centre = (prior * mean).sum(axis=-1, keepdims=True)
-            spread = batch.of_units("variance", head) + np.square(mean - centre)
-            parts.setdefault(head, []).append((prior * spread).sum(axis=-1))
-    return {head: np.concatenate(found) for head, found in parts.items()}
+            parts.setdefault(head, []).append(_variance(batch, head))
+    return {head: np.concatenate(rows) for head, rows in parts.items()}
+
+
+def _variance(batch: _Batch, head: str) -> np.ndarray:
+    """Of the mixture, ``(B, w)``."""
+    prior, mean = batch.prior(head)[:, None], batch.of_units("mean", head)
+    centre = (prior * mean).sum(axis=-1, keepdims=True)
+    return np.asarray((prior * (batch.of_units("variance", head) + np.square(mean - centre))).sum(axis=-1))
 
 
 def _posterior(batch: _Batch, head: str, targets: np.ndarray) -> np.ndarray:
@@ -158,34 +198,15 @@ def _posterior(batch: _Batch, head: str, targets: np.ndarray) -> np.ndarray:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def _batches(model: keras.Model, inputs: Any, layer: str | None, batch_size: int) -> Iterator[_Batch]:
-    count = _count(inputs)
-    size = min(batch_size, count)
-    for start in range(0, count, size):
-        rows = slice(start, min(start + size, count))
-        index = np.minimum(np.arange(start, start + size), count - 1)  # equal batches: one shape to compile for
-        part = keras.tree.map_structure(lambda values, index=index: np.asarray(values)[index], inputs)
-        _, maps, labels = read_maps(model, part)
-        path = layer_path(labels, layer, model, kind="IMVLSTM", sows="variable_attention")
-        own = {label.name: key for key, label in labels.items() if label.layer == path}
-        yield _Batch(
-            {name: np.asarray(maps[key], "float64")[: rows.stop - start] for name, key in own.items()},
-            {name: labels[key] for name, key in own.items()},
-            rows,
-        )
+def _path(model: Any, inputs: Any, layer: str | None) -> str:
+    count_rows(inputs)
+    sown = read_maps(model, take_rows(inputs, slice(1)))[2]
+    return layer_path(sown, layer, model, kind="IMVLSTM", sows="variable_attention")
 
 
-def _count(inputs: Any) -> int:
-    """Number of rows.
-
-    Raises:
-        ValueError: there is none.
-    """
-    arrays = keras.tree.flatten(inputs)
-    count = len(arrays[0]) if arrays else 0
-    if not count:
-        raise ValueError(f"Expected at least one row. Received: inputs with {count} rows")
-    return count
+def _batches(model: Any, inputs: Any, path: str, batch_size: int) -> Iterator[_Batch]:
+    for batch in read_rows(model, inputs, batch_size):
+        yield _Batch(*batch.of_layer(path), batch.rows)
 
 
 def _require_variance(batch: _Batch) -> None:

@@ -4,7 +4,7 @@ NumPy in, a Dataset out, in float64. Everything is computed from what the heads 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import keras
@@ -12,10 +12,11 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.positions import resize
-from xai_mimo.layers.interception import layer_path, read_maps
+from xai_mimo.layers.interception import layer_path
 from xai_mimo.layers.mhex.fusion import fuse, scaled, smoothed
 from xai_mimo.layers.mhex.head import MHEXHead
 from xai_mimo.layers.mhex.supervision import DeepSupervision, match_heads, output_places
+from xai_mimo.layers.row_statistics import Figure, Figures, RowMean, count_rows, read_rows
 from xai_mimo.sowing import MapLabels
 
 Features = Literal["features", "gated_features"]
@@ -105,21 +106,60 @@ def key_channels(
     for batch in _batches(model, inputs, "features", batch_size):
         path = layer_path(batch.labels, layer, model, kind="MHEXHead", sows="logits")
         block = next(block for block in batch.blocks if block.path == path)
-        pooled = block.mean(block.features)
-        chosen = batch.units(unit)
-        weights = [block.weights(head, units) for head, units in chosen.items()]
-        parts.append(np.stack([pooled * w for w in weights]))
+        parts.append(_contributions(batch, block, unit))
     values = np.concatenate(parts, axis=1)
     mean = values.mean(axis=1)
-    rank = np.argsort(np.argsort(-mean, axis=-1, kind="stable"), axis=-1)
     return xr.Dataset(
         {
             "contribution": (("head", "sample", "channel"), values),
             "mean": (("head", "channel"), mean),
-            "rank": (("head", "channel"), rank),
+            "rank": (("head", "channel"), _ranks(mean)),
         },
-        {"head": list(chosen)},
+        {"head": list(batch.units(unit))},
     )
+
+
+def figures(model: Any, inputs: Any, labels: Any, paths: Sequence[str], batch_size: int) -> Figures:
+    """What ``xai_mimo.layers.summarise`` says of MHEX heads: see ``read_saliency`` and ``key_channels``.
+
+    Units are the predicted ones. Images are as large as the model's one input of images, else as the largest block.
+    """
+    saliency, layers, logits = RowMean(), RowMean(), RowMean()
+    channels = {path: RowMean() for path in paths}
+    for whole in _batches(model, inputs, "features", batch_size):
+        batch = replace(whole, blocks=tuple(block for block in whole.blocks if block.path in paths))
+        size = batch.size or max(block.features.shape[1:3] for block in batch.blocks)
+        rows = _saliency(batch, "predicted", "map", 0.0, size)
+        for mean, values in ((saliency, fuse(rows["layer_saliency"], "mean")), (layers, rows["layer_saliency"])):
+            mean.add(values.transpose("sample", ...).values)
+        logits.add(rows["logit"].transpose("sample", ...).values)
+        for block in batch.blocks:
+            channels[block.path].add(np.moveaxis(_contributions(batch, block, "predicted"), 1, 0))
+    positions = tuple(str(axis) for axis in rows["layer_saliency"].dims[3:])
+    made = saliency.figures(
+        "saliency", ("head", *positions), "Where all blocks together see evidence for the predicted unit."
+    )
+    made |= layers.figures(
+        "layer_saliency", ("layer", "head", *positions), "Where one block sees evidence for the predicted unit."
+    )
+    made |= logits.figures("logit", ("layer", "head"), "A block's logit of the predicted unit.")
+    for path, mean in channels.items():
+        dims = ("head", f"{path}_channel")
+        made |= mean.figures(f"{path}_channel_contribution", dims, "What a channel adds to the block's logit.")
+        made[f"{path}_channel_rank"] = Figure(
+            dims, _ranks(mean.mean), "score", "Place of a channel by its mean contribution, 0 for the largest."
+        )
+    return Figures(made, {"layer": list(paths), "head": [str(head) for head in rows["head"].values]})
+
+
+def _contributions(batch: "_Batch", block: "_Block", unit: Units) -> np.ndarray:
+    """r, ``(head, B, C)``."""
+    pooled = block.mean(block.features)
+    return np.stack([pooled * block.weights(head, units) for head, units in batch.units(unit).items()])
+
+
+def _ranks(mean: np.ndarray) -> np.ndarray:
+    return np.asarray(np.argsort(np.argsort(-mean, axis=-1, kind="stable"), axis=-1))
 
 
 @dataclass(frozen=True)
@@ -241,23 +281,17 @@ def _saliency(
 
 
 def _batches(model: keras.Model, inputs: Any, features: str, batch_size: int) -> Iterator[_Batch]:
-    arrays = [np.asarray(values) for values in keras.tree.flatten(inputs)]
-    total = len(arrays[0]) if arrays else 0
-    if not total:
-        raise ValueError(f"Expected at least one row. Received: inputs with {total} rows")
-    images = [values.shape[1:3] for values in arrays if values.ndim == 4]
+    images = [values.shape[1:3] for values in map(np.asarray, keras.tree.flatten(inputs)) if values.ndim == 4]
     network = model.inference() if isinstance(model, DeepSupervision) else model
     layers = {layer.path: layer for layer in network._flatten_layers() if isinstance(layer, MHEXHead)}
-    for start in range(0, total, batch_size):
-        rows = slice(start, min(start + batch_size, total))
-        part = keras.tree.map_structure(lambda values, rows=rows: np.asarray(values)[rows], inputs)
-        outputs, maps, labels = read_maps(network, part, names=("logits", "mask", features))
-        paths = [label.layer for label in labels.values() if label.name == "logits"]
+    for batch in read_rows(network, inputs, batch_size, ("logits", "mask", features)):
+        paths = [label.layer for label in batch.labels.values() if label.name == "logits"]
         if not paths:
             raise ValueError(f"Expected a model that holds MHEXHead layers. Received: '{model.name}', without one")
         heads = layers[paths[0].split("@")[0]].heads
-        blocks = tuple(_block(path, maps, layers[path.split("@")[0]], features) for path in paths)
-        yield _Batch(network, outputs, blocks, labels, heads, rows, total, images[0] if len(images) == 1 else None)
+        blocks = tuple(_block(path, batch.maps, layers[path.split("@")[0]], features) for path in paths)
+        size, total = images[0] if len(images) == 1 else None, count_rows(inputs)
+        yield _Batch(network, batch.outputs, blocks, batch.labels, heads, batch.rows, total, size)
 
 
 def _block(path: str, maps: Mapping[str, np.ndarray], layer: MHEXHead, features: str) -> _Block:
@@ -265,9 +299,9 @@ def _block(path: str, maps: Mapping[str, np.ndarray], layer: MHEXHead, features:
     starts = dict(zip(layer.heads, np.cumsum([0, *layer.heads.values()]).tolist(), strict=False))
     return _Block(
         path,
-        np.asarray(maps[f"{path}/{features}"], "float64"),
-        np.asarray(maps[f"{path}/logits"], "float64"),
-        None if mask is None else np.asarray(mask, "float64"),
+        maps[f"{path}/{features}"],
+        maps[f"{path}/logits"],
+        mask,
         np.asarray(keras.ops.convert_to_numpy(layer.equivalent_matrix()), "float64"),
         starts,
     )
