@@ -124,7 +124,8 @@ def test_a_comparison_tells_every_step_and_fills_the_bar(drawn):
     first, *moves = drawn
     assert first == ("compare", 0.0)
     names = list(dict.fromkeys(name for name, _ in moves))
-    assert names == [f"compare: {n}" for n in (*methods, "positions", "faithfulness", "agreement")]
+    families = ["agreement", "faithfulness", "ground truth", "complexity", "completeness"]
+    assert names == [f"compare: {n}" for n in (*methods, *families)]
     shares = [share for _, share in moves]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from xai_mimo.comparison.agreement_scores import _floor_maps
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.metrics import agreement
 from xai_mimo.metrics.agreement import (
@@ -23,6 +22,7 @@ from xai_mimo.metrics.agreement import (
     signed_rank_agreement,
     spearman,
 )
+from xai_mimo.metrics.agreement_of_pairs import _floor_maps
 
 pytestmark = pytest.mark.all_frameworks
 

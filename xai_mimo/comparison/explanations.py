@@ -1,26 +1,27 @@
-"""Running every method of a comparison in one space, and keeping the time."""
+"""Running the methods of a comparison, keeping the time, and putting their maps into one space."""
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import xarray as xr
 
-from xai_mimo.comparison.layer_shares import HeadRows, layer_shares
-from xai_mimo.comparison.spaces import Space
+from xai_mimo.comparison.layer_shares import layer_shares
+from xai_mimo.comparison.spaces import Cut, Space
 from xai_mimo.core.errors import EmptyData
-from xai_mimo.core.explanation import describe, settings_of
-from xai_mimo.core.method import Method
+from xai_mimo.core.explanation import describe, to_dataset
+from xai_mimo.core.method import Context, Method
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.progress import Advance, Steps
-from xai_mimo.core.streams import Array, check_unique
-from xai_mimo.core.targets import Selector, Target
-from xai_mimo.metrics.aligned_maps import project_to_streams, project_to_variables
-from xai_mimo.record.rows import MethodRow
+from xai_mimo.core.streams import Array, check_unique, count_rows
+from xai_mimo.core.targets import Selector, rows_of
+from xai_mimo.explainers.explain import explain
+from xai_mimo.metrics.aligned_maps import project_to_streams, project_to_variables, values_of
 
-Explain = Callable[..., xr.Dataset]
+_ROWS_PER_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,12 @@ def name_methods(methods: Sequence[str | Method] | Mapping[str, str | Method]) -
     check_unique([m for m in methods if isinstance(m, str)], "method")
     named: dict[str, Method] = {}
     for spec in methods:
-        found = find_method(spec)
-        label, count = found.name, 1
+        method = find_method(spec)
+        label, count = method.name, 1
         while label in named:
             count += 1
-            label = f"{found.name} {count}"
-        named[label] = found
+            label = f"{method.name} {count}"
+        named[label] = method
     return named
 
 
@@ -71,56 +72,58 @@ def is_interception(method: Method) -> bool:
 
 @dataclass(frozen=True)
 class ExplainRequest:
-    """What all methods of a comparison explain.
+    """The rows and targets that every method of a comparison explains.
 
     Attributes:
         model: the whole model.
         space: where the maps are wanted.
         inputs: the explained rows, ``{stream: (sample, *shape)}``, of the whole model.
-        targets: as the user gave them.
         labels: ``{head: (sample, ...)}`` for targets with unit "label".
-        selectors: the same targets, resolved for the rows.
-        explain: the function that runs one method.
-        head_rows: the function that reads the rows of a layer's map that belong to the targets.
+        selectors: the targets, resolved for the rows.
     """
 
     model: Model
     space: Space
     inputs: Arrays
-    targets: Sequence[Target]
     labels: Mapping[str, Array]
     selectors: Sequence[Selector]
-    explain: Explain
-    head_rows: HeadRows
 
     def run(self, methods: Mapping[str, Method], background: Arrays, seed: int, step: Steps) -> Explanations:
-        """Explanations every method once with this background and seed, each as one step."""
+        """Run every method once with this background and seed, each as one step."""
         raw, seconds = {}, {}
         for label, method in methods.items():
             started = time.perf_counter()
             with step(label, len(self.selectors[0].units)) as advance:
                 raw[label] = self._explain(method, background, seed, advance)
             seconds[label] = time.perf_counter() - started
-        return Explanations(raw, {label: self._shown(e) for label, e in raw.items()}, seconds, seed)
+        return Explanations(raw, {label: self.shown(e) for label, e in raw.items()}, seconds, seed)
 
     def _explain(self, method: Method, background: Arrays, seed: int, advance: Advance) -> xr.Dataset:
-        cut = self.space.cut
-        if self.space.is_streams and cut is None and is_interception(method):
-            return layer_shares(self.model, self.inputs, self.selectors, method, self.head_rows)
-        behind = cut is not None and (self.space.is_at_layer or is_interception(method))
-        return self.explain(
+        if self.reads_shares(method):
+            return layer_shares(self.model, self.inputs, self.selectors, method)
+        cut = self.cut_of(method)
+        return explain(
             self.model,
             self.inputs,
             method,
-            targets=self.targets,
+            targets=[s.target for s in self.selectors],
             labels=self.labels or None,
             background=background,
-            at=cut.layer if cut is not None and behind else None,
+            at=None if cut is None else cut.layer,
             seed=seed,
             progress=advance,
         )
 
-    def _shown(self, explanation: xr.Dataset) -> xr.Dataset:
+    def reads_shares(self, method: Method) -> bool:
+        """Whether a method's map is read as shares of streams, since the model cannot be cut at its layer."""
+        return self.space.is_streams and self.space.cut is None and is_interception(method)
+
+    def cut_of(self, method: Method) -> Cut | None:
+        """Where the model is cut for a method; None where it explains the whole model."""
+        return self.space.cut if self.space.is_at_layer or is_interception(method) else None
+
+    def shown(self, explanation: xr.Dataset) -> xr.Dataset:
+        """An explanation in the space of the comparison."""
         if self.space.is_streams:
             return project_to_streams(explanation, self.model.streams)
         if not self.space.is_at_layer:
@@ -129,27 +132,64 @@ class ExplainRequest:
         return project_to_variables(explanation, self.space.name) if self.space.by_variable else explanation
 
 
-def unexplained(explanation: xr.Dataset) -> list[str]:
-    """Streams that a method says nothing of: zeros there are no finding."""
-    found: list[str] = json.loads(explanation.attrs.get("unexplained", "[]"))
-    return found
+@dataclass(frozen=True)
+class Again:
+    """Explains once more what a comparison has explained: ``metrics.scene.ExplainAgain``.
 
+    Methods are called as ``explain`` calls them, block by block with the same random numbers, but with the units of the
+    first run.
 
-def method_rows(methods: Mapping[str, Method], run: Explanations, space: Space) -> tuple[MethodRow, ...]:
-    """The record's ``methods``: settings, seed, time, streams that a method says nothing of, and the share of rows that
-    converged where it says so."""
-    return tuple(
-        MethodRow(
-            label=label,
-            name=method.name,
-            settings=settings_of(method),
-            seed=run.seed,
-            signed=bool(run.shown[label].attrs["signed"]),
-            space=space.name,
-            seconds=run.seconds[label],
-            reference=run.raw[label].attrs.get("reference", method.reference),
-            unexplained=tuple(unexplained(run.raw[label])),
-            converged=float(run.raw[label]["converged"].mean()) if "converged" in run.raw[label] else None,
+    Attributes:
+        asked: what was explained.
+        methods: by label.
+        first: the explanations there are.
+        background: of the whole model.
+    """
+
+    asked: ExplainRequest
+    methods: Mapping[str, Method]
+    first: Explanations
+    background: Arrays
+
+    def __call__(self, label: str, *, inputs: Arrays | None = None, model: Model | None = None) -> Array:
+        """Maps of one method, ``(target, sample, player)``, for other rows or for another model."""
+        method, asked = self.methods[label], self.asked
+        whole = asked.model if model is None else model
+        cut = asked.cut_of(method)
+        if cut is not None and model is not None:
+            cut = cut.of(model)
+        rows, background = asked.inputs if inputs is None else inputs, self.background
+        if asked.reads_shares(method):
+            return values_of(asked.shown(layer_shares(whole, rows, asked.selectors, method)))
+        if cut is not None:
+            # Moved rows of a comparison at the layer are rows of the layer already.
+            rows = rows if inputs is not None and asked.space.is_at_layer else cut.move(rows)
+            background = cut.move(background)
+        explained = whole if cut is None else cut.model
+        layer = None if cut is None else cut.layer
+        return np.concatenate(
+            [
+                self._block(label, explained, rows, background, layer, number)
+                for number in range(-(-count_rows(rows) // _ROWS_PER_BLOCK))
+            ],
+            axis=1,
         )
-        for label, method in methods.items()
-    )
+
+    def _block(
+        self, label: str, model: Model, rows: Arrays, background: Arrays, layer: str | None, number: int
+    ) -> Array:
+        part = slice(number * _ROWS_PER_BLOCK, (number + 1) * _ROWS_PER_BLOCK)
+        block = {name: x[part] for name, x in rows.items()}
+        selectors = rows_of(self.asked.selectors, part)
+        rng = np.random.default_rng(np.random.SeedSequence(self.first.seed, spawn_key=(1, number)))
+        attribution = self.methods[label](model, block, selectors, Context(rng, background, layer=layer))
+        samples = np.arange(len(selectors[0].units))
+        attrs = self.first.raw[label].attrs
+        dataset = to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=attrs)
+        return values_of(self.asked.shown(dataset))
+
+
+def unexplained(explanation: xr.Dataset) -> list[str]:
+    """Streams that a method says nothing of: zeros there were not measured."""
+    names: list[str] = json.loads(explanation.attrs.get("unexplained", "[]"))
+    return names

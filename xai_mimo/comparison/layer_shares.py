@@ -5,7 +5,7 @@ carry the names of the model's, how its attention divides between them can still
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,11 @@ from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.explanation import describe, settings_of, to_dataset, versions
 from xai_mimo.core.method import Attribution, Method
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Model
-from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
+from xai_mimo.explainers.interception.from_map import head_rows
 
-HeadRows = Callable[[InterceptionMap, Model, Sequence[Selector]], Array]
 
-
-def layer_shares(
-    model: Model, inputs: Arrays, selectors: Sequence[Selector], method: Method, head_rows: HeadRows
-) -> xr.Dataset:
+def layer_shares(model: Model, inputs: Arrays, selectors: Sequence[Selector], method: Method) -> xr.Dataset:
     """An interception method's explanation with whole streams as players.
 
     A[h, n, s] = sum over the layer's features of stream s (and over steps) of attention of head h
@@ -33,7 +29,6 @@ def layer_shares(
         inputs: the explained rows.
         selectors: the explained targets.
         method: the interception method; only its kind "attention" can be read this way.
-        head_rows: gives the rows of a map that belong to the targets' heads, ``(target, sample, ..., feature)``.
     Raises:
         NotSupported: another kind, or no one attention map with a stream for each feature.
     """

@@ -224,36 +224,50 @@ REFERENCES = {
   howpublished = {arXiv:2009.07896},
   year = {2020}
 }""",
+    "yeh2019infidelity": """@inproceedings{yeh2019infidelity,
+  title = {On the (In)fidelity and Sensitivity of Explanations},
+  author = {Yeh, Chih-Kuan and Hsieh, Cheng-Yu and Suggala, Arun Sai and Inouye, David I. and Ravikumar, Pradeep},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {32},
+  year = {2019}
+}""",
+    "alvarezmelis2018robustness": """@misc{alvarezmelis2018robustness,
+  title = {On the Robustness of Interpretability Methods},
+  author = {Alvarez-Melis, David and Jaakkola, Tommi S.},
+  year = {2018},
+  eprint = {1806.08049},
+  archivePrefix = {arXiv},
+  primaryClass = {cs.LG}
+}""",
+    "bhatt2020evaluating": """@inproceedings{bhatt2020evaluating,
+  title = {Evaluating and Aggregating Feature-based Model Explanations},
+  author = {Bhatt, Umang and Weller, Adrian and Moura, Jos{\\'e} M. F.},
+  booktitle = {Proceedings of the Twenty-Ninth International Joint Conference on Artificial Intelligence (IJCAI)},
+  pages = {3016--3022},
+  year = {2020}
+}""",
+    "hurley2009comparing": """@article{hurley2009comparing,
+  title = {Comparing Measures of Sparsity},
+  author = {Hurley, Niall and Rickard, Scott},
+  journal = {IEEE Transactions on Information Theory},
+  volume = {55},
+  number = {10},
+  pages = {4723--4741},
+  year = {2009}
+}""",
 }
 
-OF_METRICS = (
-    "krishna2024disagreement",
-    "neely2022song",
-    "jain2019attention",
-    "samek2017evaluating",
-    "petsiuk2018rise",
-    "deyoung2020eraser",
-    "agarwal2022openxai",
-    "liu2022rethinking",
-    "parcalabescu2023mmshap",
-    "efron1987better",
-    "holm1979simple",
-)
-"""What every comparison rests on, whatever the methods."""
-
-_OF_METRIC = {
-    "mass_in_region": "arras2022clevrxai",
-    "pointing_game": "zhang2018excitation",
-    "average_drop": "chattopadhay2018gradcampp",
-    "signed_average_drop": "chattopadhay2018gradcampp",
-}
+OF_EVERY_RECORD = ("parcalabescu2023mmshap", "efron1987better", "holm1979simple", "neely2022song")
+"""What every comparison rests on: stream shares, intervals, the correction for many tests, and what agreement is
+worth in a verdict."""
 
 
-def of_metrics(metrics: Iterable[str]) -> list[str]:
-    """Keys of the metrics that not every comparison has."""
-    return list(dict.fromkeys(_OF_METRIC[metric] for metric in metrics if metric in _OF_METRIC))
+def cited(sources: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """BibTeX entries by key, each once, and those of every record.
 
-
-def cited(keys: Iterable[str]) -> dict[str, str]:
-    """BibTeX entries of the metrics and of these methods, by key; a key of a plugin that we do not know is left out."""
-    return {key: REFERENCES[key] for key in dict.fromkeys([*keys, *OF_METRICS]) if key in REFERENCES}
+    Args:
+        sources: key and entry of what was used; the entry is "" where the key is one of ours. A key without an entry
+            anywhere (a plugin that brings none) is left out.
+    """
+    entries = {key: REFERENCES.get(key, entry) for key, entry in sources}
+    return {key: entry for key, entry in {**entries, **{k: REFERENCES[k] for k in OF_EVERY_RECORD}}.items() if entry}

@@ -1,139 +1,289 @@
-"""From explanations to the comparison record: every score, in the layout of docs/architecture.md."""
+"""Metrics in, rows of the record out: each metric's values per row become scores with intervals and differences."""
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+import dataclasses
+import itertools
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from xai_mimo.comparison import score_rows as records
-from xai_mimo.comparison.agreement_scores import agreement_scores
-from xai_mimo.comparison.explanations import Explanations, unexplained
-from xai_mimo.comparison.settings import Settings
-from xai_mimo.comparison.spaces import Space
+from xai_mimo.comparison import tables
+from xai_mimo.comparison.explained import Explained
+from xai_mimo.comparison.request import Request
 from xai_mimo.comparison.verdicts import verdicts
-from xai_mimo.core.baselines import mean_row
-from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.errors import MetricFailed, NotSupported, XaiMimoError
 from xai_mimo.core.progress import Steps
-from xai_mimo.core.streams import Stream
-from xai_mimo.core.targets import Selector
-from xai_mimo.metrics.aligned_maps import AlignedMaps
-from xai_mimo.metrics.faithfulness import Curves, removal_curves
-from xai_mimo.metrics.ground_truth import TrueFeatures
+from xai_mimo.core.streams import Array
+from xai_mimo.metrics.faithfulness import Curves, curves_of
+from xai_mimo.metrics.metric import Metric, Quantity, is_tested, needs_of
+from xai_mimo.metrics.scene import Scene, TrueFeatures
+from xai_mimo.metrics.statistics import (
+    Interval,
+    holm,
+    mean_intervals,
+    paired_p_values,
+    statistic_interval,
+    with_note,
+)
 from xai_mimo.record.rows import (
+    RANDOM,
     Curve,
     Difference,
     FeatureRow,
     Gap,
-    HeadRow,
-    ModelRow,
+    MetricRow,
     Score,
     Share,
-    SpaceStream,
-    StreamRow,
-    TargetRow,
+    Verdict,
 )
 
-_TOLERANCE = 0.01
 _STILL = 1e-6
+_DECIDE = ("deletion_area", "insertion_area")
+_LOG = logging.getLogger("xai_mimo")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """All tables of the record that are computed from maps, by the names they have there.
+
+    Attributes:
+        metrics_run: the metrics behind the scores.
+        metrics, scores, differences, shares, features, true_features, curves, gaps, verdicts: see ``record.rows``.
+    """
+
+    metrics_run: tuple[Metric, ...]
+    metrics: tuple[MetricRow, ...]
+    scores: tuple[Score, ...]
+    differences: tuple[Difference, ...]
+    shares: tuple[Share, ...]
+    features: tuple[FeatureRow, ...]
+    true_features: Mapping[str, Mapping[str, tuple[str, ...]]]
+    curves: tuple[Curve, ...]
+    gaps: tuple[Gap, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+def score(request: Request, explained: Explained, step: Steps) -> Scores:
+    """Run the metrics that apply, a family as one step, and draw from them what a comparison concludes.
+
+    Raises:
+        NotSupported: a metric that the user named does not apply; the message says why. MetricFailed: a metric raised
+            an error that is none of ours, or gave what is no quantity; ours are raised again with the metric's name.
+    """
+    scene, counts = explained.scene, explained.counts
+    running = applicable(request.metrics, scene, must=request.are_named)
+    scores: list[Score] = []
+    gains: list[_Gain] = []
+    for family in request.families:
+        with step(family.replace("_", " "), 1) as advance:
+            here = dataclasses.replace(scene, advance=advance)
+            for metric in (m for m in running if m.family == family):
+                quantities = measure(metric, here, request.rng(metric.name))
+                scores += score_rows(metric, quantities, counts)
+                gains += _gains(metric, quantities) if is_tested(metric) else []
+    differences = _differences(gains, counts, request.rng("differences"))
+    curves, controls = curves_of(scene) if scene.was_made("curves") else ({}, [])
+    undecidable = {
+        **_not_measured(running, scene.maps.heads),
+        **heads_without_inputs(scene.truth),
+        **unresponsive_heads(scene, curves, controls),
+    }
+    return Scores(
+        metrics_run=running,
+        metrics=tuple(_metric_row(m) for m in running),
+        scores=tuple(scores),
+        differences=differences,
+        shares=tables.share_rows(scene.maps, scene.explanations, counts),
+        features=() if request.space.is_streams else tables.feature_rows(scene.maps, counts),
+        true_features=tables.true_feature_rows(scene.maps, scene.truth),
+        curves=tables.curve_rows(scene.maps, curves, controls, counts),
+        gaps=tables.gap_rows(scene.explanations),
+        verdicts=tuple(verdicts(scene.maps.heads, scene.maps.signed, scores, differences, undecidable=undecidable)),
+    )
+
+
+def applicable(metrics: Sequence[Metric], scene: Scene, *, must: bool) -> tuple[Metric, ...]:
+    """The metrics whose needs the scene meets.
+
+    Raises:
+        NotSupported: one does not apply, and all must.
+    """
+    apply = []
+    for metric in metrics:
+        reason = next((r for need in needs_of(metric) if (r := scene.lacks(need))), "")
+        if reason and must:
+            raise NotSupported(f"metric '{metric.name}' does not apply here: {reason}; or leave it out of metrics=....")
+        if reason:
+            _LOG.info("metric '%s' is left out: %s", metric.name, reason)
+            continue
+        apply.append(metric)
+    return tuple(apply)
+
+
+def measure(metric: Metric, scene: Scene, rng: np.random.Generator) -> list[Quantity]:
+    """What one metric gives, checked.
+
+    Raises:
+        MetricFailed: see ``score``.
+    """
+    try:
+        quantities = list(metric(scene, rng))
+    except XaiMimoError as err:
+        raise type(err)(f"metric '{metric.name}': {err}") from err
+    except Exception as err:
+        raise MetricFailed(f"metric '{metric.name}' failed: {type(err).__name__}: {err}") from err
+    for quantity in quantities:
+        wrong = _what_is_wrong(quantity, scene)
+        if wrong:
+            raise MetricFailed(f"metric '{metric.name}' gave {wrong}. See xai_mimo.metrics.metric.Quantity.")
+    return quantities
+
+
+def _what_is_wrong(quantity: Quantity, scene: Scene) -> str:
+    if not isinstance(quantity, Quantity):
+        return f"a {type(quantity).__name__}, not a Quantity"
+    for label in (quantity.method, *([] if quantity.other is None else [quantity.other])):
+        if label not in (*scene.maps.labels, RANDOM):
+            return f"a quantity of the method {label!r}, which is none of {', '.join(scene.maps.labels)}"
+    if quantity.target not in scene.maps.heads:
+        return f"a quantity of the target {quantity.target!r}, which is none of {', '.join(scene.maps.heads)}"
+    if quantity.values is None:
+        return "" if quantity.note else "a quantity without values and without a note that says why"
+    shape = np.shape(quantity.values)
+    if shape[:1] != (scene.maps.rows,) or (quantity.of_mean is None and len(shape) != 1):
+        return f"values of shape {shape}; expected one value for each of the {scene.maps.rows} rows"
+    return ""
+
+
+def score_rows(metric: Metric, quantities: Sequence[Quantity], counts: Array) -> list[Score]:
+    """The record's scores of one metric."""
+    return [
+        Score(
+            head=q.target,
+            family=metric.family,
+            metric=metric.name,
+            method=q.method,
+            other=q.other,
+            role=q.role,
+            k=q.k,
+            estimate=interval.estimate,
+            low=interval.low,
+            high=interval.high,
+            rows=interval.rows,
+            note=interval.note,
+        )
+        for q, interval in zip(quantities, intervals(quantities, counts), strict=True)
+    ]
+
+
+def intervals(quantities: Sequence[Quantity], counts: Array) -> list[Interval]:
+    """Estimates with bootstrap intervals, and with what there is to say of each.
+
+    Args:
+        counts: ``(resample, row)``, the resamples that all scores share.
+    """
+    means = [q.values for q in quantities if q.values is not None and not q.exact and q.of_mean is None]
+    of_means = iter(mean_intervals(np.stack(means), counts) if means else [])
+    return [with_note(_single(q, counts) or next(of_means), q.note) for q in quantities]
+
+
+def _single(quantity: Quantity, counts: Array) -> Interval | None:
+    """The interval of a quantity that is no mean over rows; None for those that are."""
+    if quantity.values is None:
+        return Interval(None, None, None, 0)
+    if quantity.of_mean is not None:
+        return _of_mean(quantity, quantity.of_mean, counts)
+    if quantity.exact:
+        known = quantity.values[~np.isnan(quantity.values)]
+        estimate = float(known.mean()) if len(known) else None
+        return Interval(estimate, None, None, len(known), "chance, exact: no interval")
+    return None
+
+
+def _of_mean(quantity: Quantity, statistic: Callable[[Array], Array], counts: Array) -> Interval:
+    """A number about the mean over rows, from resamples and from leaving each row out."""
+    values = np.asarray(quantity.values, dtype=np.float64)
+    rows = len(values)
+    left_out = (values.sum(axis=0) - values) / max(rows - 1, 1)
+    return statistic_interval(
+        float(statistic(values.mean(axis=0)[None])[0]), statistic(counts @ values / rows), statistic(left_out)
+    )
 
 
 @dataclass(frozen=True)
-class PerturbedModel:
-    """What is perturbed in the space of the comparison.
+class _Gain:
+    """By how much the first method is better than the second, row by row."""
 
-    Attributes:
-        model: whose streams the maps lie on.
-        inputs: the explained rows as that model reads them.
-        background: likewise.
-        selectors: the explained targets.
-    """
-
-    model: Model
-    inputs: Arrays
-    background: Arrays
-    selectors: Sequence[Selector]
+    metric: Metric
+    target: str
+    method: str
+    other: str
+    values: Array
 
 
-def perturbed_model(
-    space: Space, model: Model, inputs: Arrays, background: Arrays, selectors: Sequence[Selector]
-) -> PerturbedModel:
-    """The whole model and its inputs, or the part behind the cut and what it reads."""
-    if space.cut is None or not space.is_at_layer:
-        return PerturbedModel(model, inputs, background, selectors)
-    return PerturbedModel(space.cut.model, space.cut.move(inputs), space.cut.move(background), selectors)
+def _gains(metric: Metric, quantities: Sequence[Quantity]) -> list[_Gain]:
+    """Each method against every other, and against the random control, oriented so that more is better."""
+    sign = 1.0 if metric.better == "larger" else -1.0
+    values: dict[str, dict[str, Array]] = {}
+    for q in quantities:
+        if q.role in ("value", "control_random") and q.values is not None and q.other is None:
+            values.setdefault(q.method, {})[q.target] = sign * q.values
+    return [
+        _Gain(metric, target, one, other, values[one][target] - values[other][target])
+        for one, other in itertools.combinations(values, 2)
+        for target in values[one]
+        if target in values[other]
+    ]
 
 
-def score_everything(
-    panel: AlignedMaps,
-    run: Explanations,
-    subject: PerturbedModel,
-    space: Space,
-    truth: Mapping[str, TrueFeatures],
-    settings: Settings,
-    rng: np.random.Generator,
-    *,
-    step: Steps,
-    further: Sequence[Mapping[str, Any]] = (),
-) -> dict[str, Any]:
-    """Every table of the record that is computed from maps: scores, differences, shares, features, curves, verdicts.
-
-    ``further`` are rows of scores that were computed elsewhere; verdicts read them too. ``step`` is told of two steps.
-    """
-    with step("faithfulness", 1) as advance:
-        curves, controls = removal_curves(
-            subject.model.predict,
-            subject.inputs,
-            panel.maps,
-            subject.selectors,
-            replacement(subject.model.streams, subject.background, settings),
-            players="streams" if space.is_streams else "variables" if space.by_variable else "features",
-            steps=settings.steps,
-            controls=settings.controls,
-            rng=rng,
-            advance=advance,
+def _differences(gains: Sequence[_Gain], counts: Array, rng: np.random.Generator) -> tuple[Difference, ...]:
+    """Paired differences, positive where the first is better; p-values corrected over all of them (Holm)."""
+    if not gains:
+        return ()
+    values = np.stack([g.values for g in gains])
+    p_values = paired_p_values(values, rng=rng)
+    corrected = iter(holm([p for p in p_values if p is not None]))
+    return tuple(
+        Difference(
+            head=g.target,
+            family=g.metric.family,
+            metric=g.metric.name,
+            method=g.method,
+            other=g.other,
+            estimate=interval.estimate,
+            low=interval.low,
+            high=interval.high,
+            rows=interval.rows,
+            note=interval.note,
+            p=p,
+            p_corrected=None if p is None else next(corrected),
         )
-    with step("agreement", len(panel.heads) * math.comb(len(panel.labels), 2)) as advance:
-        agreements = agreement_scores(panel, rng, settings.ks, advance=advance)
-    scores = tuple(
-        Score(**row)
-        for row in (
-            *agreements,
-            *records.faithfulness_scores(panel, curves, controls),
-            *records.truth_scores(panel, truth),
-            *records.complexity_scores(panel),
-            *further,
-        )
+        for g, interval, p in zip(gains, mean_intervals(values, counts), p_values, strict=True)
     )
-    differences = tuple(Difference(**row) for row in records.differences(panel, curves, controls, rng))
-    gaps = records.gap_rows(run.raw, {label: _tolerance(e.attrs) for label, e in run.raw.items()})
-    shares = records.share_rows(panel, {label: unexplained(e) for label, e in run.raw.items()})
-    features = [] if space.is_streams else records.feature_rows(panel)
+
+
+def _metric_row(metric: Metric) -> MetricRow:
+    return MetricRow(
+        name=metric.name,
+        family=metric.family,
+        title=metric.title,
+        better=metric.better,
+        bounds=metric.bounds,
+        reference=metric.reference,
+    )
+
+
+def _not_measured(running: Sequence[Metric], heads: Sequence[str]) -> dict[str, str]:
+    """All heads, with the sentence that says so, where the metrics that verdicts rest on did not run."""
+    missing = [name for name in _DECIDE if name not in {m.name for m in running}]
+    if not missing:
+        return {}
     return {
-        "scores": scores,
-        "differences": differences,
-        "shares": tuple(Share(**row) for row in shares),
-        "features": tuple(FeatureRow(**row) for row in features),
-        "true_features": records.true_feature_rows(panel, truth),
-        "curves": tuple(Curve(**row) for row in records.curve_rows(panel, curves, controls)),
-        "gaps": tuple(Gap(**row) for row in gaps),
-        "verdicts": verdicts(
-            panel.heads,
-            panel.signed,
-            scores,
-            differences,
-            undecidable={**heads_without_inputs(truth), **unresponsive_heads(panel, run, curves, controls)},
-        ),
+        head: f"Nothing is said of head '{head}': verdicts rest on {' and '.join(_DECIDE)}, and "
+        f"{' and '.join(missing)} was not among the metrics."
+        for head in heads
     }
-
-
-def replacement(streams: Sequence[Stream], background: Arrays, settings: Settings) -> Arrays:
-    """Rows that replaced features are taken from; rows of the background where a stream of integers has no mean."""
-    if settings.replacement == "mean" and not any(s.is_integer for s in streams):
-        return mean_row(background)
-    return {name: rows[: settings.replacement_rows] for name, rows in background.items()}
 
 
 def heads_without_inputs(truth: Mapping[str, TrueFeatures]) -> dict[str, str]:
@@ -146,51 +296,15 @@ def heads_without_inputs(truth: Mapping[str, TrueFeatures]) -> dict[str, str]:
     }
 
 
-def unresponsive_heads(
-    panel: AlignedMaps, run: Explanations, curves: Mapping[str, Curves], controls: Sequence[Curves]
-) -> dict[str, str]:
-    """Heads whose value does not move, whatever is replaced, with the sentence that says so."""
-    prediction = next(iter(run.raw.values()))["prediction"].transpose("head", "sample").values
-    still = {}
-    for h, head in enumerate(panel.heads):
-        moved = max(
-            float(np.abs(part[h]).max()) for c in (*curves.values(), *controls) for part in (c.deletion, c.insertion)
-        )
-        if moved <= _STILL * max(1e-12, float(np.abs(prediction[h]).max())):
-            still[head] = (
-                f"Head '{head}' does not react when its inputs are replaced, so there is nothing to explain. "
-                "Is it trained, and does it read any stream?"
-            )
-    return still
-
-
-def _tolerance(attrs: Mapping[str, Any]) -> float:
-    found = json.loads(attrs.get("settings", "{}")).get("tolerance")
-    return float(found) if isinstance(found, int | float) else _TOLERANCE
-
-
-def model_row(model: Model, name: str) -> ModelRow:
-    """The record's ``model``."""
-    return ModelRow(
-        name=name,
-        fingerprint=model.fingerprint(),
-        streams=tuple(StreamRow(name=s.name, axes=s.axes, features=s.features, unit=s.unit) for s in model.streams),
-        heads=tuple(HeadRow(name=h.name, kind=h.kind, units=h.units, unit=h.unit) for h in model.heads),
-    )
-
-
-def stream_rows(streams: Sequence[Stream], owners: Mapping[str, Sequence[str]]) -> tuple[SpaceStream, ...]:
-    """The streams of the space of a comparison; ``sources`` are the model's streams that each depends on."""
-    return tuple(
-        SpaceStream(name=s.name, axes=s.axes, features=s.features, sources=tuple(owners.get(s.name, (s.name,))))
-        for s in streams
-    )
-
-
-def target_rows(model: Model, selectors: Sequence[Selector]) -> tuple[TargetRow, ...]:
-    """The record's ``targets``."""
-    heads = {h.name: h for h in model.heads}
-    return tuple(
-        TargetRow(name=s.name, head=s.head, unit=s.unit if isinstance(s.unit, str) else heads[s.head].units[s.unit])
-        for s in selectors
-    )
+def unresponsive_heads(scene: Scene, curves: Mapping[str, Curves], controls: Sequence[Curves]) -> dict[str, str]:
+    """Heads whose value does not move, whatever is replaced, with the sentence that says so; none without curves."""
+    prediction = next(iter(scene.explanations.values()))["prediction"].transpose("head", "sample").values
+    parts = [part for c in (*curves.values(), *controls) for part in (c.deletion, c.insertion)]
+    return {
+        head: f"Head '{head}' does not react when its inputs are replaced, so there is nothing to explain. "
+        "Is it trained, and does it read any stream?"
+        for h, head in enumerate(scene.maps.heads)
+        if parts
+        and max(float(np.abs(part[h]).max()) for part in parts)
+        <= _STILL * max(1e-12, float(np.abs(prediction[h]).max()))
+    }

@@ -29,6 +29,10 @@ class Cut:
     move: Callable[[Arrays], Arrays]
     owners: Mapping[str, tuple[str, ...]]
 
+    def of(self, model: Model) -> "Cut":
+        """Another model of the same structure, cut at the same layer."""
+        return _cut(model, self.layer)
+
     @property
     def reads_raw_inputs(self) -> bool:
         """Whether the layer's streams are the model's inputs themselves."""

@@ -8,14 +8,17 @@ from xai_mimo.comparison.spaces import Space
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Stream, check_unique, unknown
-from xai_mimo.metrics.ground_truth import TrueFeatures
+from xai_mimo.metrics.scene import TrueFeatures
 
 Truth = Mapping[str, Mapping[str, Sequence[str] | Array] | Sequence[str]]
 """``{head: {stream: [feature, ...]}}``, or ``{head: [stream, ...]}`` where all of a stream matters; or regions, arrays
 of booleans ``(sample, *positions)`` in place of features (see ``regions``)."""
 
+NamedTruth = dict[str, dict[str, tuple[str, ...]]]
+"""The same with every name checked: ``{head: {stream: (feature, ...)}}``."""
 
-def check_truth(truth: Truth, heads: Sequence[str], streams: Sequence[Stream]) -> dict[str, dict[str, tuple[str, ...]]]:
+
+def check_truth(truth: Truth, heads: Sequence[str], streams: Sequence[Stream]) -> NamedTruth:
     """The truth with every name checked: ``{head: {stream: (feature, ...)}}``, streams without a true feature left out.
 
     Args:
@@ -27,7 +30,7 @@ def check_truth(truth: Truth, heads: Sequence[str], streams: Sequence[Stream]) -
         BadSetting: neither a mapping of streams nor a list of streams. DuplicateName: a name twice.
     """
     by_name = {s.name: s for s in streams}
-    checked: dict[str, dict[str, tuple[str, ...]]] = {}
+    checked: NamedTruth = {}
     for head, given in truth.items():
         if head not in heads:
             raise unknown(head, heads, "head")

@@ -40,6 +40,10 @@ class BadSetting(XaiMimoError, ValueError):
     """An argument lies outside what the method or metric accepts."""
 
 
+class MetricFailed(XaiMimoError, RuntimeError):
+    """A metric raised an error, or gave what is no quantity; the message names the metric."""
+
+
 class MissingDependency(XaiMimoError, ImportError):
     """An optional package is needed; the message gives the install command."""
 

@@ -1,6 +1,5 @@
 """What may be scored: everything that the metrics of one comparison read, made once by the comparison."""
 
-import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
@@ -115,7 +114,7 @@ class Scene:
         explain_again: explains moved rows, or a model with random weights.
         settings: of the scores.
         metrics: names of the metrics that run.
-        seed: of the random numbers.
+        rng: name of a metric, or of work that several share -> its random numbers; always the same for one name.
         advance: told the share of the present step that was just finished.
     """
 
@@ -131,7 +130,7 @@ class Scene:
     explain_again: ExplainAgain
     settings: ScoreSettings
     metrics: tuple[str, ...]
-    seed: np.random.SeedSequence
+    rng: Callable[[str], np.random.Generator]
     advance: Advance = silent
     # A cache, not state: every entry is a pure function of the other fields.
     _shared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -146,11 +145,6 @@ class Scene:
     def was_made(self, what: str) -> bool:
         """Whether some metric has asked for this shared work."""
         return what in self._shared
-
-    def rng(self, what: str) -> np.random.Generator:
-        """Random numbers of one metric, or of work that several share: always the same for the same name and seed."""
-        key = (*self.seed.spawn_key, zlib.crc32(what.encode()))
-        return np.random.default_rng(np.random.SeedSequence(self.seed.entropy, spawn_key=key))
 
     def positions(self, stream: Stream) -> tuple[int, ...]:
         """The axes of a stream along which its values have positions."""

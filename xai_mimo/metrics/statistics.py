@@ -7,7 +7,7 @@ the tests. Rows where a metric is undefined (NaN) are left out, counted, and nam
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -149,6 +149,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.empty_like(p)
     corrected[order] = np.maximum.accumulate(stepped) if p.size else stepped
     return [float(c) for c in corrected]
+
+
+def with_note(interval: Interval, note: str) -> Interval:
+    """The same interval with one more note."""
+    return replace(interval, note=_join(interval.note, note))
 
 
 def rough(rows: int) -> str:

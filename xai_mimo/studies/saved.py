@@ -2,11 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
-from xai_mimo.comparison.compare import METHODS, compare
+from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.result import Comparison
-from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Head, Stream, unknown
 from xai_mimo.layers.saved import load_model
@@ -40,7 +38,6 @@ def compare_saved(
     return compare(
         adapted,
         given.inputs,
-        _methods(adapted, given),
         labels=given.labels or None,
         targets=heads,
         rows=rows,
@@ -49,16 +46,6 @@ def compare_saved(
         command=f"xai-mimo report {Path(model).name} {Path(data).name} --seed {seed}",
         progress=progress,
     )
-
-
-def _methods(adapted: Any, given: Rows) -> tuple[str, ...]:
-    """Interception takes part where a layer of the model sows a map."""
-    first = {name: values[:1] for name, values in given.inputs.items()}
-    try:
-        sows = bool(adapted.intercept(first))
-    except NotSupported:
-        sows = False
-    return METHODS if sows else tuple(m for m in METHODS if m != "interception")
 
 
 def _annotated_streams(streams: tuple[Stream, ...], given: Rows) -> list[Stream]:

@@ -1,0 +1,101 @@
+"""Explanations in one space: every method run, once or twice, and laid out for the metrics."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import xarray as xr
+
+from xai_mimo.comparison.exhibits.words import words_of
+from xai_mimo.comparison.explanations import Again, ExplainRequest, Explanations
+from xai_mimo.comparison.request import Request
+from xai_mimo.comparison.settings import Settings
+from xai_mimo.comparison.truth import true_features
+from xai_mimo.core.baselines import mean_row
+from xai_mimo.core.explanation import join
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.progress import Steps
+from xai_mimo.core.streams import Array, Stream
+from xai_mimo.metrics.aligned_maps import align
+from xai_mimo.metrics.scene import PerturbedModel, Scene
+from xai_mimo.metrics.statistics import resample_counts
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What the methods of a comparison said, and all that it can be held against.
+
+    Attributes:
+        first: the explanations; those of the run again are in the scene alone.
+        joined: the explanations in the space of the comparison, with an ``explainer`` dimension.
+        counts: ``(resample, row)``, the bootstrap that all scores share.
+        words: of the tokens of a stream, ``{stream: (sample, token) strings}``.
+        owners: for each stream of a layer's inputs, the model's streams that it depends on; {} at the model's inputs.
+        scene: what the metrics read.
+    """
+
+    first: Explanations
+    joined: xr.Dataset
+    counts: Array
+    words: Mapping[str, Array]
+    owners: Mapping[str, tuple[str, ...]]
+    scene: Scene
+
+
+def explain_all(request: Request, step: Steps) -> Explained:
+    """Run every method, each as one step, again with another seed and background where ceilings are wanted."""
+    asked = ExplainRequest(request.model, request.space, request.inputs, request.labels, request.selectors)
+    first = asked.run(request.methods, request.backgrounds[0], request.seed, step)
+    again = (
+        asked.run(request.methods, request.backgrounds[1], request.seed + 1, step).shown
+        if request.settings.ceilings
+        else {}
+    )
+    joined = join(first.shown).assign_coords(sample=request.picked)  # checks that the maps fit together
+    perturbed = _perturbed(request)
+    space = request.space
+    owners = space.cut.owners if space.cut is not None and space.is_at_layer else {}
+    words = words_of(request.model.streams, owners, request.inputs, perturbed.inputs, request.vocabulary)
+    counts = resample_counts(len(request.picked), request.settings.resamples, request.rng("resamples"))
+    scene = Scene(
+        maps=align(first.shown, again, counts, words),
+        perturbed=perturbed,
+        whole=request.model,
+        explanations=first.raw,
+        truth=true_features(request.truth or {}, request.heads, space, perturbed.model.streams, perturbed.inputs),
+        regions={
+            target: region
+            for target, head in request.heads.items()
+            if (region := request.regions.get(target, request.regions.get(head))) is not None
+        },
+        at_inputs=space.name == "inputs",
+        labels=request.labels,
+        texts=words,
+        explain_again=Again(asked, request.methods, first, request.backgrounds[0]),
+        settings=request.settings,
+        metrics=tuple(m.name for m in request.metrics),
+        rng=request.rng,
+    )
+    return Explained(first, joined, counts, words, owners, scene)
+
+
+def _perturbed(request: Request) -> PerturbedModel:
+    """The whole model and its inputs, or the part behind the cut and what it reads."""
+    space, background = request.space, request.backgrounds[0]
+    model, inputs = request.model, request.inputs
+    if space.cut is not None and space.is_at_layer:
+        model, inputs, background = space.cut.model, space.cut.move(inputs), space.cut.move(background)
+    return PerturbedModel(
+        model,
+        inputs,
+        background,
+        replacement(model.streams, background, request.settings),
+        request.selectors,
+        "streams" if space.is_streams else "variables" if space.by_variable else "features",
+    )
+
+
+def replacement(streams: tuple[Stream, ...], background: Arrays, settings: Settings) -> Arrays:
+    """Rows that replaced features are taken from; rows of the background where a stream of integers has no mean."""
+    if settings.replacement == "mean" and not any(s.is_integer for s in streams):
+        return mean_row(background)
+    return {name: rows[: settings.replacement_rows] for name, rows in background.items()}

@@ -1,0 +1,187 @@
+"""The door of ``compare``: everything is checked once, rows are picked, and every random number gets its seed."""
+
+import logging
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+from xai_mimo.comparison.choice import choose_methods
+from xai_mimo.comparison.exhibits.words import Vocabulary, check_vocabulary
+from xai_mimo.comparison.explanations import is_interception, name_methods
+from xai_mimo.comparison.regions import Regions, rows_of_regions, split_truth
+from xai_mimo.comparison.settings import Settings
+from xai_mimo.comparison.spaces import Space, choose_space
+from xai_mimo.comparison.truth import NamedTruth, Truth, check_truth
+from xai_mimo.core.baselines import choose_background
+from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.method import Method
+from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.plugins import adapt
+from xai_mimo.core.streams import Array, check_inputs, count_rows
+from xai_mimo.core.targets import AnyTarget, Selector, check_labels, select
+from xai_mimo.metrics.installed import default_metrics, find_metrics
+from xai_mimo.metrics.metric import Metric
+from xai_mimo.record.rows import Family
+
+_BACKGROUND_ROWS = 100
+_LOG = logging.getLogger("xai_mimo")
+
+# The first children of the seed. Whatever has no number here gets its own by name, so that what one metric draws does
+# not depend on which others run.
+_STREAMS = {"rows": 0, "background": 1, "background again": 2, "resamples": 3, "curves": 4}
+_BY_NAME = 6
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a comparison: all of it checked, nothing computed yet.
+
+    Attributes:
+        model: the whole model, adapted.
+        name: what the record calls it.
+        methods: label -> method.
+        chosen: how the methods were chosen, "" where the user named them.
+        metrics: that are asked for, in order.
+        are_named: whether the user named the metrics: then each must apply.
+        data: all rows, ``{stream: (row, *shape)}``.
+        picked: ``(sample,)``, numbers of the explained rows.
+        inputs: these rows.
+        selectors: the targets, resolved for them.
+        labels: their true values, ``{head: (sample, ...)}``, of the heads that have any.
+        truth: features known to matter, with every name checked; None without any.
+        regions: positions known to matter in the explained rows, by head or target.
+        vocabulary: words of the ids of streams of tokens.
+        backgrounds: rows that stand for "nothing known", of the first run and of the run again.
+        space: where the comparison takes place.
+        settings: of the scores.
+        seed: of everything random.
+        title, command: for the record.
+    """
+
+    model: Model
+    name: str
+    methods: Mapping[str, Method]
+    chosen: str
+    metrics: tuple[Metric, ...]
+    are_named: bool
+    data: Arrays
+    picked: Array
+    inputs: Arrays
+    selectors: Sequence[Selector]
+    labels: Mapping[str, Array]
+    truth: NamedTruth | None
+    regions: Regions
+    vocabulary: Mapping[str, tuple[str, ...]]
+    backgrounds: tuple[Arrays, Arrays]
+    space: Space
+    settings: Settings
+    seed: int
+    title: str
+    command: str
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Of the metrics, in order."""
+        asked = {m.family for m in self.metrics}
+        return tuple(f for f in get_args(Family) if f in asked)
+
+    @property
+    def steps(self) -> int:
+        """How many steps of progress it will take: each run of each method, and each family of metrics."""
+        return len(self.methods) * (1 + self.settings.ceilings) + len(self.families)
+
+    @property
+    def heads(self) -> dict[str, str]:
+        """Name of the target -> its head."""
+        return {s.name: s.head for s in self.selectors}
+
+    def rng(self, what: str) -> np.random.Generator:
+        """Random numbers for one purpose: always the same for the same seed and name."""
+        return _rng(self.seed, what)
+
+
+def read_request(
+    model: Any,
+    x: Any,
+    methods: Sequence[str | Method] | Mapping[str, str | Method] | None,
+    *,
+    metrics: Sequence[str | Metric] | None,
+    labels: Any,
+    truth: Truth | None,
+    vocabulary: Vocabulary | None,
+    targets: Sequence[AnyTarget] | None,
+    background: Any,
+    at: str | None,
+    space: str | None,
+    rows: int | None,
+    seed: int,
+    settings: Settings | None,
+    title: str,
+    command: str,
+) -> Request:
+    """Check the arguments of ``compare``, whose docstring says what they mean and what is refused."""
+    adapted = adapt(model)
+    data = check_inputs(x, adapted.streams)
+    total = count_rows(data)
+    first = {name: values[:1] for name, values in data.items()}
+    named, chosen = (name_methods(methods), "") if methods is not None else choose_methods(adapted, first, at, space)
+    asked = default_metrics() if metrics is None else find_metrics(metrics)
+    picked = _pick_rows(total, rows, _rng(seed, "rows"))
+    inputs = {name: values[picked] for name, values in data.items()}
+    checked = {head: values[picked] for head, values in check_labels(labels, adapted.heads, total).items()}
+    selectors = select(targets, adapted.heads, adapted.predict(inputs), checked)
+    known, regions = _check_truth(truth, adapted, selectors, total)
+    own = None if background is None else check_inputs(background, adapted.streams)
+    again = ("background", "background again")
+    intercepts = any(is_interception(m) for m in named.values())
+    if chosen:
+        _LOG.info("compare chose its methods: %s", chosen)
+    return Request(
+        model=adapted,
+        name=str(getattr(model, "name", "") or type(model).__name__),
+        methods=named,
+        chosen=chosen,
+        metrics=asked,
+        are_named=metrics is not None,
+        data=data,
+        picked=picked,
+        inputs=inputs,
+        selectors=selectors,
+        labels=checked,
+        truth=known,
+        regions=rows_of_regions(regions, picked),
+        vocabulary=check_vocabulary(vocabulary, adapted.streams, data),
+        backgrounds=(
+            own or choose_background(data, _BACKGROUND_ROWS, _rng(seed, again[0])),
+            own or choose_background(data, _BACKGROUND_ROWS, _rng(seed, again[1])),
+        ),
+        space=choose_space(adapted, first, intercepts=intercepts, at=at, space=space),
+        settings=(settings or Settings()).for_rows(len(picked)),
+        seed=seed,
+        title=title or f"Comparison of {', '.join(named)}",
+        command=command,
+    )
+
+
+def _rng(seed: int, what: str) -> np.random.Generator:
+    key = (_STREAMS[what],) if what in _STREAMS else (_BY_NAME, zlib.crc32(what.encode()))
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def _check_truth(
+    truth: Truth | None, model: Model, selectors: Sequence[Selector], rows: int
+) -> tuple[NamedTruth | None, Regions]:
+    names = list(dict.fromkeys([*(h.name for h in model.heads), *(s.name for s in selectors)]))
+    rest, regions = split_truth(truth, names, model.streams, rows)
+    return (None if rest is None else check_truth(rest, names, model.streams)), regions
+
+
+def _pick_rows(total: int, rows: int | None, rng: np.random.Generator) -> Array:
+    if rows is not None and rows < 1:
+        raise BadSetting(f"rows must be at least 1; got {rows}.")
+    if rows is None or rows >= total:
+        return np.arange(total)
+    return np.sort(rng.choice(total, size=rows, replace=False))

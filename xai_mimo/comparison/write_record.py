@@ -1,0 +1,157 @@
+"""The record of a comparison: what was asked, what was explained and what the scores are, as rows."""
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+
+from xai_mimo.comparison.exhibits.examples import example_rows
+from xai_mimo.comparison.exhibits.layer_maps import layer_maps
+from xai_mimo.comparison.exhibits.stream_maps import stream_map_rows
+from xai_mimo.comparison.explained import Explained
+from xai_mimo.comparison.explanations import is_interception, unexplained
+from xai_mimo.comparison.references import cited
+from xai_mimo.comparison.regions import region_rows
+from xai_mimo.comparison.request import Request
+from xai_mimo.comparison.score import Scores
+from xai_mimo.core.digest import digest
+from xai_mimo.core.explanation import settings_of, streams_of, versions
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.positions import has_positions
+from xai_mimo.core.streams import Stream, count_rows
+from xai_mimo.metrics.metric import bibtex_of
+from xai_mimo.record.rows import (
+    DataRow,
+    Example,
+    HeadRow,
+    MapRow,
+    MethodRow,
+    ModelRow,
+    Record,
+    SpaceRow,
+    SpaceStream,
+    StreamMap,
+    StreamRow,
+    TargetRow,
+)
+
+
+def write_record(request: Request, explained: Explained, scores: Scores) -> Record:
+    """Everything that a report needs."""
+    shown = streams_of(next(iter(explained.first.shown.values())))
+    kinds = {str(getattr(m, "kind", "attention")) for m in request.methods.values() if is_interception(m)}
+    streams = explained.scene.perturbed.model.streams
+    maps, steps = layer_maps(request.model, request.inputs, streams, kinds)
+    methods = _method_rows(request, explained)
+    return Record(
+        title=request.title,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        seed=request.seed,
+        command=request.command,
+        settings={**request.settings.plain(), **({"methods": request.chosen} if request.chosen else {})},
+        model=_model_row(request),
+        data=DataRow(rows=count_rows(request.data), explained_rows=len(request.picked), sha256=digest(request.data)),
+        space=SpaceRow(
+            name=request.space.name, text=request.space.text, streams=_space_streams(shown, explained.owners)
+        ),
+        targets=_target_rows(request),
+        methods=methods,
+        metrics=scores.metrics,
+        scores=scores.scores,
+        differences=scores.differences,
+        shares=scores.shares,
+        features=scores.features,
+        true_features=scores.true_features,
+        curves=scores.curves,
+        gaps=scores.gaps,
+        verdicts=scores.verdicts,
+        stream_maps=() if request.space.is_streams else _stream_maps(explained, shown, steps),
+        maps=maps,
+        examples=_examples(request, explained),
+        truth=request.truth,
+        regions=region_rows(request.regions),
+        versions=versions(),
+        references=cited(_sources(request, methods, maps, scores)),
+    )
+
+
+def _sources(
+    request: Request, methods: Sequence[MethodRow], maps: Sequence[MapRow], scores: Scores
+) -> Iterator[tuple[str, str]]:
+    """Key and entry of the methods, layers and metrics that were used."""
+    yield from ((row.reference, bibtex_of(request.methods[row.label])) for row in methods)
+    yield from ((row.reference, "") for row in maps)
+    yield from ((metric.reference, bibtex_of(metric)) for metric in scores.metrics_run)
+
+
+def _method_rows(request: Request, explained: Explained) -> tuple[MethodRow, ...]:
+    """Settings, seed, time, streams that a method says nothing of, and the share of rows that converged where it says
+    so."""
+    first = explained.first
+    return tuple(
+        MethodRow(
+            label=label,
+            name=method.name,
+            settings=settings_of(method),
+            seed=first.seed,
+            signed=bool(first.shown[label].attrs["signed"]),
+            space=request.space.name,
+            seconds=first.seconds[label],
+            reference=first.raw[label].attrs.get("reference", method.reference),
+            unexplained=tuple(unexplained(first.raw[label])),
+            converged=float(first.raw[label]["converged"].mean()) if "converged" in first.raw[label] else None,
+        )
+        for label, method in request.methods.items()
+    )
+
+
+def _model_row(request: Request) -> ModelRow:
+    model = request.model
+    return ModelRow(
+        name=request.name,
+        fingerprint=model.fingerprint(),
+        streams=tuple(StreamRow(name=s.name, axes=s.axes, features=s.features, unit=s.unit) for s in model.streams),
+        heads=tuple(HeadRow(name=h.name, kind=h.kind, units=h.units, unit=h.unit) for h in model.heads),
+    )
+
+
+def _space_streams(streams: Sequence[Stream], owners: Mapping[str, Sequence[str]]) -> tuple[SpaceStream, ...]:
+    """The streams that the maps lie on; ``sources`` are the model's streams that each depends on."""
+    return tuple(
+        SpaceStream(name=s.name, axes=s.axes, features=s.features, sources=tuple(owners.get(s.name, (s.name,))))
+        for s in streams
+    )
+
+
+def _target_rows(request: Request) -> tuple[TargetRow, ...]:
+    heads = {h.name: h for h in request.model.heads}
+    return tuple(
+        TargetRow(name=s.name, head=s.head, unit=s.unit if isinstance(s.unit, str) else heads[s.head].units[s.unit])
+        for s in request.selectors
+    )
+
+
+def _stream_maps(
+    explained: Explained, shown: Sequence[Stream], steps: Mapping[str, Sequence[str]]
+) -> tuple[StreamMap, ...]:
+    """Pictures of the streams with positions; a text has none, because its tokens differ from row to row."""
+    streams = [s for s in shown if has_positions(s) and s.name not in explained.words and "token" not in s.axes]
+    return tuple(stream_map_rows(explained.first.shown, streams, steps))
+
+
+def _examples(request: Request, explained: Explained) -> tuple[Example, ...]:
+    inputs = explained.scene.perturbed.inputs
+    return tuple(
+        example_rows(
+            explained.first.shown,
+            _means_of_variables(inputs) if request.space.by_variable else inputs,
+            request.labels,
+            request.heads,
+            request.picked,
+            explained.words,
+            request.regions if request.space.name == "inputs" else {},
+        )
+    )
+
+
+def _means_of_variables(inputs: Arrays) -> Arrays:
+    """The rows as examples show them where maps are by variable."""
+    return {name: x.reshape(len(x), -1, *x.shape[1:][-1:]).mean(axis=1) for name, x in inputs.items()}
