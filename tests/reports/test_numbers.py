@@ -1,5 +1,7 @@
 """Numbers as words: three digits, percents, intervals, and short names that stay apart."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,8 +41,8 @@ def test_the_text_is_the_number_to_three_digits(value):
 def test_percent_interval_and_counts():
     assert percent(0.1234) == "12.3 %"
     assert percent(None) == "–"
-    assert interval({"low": -0.5, "high": 1.0}) == "−0.500 to 1.00"
-    assert interval({"low": None, "high": 1.0}) == "–"
+    assert interval(SimpleNamespace(low=-0.5, high=1.0)) == "−0.500 to 1.00"
+    assert interval(SimpleNamespace(low=None, high=1.0)) == "–"
     assert whole(12345) == "12\u202f345"
     assert words("auroc") == "AUROC"
     assert words("rank_agreement") == "rank agreement"

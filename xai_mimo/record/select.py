@@ -1,92 +1,117 @@
 """Rows of the record, picked and ordered: what figures, page and tables share."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple, Protocol, TypeVar
 
-Record = Mapping[str, Any]
-Row = Mapping[str, Any]
+from xai_mimo.record.rows import Family, Record, Role, Score, SpaceStream, StreamRow
 
 _MAIN = ("pairwise_rank_agreement", "spearman", "kendall")
 
 
-def of_head(record: Record, table: str, head: str) -> list[Row]:
+class _OfHead(Protocol):
+    @property
+    def head(self) -> str: ...
+
+
+class _OfStream(_OfHead, Protocol):
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def stream(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=_OfHead)
+StreamedRow = TypeVar("StreamedRow", bound=_OfStream)
+
+
+class ScoreName(NamedTuple):
+    """What a score and its floors and ceiling have in common."""
+
+    family: Family
+    metric: str
+    k: int | None
+    method: str
+    other: str | None
+
+
+def of_head(rows: Iterable[Row], head: str) -> list[Row]:
     """Rows of a table about one target."""
-    return [row for row in record.get(table, ()) if row["head"] == head]
+    return [row for row in rows if row.head == head]
 
 
-def labels(rows: Iterable[Row], key: str) -> list[str]:
-    """Different values of a key, in order."""
-    return list(dict.fromkeys(row[key] for row in rows))
+def unique(names: Iterable[str]) -> list[str]:
+    """Different names, in the order in which they come first."""
+    return list(dict.fromkeys(names))
 
 
 def signed_labels(record: Record) -> list[str]:
     """Methods whose maps have a sign."""
-    return [m["label"] for m in record["methods"] if m["signed"]]
+    return [m.label for m in record.methods if m.signed]
 
 
-def left_out(record: Record) -> dict[str, Sequence[str]]:
+def unexplained_streams(record: Record) -> dict[str, Sequence[str]]:
     """Method -> streams that it says nothing of, for the methods that leave any out."""
-    return {m["label"]: m["unexplained"] for m in record["methods"] if m.get("unexplained")}
+    return {m.label: m.unexplained for m in record.methods if m.unexplained}
 
 
-def told(record: Record, table: str, head: str) -> list[Row]:
-    """Rows of a table about one target and the streams that their method speaks of."""
-    silent = left_out(record)
-    return [row for row in of_head(record, table, head) if row["stream"] not in silent.get(row["method"], ())]
+def explained_rows(record: Record, rows: Iterable[StreamedRow], head: str) -> list[StreamedRow]:
+    """Rows of a table about one target and the streams that their method explains."""
+    left_out = unexplained_streams(record)
+    return [row for row in of_head(rows, head) if row.stream not in left_out.get(row.method, ())]
 
 
 def head_unit(record: Record, target: str) -> str:
     """Physical unit of the head behind a target, "" when it has none."""
-    head = next(t["head"] for t in record["targets"] if t["name"] == target)
-    return next((h["unit"] for h in record["model"]["heads"] if h["name"] == head), "")
+    head = next(t.head for t in record.targets if t.name == target)
+    return next((h.unit for h in record.model.heads if h.name == head), "")
 
 
-def space_streams(record: Record) -> Sequence[Row]:
+def space_streams(record: Record) -> Sequence[SpaceStream | StreamRow]:
     """The streams that the maps lie on; older records know those of the model alone."""
-    found: Sequence[Row] = record["space"].get("streams") or record["model"]["streams"]
-    return found
+    return record.space.streams or record.model.streams
 
 
 def true_features(record: Record, target: str) -> Mapping[str, Sequence[str]]:
     """``{stream: [feature, ...]}`` known to matter, in the space of the comparison; older records: as it was given."""
-    if "true_features" in record:
-        found: Mapping[str, Sequence[str]] = record["true_features"].get(target, {})
-        return found
-    given: Mapping[str, Sequence[str]] = (record["truth"] or {}).get(target, {})
-    return given
+    known = record.truth if record.true_features is None else record.true_features
+    return (known or {}).get(target, {})
 
 
 def feature_ranking(record: Record, head: str) -> list[tuple[str, str]]:
     """``(stream, feature)`` by the largest share that any method gives it, largest first."""
-    rows = [r for r in of_head(record, "features", head) if r["mean_abs"] is not None]
-    totals = {m: sum(r["mean_abs"] for r in rows if r["method"] == m) or 1.0 for m in labels(rows, "method")}
+    magnitudes = [
+        (r.method, (r.stream, r.feature), r.mean_abs) for r in of_head(record.features, head) if r.mean_abs is not None
+    ]
+    totals: dict[str, float] = {}
+    for method, _, magnitude in magnitudes:
+        totals[method] = totals.get(method, 0.0) + magnitude
     best: dict[tuple[str, str], float] = {}
-    for r in rows:
-        key = (r["stream"], r["feature"])
-        best[key] = max(best.get(key, 0.0), r["mean_abs"] / totals[r["method"]])
-    return sorted(best, key=lambda key: -best[key])
+    for method, feature, magnitude in magnitudes:
+        best[feature] = max(best.get(feature, 0.0), magnitude / (totals[method] or 1.0))
+    return sorted(best, key=lambda feature: -best[feature])
 
 
 def main_agreement(record: Record, head: str) -> tuple[str, int | None] | None:
     """The agreement metric to show first: one over all features, with a number; None without any."""
-    rows = [r for r in of_head(record, "scores", head) if r["family"] == "agreement" and r["role"] == "value"]
-    known = [(r["metric"], r["k"]) for r in rows if r["estimate"] is not None]
+    rows = [r for r in of_head(record.scores, head) if r.family == "agreement" and r.role == "value"]
+    known = [(r.metric, r.k) for r in rows if r.estimate is not None]
     return next((c for metric in _MAIN for c in known if c[0] == metric), known[0] if known else None)
 
 
-def agreement_pairs(record: Record, head: str, metric: str, k: int | None) -> dict[tuple[str, str], dict[str, Row]]:
-    """``(method, other) -> {role: row}`` of one agreement metric, for the pairs whose value is known."""
-    found = beside([r for r in of_head(record, "scores", head) if (r["metric"], r["k"]) == (metric, k)])
+def agreement_pairs(record: Record, head: str, metric: str, k: int | None) -> dict[tuple[str, str], dict[Role, Score]]:
+    """``(method, other) -> {role: score}`` of one agreement metric, for the pairs whose value is known."""
+    scores = [r for r in of_head(record.scores, head) if (r.metric, r.k) == (metric, k)]
     return {
-        (method, other): roles
-        for (_, _, _, method, other), roles in found.items()
-        if other is not None and "value" in roles and roles["value"]["estimate"] is not None
+        (name.method, name.other): by_role
+        for name, by_role in scores_by_role(scores).items()
+        if name.other is not None and "value" in by_role and by_role["value"].estimate is not None
     }
 
 
-def beside(scores: Sequence[Row]) -> dict[tuple[str, str, int | None, str, str | None], dict[str, Row]]:
-    """Scores with their floors and ceilings: ``(family, metric, k, method, other) -> {role: row}``."""
-    found: dict[tuple[str, str, int | None, str, str | None], dict[str, Row]] = {}
+def scores_by_role(scores: Iterable[Score]) -> dict[ScoreName, dict[Role, Score]]:
+    """Scores with their floors and ceilings."""
+    by_name: dict[ScoreName, dict[Role, Score]] = {}
     for r in scores:
-        found.setdefault((r["family"], r["metric"], r["k"], r["method"], r["other"]), {})[r["role"]] = r
-    return found
+        by_name.setdefault(ScoreName(r.family, r.metric, r.k, r.method, r.other), {})[r.role] = r
+    return by_name

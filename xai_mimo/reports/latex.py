@@ -8,15 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xai_mimo.record import rows
-from xai_mimo.record.check import check, to_dict
+from xai_mimo.record.check import check
 from xai_mimo.record.files import write_text
-from xai_mimo.record.rows import RANDOM
-from xai_mimo.record.select import labels, left_out, main_agreement, of_head
-from xai_mimo.reports.numbers import DASH, MINUS, number, words
-
-Record = Mapping[str, Any]
-Row = Mapping[str, Any]
+from xai_mimo.record.rows import RANDOM, Family, Record, Role, Score, Share
+from xai_mimo.record.select import main_agreement, of_head, unexplained_streams, unique
+from xai_mimo.reports.numbers import DASH, MINUS, Bounded, number, words
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -42,7 +38,8 @@ _ESCAPES = {
     "`": "`{}",
 }
 _LITTLE = re.compile("[" + re.escape("".join(_ESCAPES)) + "]")
-_METRICS = (
+_ROLES: tuple[Role, ...] = ("value", "floor_random", "floor_permuted", "ceiling")
+_METRICS: tuple[tuple[Family, str], ...] = (
     ("faithfulness", "deletion_area"),
     ("faithfulness", "insertion_area"),
     ("ground_truth", "auroc_mean_map"),
@@ -60,58 +57,58 @@ def escape(name: str) -> str:
     return _LITTLE.sub(lambda match: _ESCAPES[match.group()], clean)
 
 
-def render(record: rows.Record | Record) -> str:
+def render(record: Record | Mapping[str, Any]) -> str:
     """Two tables as LaTeX text.
 
     Raises:
-        SchemaError: see ``schema.check``.
+        SchemaError: see ``record.check``.
     """
-    values = to_dict(check(record))
-    return "\n".join([_preamble(values), _scores(values), "", _agreement(values), "", _shares(values), ""])
+    record = check(record)
+    return "\n".join([_preamble(record), _scores(record), "", _agreement(record), "", _shares(record), ""])
 
 
-def write(record: rows.Record | Record, path: str | Path) -> Path:
+def write(record: Record | Mapping[str, Any], path: str | Path) -> Path:
     """Write the tables to a file, whole or not at all.
 
     Returns:
         The path.
     Raises:
-        SchemaError: see ``schema.check``. FileProblem: the file cannot be written.
+        SchemaError: see ``record.check``. FileProblem: the file cannot be written.
     """
     return write_text(render(record), path)
 
 
 def _preamble(record: Record) -> str:
-    versions = record["versions"].get("xai-mimo", "")
+    versions = record.versions.get("xai-mimo", "")
     lines = (
         "Tables of a comparison by xai_mimo; use with \\usepackage{booktabs}.",
-        f"title: {record['title']}",
-        f"created: {record['created']}, xai_mimo {versions}, seed {record['seed']}",
-        f"data: sha256 {record['data']['sha256']}",
-        f"again: {record['command']}",
+        f"title: {record.title}",
+        f"created: {record.created}, xai_mimo {versions}, seed {record.seed}",
+        f"data: sha256 {record.data.sha256}",
+        f"again: {record.command}",
     )
     # A line break inside a name would end the comment and let what follows be typeset.
     return "\n".join(f"% {' '.join(''.join(c if c.isprintable() else ' ' for c in line).split())}" for line in lines)
 
 
 def _scores(record: Record) -> str:
-    rows = [r for r in record["scores"] if r["role"] in ("value", "control_random") and r["other"] is None]
-    found = {(r["head"], r["method"], r["family"], r["metric"]): r for r in rows}
-    metrics = [m for m in _METRICS if any((f, n) == m for _, _, f, n in found)]
-    names = [*(m["label"] for m in record["methods"]), RANDOM]
+    rows = [r for r in record.scores if r.role in ("value", "control_random") and r.other is None]
+    scores = {(r.head, r.method, r.family, r.metric): r for r in rows}
+    metrics = [m for m in _METRICS if any((family, name) == m for _, _, family, name in scores)]
+    names = [*(m.label for m in record.methods), RANDOM]
     body = []
-    for target in record["targets"]:
-        mine = [n for n in names if any((target["name"], n, *m) in found for m in metrics)]
+    for target in record.targets:
+        mine = [n for n in names if any((target.name, n, *m) in scores for m in metrics)]
         for i, method in enumerate(mine):
-            cells = [_cell(found.get((target["name"], method, *m))) for m in metrics]
+            cells = [_score_cell(scores.get((target.name, method, *m))) for m in metrics]
             shown = "random order" if method == RANDOM else escape(method)
-            body.append([escape(target["name"]) if i == 0 else "", shown, *cells])
+            body.append([escape(target.name) if i == 0 else "", shown, *cells])
         body.append([])
     headings = ["Head", "Method", *(_heading(metric) for _, metric in metrics)]
     caption = (
-        f"Scores per head over {record['data']['explained_rows']} rows, mean with 95\\,\\% bootstrap interval. "
+        f"Scores per head over {record.data.explained_rows} rows, mean with 95\\,\\% bootstrap interval. "
         "Deletion area: larger is better; insertion area: smaller is better. "
-        f"Space: {escape(record['space']['name'])}. A dash is a value that is not defined."
+        f"Space: {escape(record.space.name)}. A dash is a value that is not defined."
     )
     return _table(headings, body, caption, "tab:xai-scores", names=2)
 
@@ -119,14 +116,14 @@ def _scores(record: Record) -> str:
 def _agreement(record: Record) -> str:
     body: list[list[str]] = []
     metric = None
-    for target in record["targets"]:
-        chosen = main_agreement(record, target["name"])
+    for target in record.targets:
+        chosen = main_agreement(record, target.name)
         metric = metric or chosen
-        rows = [r for r in of_head(record, "scores", target["name"]) if (r["metric"], r["k"]) == chosen]
-        for i, (one, other) in enumerate(dict.fromkeys((r["method"], r["other"]) for r in rows)):
-            by_role = {r["role"]: r for r in rows if (r["method"], r["other"]) == (one, other)}
-            cells = [_cell(by_role.get(role)) for role in ("value", "floor_random", "floor_permuted", "ceiling")]
-            body.append([escape(target["name"]) if i == 0 else "", f"{escape(one)} / {escape(other or '')}", *cells])
+        rows = [r for r in of_head(record.scores, target.name) if (r.metric, r.k) == chosen]
+        for i, (one, other) in enumerate(dict.fromkeys((r.method, r.other) for r in rows)):
+            by_role = {r.role: r for r in rows if (r.method, r.other) == (one, other)}
+            cells = [_score_cell(by_role.get(role)) for role in _ROLES]
+            body.append([escape(target.name) if i == 0 else "", f"{escape(one)} / {escape(other or '')}", *cells])
         body.append([])
     name = _heading(metric[0]) + (f" at {metric[1]}" if metric[1] else "") if metric else "Agreement"
     caption = f"{name} between methods, with its floors and its ceiling (mean, 95\\,\\% bootstrap interval over rows)."
@@ -135,19 +132,19 @@ def _agreement(record: Record) -> str:
 
 
 def _shares(record: Record) -> str:
-    streams = labels(record["shares"], "stream")
-    found = {(r["head"], r["method"], r["stream"]): r for r in record["shares"]}
+    streams = unique(r.stream for r in record.shares)
+    shares = {(r.head, r.method, r.stream): r for r in record.shares}
     body: list[list[str]] = []
-    for target in record["targets"]:
-        for i, method in enumerate(m["label"] for m in record["methods"]):
-            cells = [_cell(found.get((target["name"], method, s)), key="mean", scale=100) for s in streams]
-            body.append([escape(target["name"]) if i == 0 else "", escape(method), *cells])
+    for target in record.targets:
+        for i, method in enumerate(m.label for m in record.methods):
+            cells = [_share_cell(shares.get((target.name, method, s))) for s in streams]
+            body.append([escape(target.name) if i == 0 else "", escape(method), *cells])
         body.append([])
     caption = (
-        f"Share of each stream in the magnitude of each map, in \\%, over {record['data']['explained_rows']} rows "
+        f"Share of each stream in the magnitude of each map, in \\%, over {record.data.explained_rows} rows "
         "(mean, 95\\,\\% bootstrap interval)."
     )
-    for label, missing in left_out(record).items():
+    for label, missing in unexplained_streams(record).items():
         caption += f" {escape(label)} says nothing of {', '.join(map(escape, missing))}: zeros there were not measured."
     return _table(["Head", "Method", *(escape(s) for s in streams)], body, caption, "tab:xai-shares", names=2)
 
@@ -157,13 +154,21 @@ def _heading(metric: str) -> str:
     return escape(text[:1].upper() + text[1:])
 
 
-def _cell(row: Row | None, *, key: str = "estimate", scale: float = 1.0) -> str:
-    if row is None or row[key] is None:
+def _score_cell(row: Score | None) -> str:
+    return "--" if row is None else _cell(row.estimate, row)
+
+
+def _share_cell(row: Share | None) -> str:
+    return "--" if row is None else _cell(row.mean, row, scale=100)
+
+
+def _cell(value: float | None, row: Bounded, *, scale: float = 1.0) -> str:
+    if value is None:
         return "--"
-    value = _plain(row[key] * scale)
-    if row["low"] is None or row["high"] is None:
-        return value
-    return f"{value} {{\\scriptsize [{_plain(row['low'] * scale)}, {_plain(row['high'] * scale)}]}}"
+    text = _plain(value * scale)
+    if row.low is None or row.high is None:
+        return text
+    return f"{text} {{\\scriptsize [{_plain(row.low * scale)}, {_plain(row.high * scale)}]}}"
 
 
 def _plain(value: float) -> str:

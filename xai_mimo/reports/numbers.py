@@ -1,7 +1,6 @@
 """How numbers and names are written: the same in HTML, LaTeX and figures."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Protocol
 
 DASH = "–"
 MINUS = "−"
@@ -31,11 +30,23 @@ def percent(value: float | None) -> str:
     return DASH if value is None else f"{100 * value:.1f} %".replace("-", MINUS)
 
 
-def interval(row: Mapping[str, Any]) -> str:
+class Bounded(Protocol):
+    """A row with an interval, where it has one."""
+
+    @property
+    def low(self) -> float | None:
+        """Its lower end."""
+
+    @property
+    def high(self) -> float | None:
+        """Its upper end."""
+
+
+def interval(row: Bounded) -> str:
     """``low to high`` of a row, or a dash where there is none."""
-    if row["low"] is None or row["high"] is None:
+    if row.low is None or row.high is None:
         return DASH
-    return f"{number(row['low'])} to {number(row['high'])}"
+    return f"{number(row.low)} to {number(row.high)}"
 
 
 def whole(value: int) -> str:

@@ -8,10 +8,14 @@ import pytest
 
 from tests.helpers.records import AWKWARD, HOSTILE, make_record
 from xai_mimo.core.errors import BadSetting, FileProblem
+from xai_mimo.record.check import check
+from xai_mimo.record.rows import RANDOM
 from xai_mimo.record.select import feature_ranking
 from xai_mimo.reports.figures import catalogue as figures
 from xai_mimo.reports.figures.canvas import saved
-from xai_mimo.reports.figures.palette import RANDOM, styles
+from xai_mimo.reports.figures.maps import direction, feature_map, stream_shares
+from xai_mimo.reports.figures.palette import styles
+from xai_mimo.reports.figures.scores import agreement, completeness_gaps, ground_truth, removal_curve
 from xai_mimo.reports.figures.svg import inline_svg
 
 pytestmark = pytest.mark.all_frameworks
@@ -26,25 +30,25 @@ def record():
 
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_every_figure_can_be_drawn_and_saved_twice_with_the_same_bytes(record, name):
-    draw = figures.FIGURES[name]
+    record, draw = check(record), figures.FIGURES[name].draw
     assert saved(draw(record, HEAD), "svg") == saved(draw(record, HEAD), "svg")
 
 
 def test_a_figure_without_numbers_is_none(record):
-    assert figures.agreement(record, "power failure") is None
-    assert figures.ground_truth(record, "power failure") is None
-    assert figures.direction(make_record(1, methods=1), HEAD) is None
+    assert agreement(check(record), "power failure") is None
+    assert ground_truth(check(record), "power failure") is None
+    assert direction(check(make_record(1, methods=1)), HEAD) is None
 
 
 def test_shares_are_drawn_where_the_record_says(record):
-    axes = figures.stream_shares(record, HEAD).axes[0]
+    axes = stream_shares(check(record), HEAD).axes[0]
     rows = [r for r in record["shares"] if r["head"] == HEAD]
     widths = [bar.get_width() for bar in axes.patches]
     np.testing.assert_allclose(widths, [100 * r["mean"] for r in rows])
 
 
 def test_deletion_curves_are_drawn_where_the_record_says(record):
-    axes = figures.removal_curve(record, HEAD, kind="deletion").axes[0]
+    axes = removal_curve(check(record), HEAD, kind="deletion").axes[0]
     drawn = [line.get_ydata() for line in axes.lines]
     rows = [r for r in record["curves"] if r["head"] == HEAD and r["kind"] == "deletion"]
     rows.sort(key=lambda r: r["method"] != RANDOM)
@@ -57,12 +61,12 @@ def test_features_are_ranked_by_the_largest_share_of_any_method():
     sizes = {"attention": (1, 0, 9), "integrated_gradients": (80, 5, 15)}
     for row in record["features"]:
         row["mean_abs"] = float(sizes[row["method"]]["abc".index(row["feature"])])
-    assert feature_ranking(record, HEAD) == [("v", "c"), ("u", "a"), ("u", "b")]
+    assert feature_ranking(check(record), HEAD) == [("v", "c"), ("u", "a"), ("u", "b")]
 
 
 def test_names_are_never_formulas_and_long_ones_are_shortened():
     record = make_record(1, methods=1, features={"u": (AWKWARD, "x" * 40, "_hidden")}, method_names=("_m",))
-    text = saved(figures.feature_map(record, HEAD), "svg").decode()
+    text = saved(feature_map(check(record), HEAD), "svg").decode()
     assert "$x$" in text
     assert "x" * 40 not in text
     assert "_m</text>" in text
@@ -71,7 +75,7 @@ def test_names_are_never_formulas_and_long_ones_are_shortened():
 def test_settings_of_the_user_and_pyplot_are_left_alone(record):
     matplotlib.rcParams["font.size"] = 13.0
     try:
-        saved(figures.completeness_gaps(record, HEAD), "svg")
+        saved(completeness_gaps(check(record), HEAD), "svg")
         assert matplotlib.rcParams["font.size"] == 13.0
     finally:
         matplotlib.rcParams["font.size"] = matplotlib.rcParamsDefault["font.size"]
@@ -80,13 +84,13 @@ def test_settings_of_the_user_and_pyplot_are_left_alone(record):
 
 
 def test_colours_are_one_per_method():
-    found = styles(make_record(1, method_names=tuple(f"m{i}" for i in range(20))))
+    found = styles(check(make_record(1, method_names=tuple(f"m{i}" for i in range(20)))))
     looks = [(s.colour, s.marker) for name, s in found.items() if name != RANDOM]
     assert len(set(looks)) == 20
 
 
 def test_svg_ids_carry_their_key(record):
-    text = inline_svg(figures.removal_curve(record, HEAD), key="h7-deletion", description='a "b" <c>')
+    text = inline_svg(removal_curve(check(record), HEAD), key="h7-deletion", description='a "b" <c>')
     assert 'id="h7-deletion-' in text
     assert "http" not in text
     assert 'aria-label="a &quot;b&quot; &lt;c&gt;"' in text
@@ -98,7 +102,7 @@ def test_gaps_of_exactly_zero_are_drawn():
     for row in record["gaps"]:
         row["relative_quantiles"] = {"0.5": 0.0, "0.9": 0.0, "0.99": 0.0, "1": 0.0}
         row["tolerance"] = 0.0
-    assert figures.completeness_gaps(record, HEAD) is not None
+    assert completeness_gaps(check(record), HEAD) is not None
 
 
 def test_everything_is_saved_inside_the_folder(tmp_path):
@@ -108,11 +112,11 @@ def test_everything_is_saved_inside_the_folder(tmp_path):
     assert len(paths) == 2 * len(figures.FIGURES)
     assert sorted(paths) == sorted(folder.iterdir())
     assert {p.name for p in tmp_path.iterdir()} == {"figures"}
-    assert paths[0].name == "01_escape_stream_shares.svg"
+    assert paths[0].name == "01_escape_feature_map.svg"
 
 
 def test_pdf_is_the_same_tomorrow(tmp_path, record):
-    draw = figures.FIGURES["agreement"]
+    record, draw = check(record), figures.FIGURES["agreement"].draw
     assert b"CreationDate" not in saved(draw(record, HEAD), "pdf")
     assert saved(draw(record, HEAD), "pdf") == saved(draw(record, HEAD), "pdf")
 

@@ -11,9 +11,11 @@ from hypothesis.extra import numpy as hnp
 from tests.helpers.pictured_record import pictured_record, without_figures
 from tests.helpers.records import HOSTILE
 from xai_mimo.core.errors import SchemaError
-from xai_mimo.reports.figures import catalogue as figures
+from xai_mimo.record.check import check
 from xai_mimo.reports.figures import pictures
+from xai_mimo.reports.figures.examples import example_map
 from xai_mimo.reports.figures.outline import WORDS, segments
+from xai_mimo.reports.figures.scores import ground_truth
 from xai_mimo.reports.figures.svg import inline_svg
 from xai_mimo.reports.page import page as html
 from xai_mimo.reports.page.tokens import texts
@@ -65,8 +67,7 @@ def test_the_line_is_as_long_as_there_are_borders(region):
 
 
 def test_an_image_is_outlined_in_every_panel_and_the_line_is_explained(record):
-    row = record["examples"][0]
-    figure = figures.example_map(record, row, "scan")
+    figure = example_map(check(record), check(record).examples[0], "scan")
     shown = panels(figure)
     assert len(shown) == 1 + len(record["methods"])
     for axes in shown:
@@ -77,12 +78,12 @@ def test_an_image_is_outlined_in_every_panel_and_the_line_is_explained(record):
     drawn = inline_svg(figure, key="k", description="d")
     assert "#ffffff" in drawn
     assert WORDS in drawn
-    caption = next(p.caption for p in pictures.of_example(record, row) if p.name == "scan")
+    caption = next(p.caption for p in pictures.of_example(check(record), check(record).examples[0]) if p.name == "scan")
     assert "The white line with a dark edge surrounds what the truth marks" in caption
 
 
 def test_a_series_is_outlined_over_its_marked_steps(record):
-    (shown, *_) = panels(figures.example_map(record, record["examples"][0], "weather"))
+    (shown, *_) = panels(example_map(check(record), check(record).examples[0], "weather"))
     assert lines_of(shown)[0][1] == {tuple(map(tuple, s)) for s in segments(np.tile(WEATHER.T > 0, (3, 1)))}
 
 
@@ -91,7 +92,7 @@ def test_a_block_that_holds_a_part_of_the_region_is_inside(record):
     row["region"]["scan"][0][0][0] = 0.04
     region = (SCAN > 0)[..., 0]
     region[0, 0] = True
-    (shown, *_) = panels(figures.example_map(record, row, "scan"))
+    (shown, *_) = panels(example_map(check(record), check(record).examples[0], "scan"))
     assert lines_of(shown)[0][1] == {tuple(map(tuple, s)) for s in segments(region)}
 
 
@@ -101,19 +102,23 @@ def test_without_marks_there_is_no_line_and_no_legend(record, given):
     row["region"] = given
     if given is None:  # a record of before
         del row["region"]
-    figure = figures.example_map(record, row, "scan")
+    figure = example_map(check(record), check(record).examples[0], "scan")
     assert all(not axes.collections for axes in panels(figure))
     assert figure.legends == []
-    assert all("white line" not in p.caption for p in pictures.of_example(record, row) if p.name == "scan")
+    assert all(
+        "white line" not in p.caption
+        for p in pictures.of_example(check(record), check(record).examples[0])
+        if p.name == "scan"
+    )
 
 
 def test_marked_words_are_outlined_in_the_page(record):
     record = pictured_record(words=("the", "<b>film</b>", "was", "good", "pad", "pad", "pad", "pad"))
     record["examples"][0]["region"] = {"review": REVIEW.tolist()}
-    (text,) = texts(record, record["examples"][0])
-    for line in text["lines"]:
-        assert [w["text"] for w in line["words"] if w["marked"]] == ["<b>film</b>", "good"]
-        assert line["words"][-1]["text"] == "pad × 4"
+    (text,) = texts(check(record), check(record).examples[0])
+    for line in text.lines:
+        assert [w.text for w in line.words if w.marked] == ["<b>film</b>", "good"]
+        assert line.words[-1].text == "pad × 4"
     page = html.render(without_figures(record))
     marks = re.findall(r"<mark class=\"word[^>]*>([^<]*)</mark>", page)
     assert marks == ["&lt;b&gt;film&lt;/b&gt;", "good"] * len(record["methods"]) + ["Outlined"]
@@ -124,8 +129,8 @@ def test_a_marked_word_is_not_gathered_with_others_of_its_kind(record):
     record = pictured_record(words=("a", *["b"] * 6))
     row = record["examples"][0]
     row["region"] = {"review": [0, 0, 1, 0, 0, 0, 0]}
-    words = texts(record, row)[0]["lines"][0]["words"]
-    assert [(w["text"], w["marked"]) for w in words] == [
+    words = texts(check(record), check(record).examples[0])[0].lines[0].words
+    assert [(w.text, w.marked) for w in words] == [
         ("a", False),
         ("b", False),
         ("b", True),
@@ -163,7 +168,7 @@ def test_chance_of_each_method_is_dotted_beside_it_and_the_control_is_not(record
         for role, e in (("value", value), ("floor_random", chance))
     ]
     record["scores"].append(record["scores"][0] | {"method": "random", "role": "control_random", "estimate": 0.5})
-    (axes,) = figures.ground_truth(record, "risk").axes
+    (axes,) = ground_truth(check(record), "risk").axes
     dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
     np.testing.assert_allclose([line.get_xdata()[0] for line in dotted], [0.1, 0.1, 0.2])
     np.testing.assert_allclose(

@@ -1,14 +1,21 @@
 """Pictures of places: what is drawn where, in which colour, under which name."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tests.helpers.pictured_record import pictured_record
 from tests.helpers.records import AWKWARD, HOSTILE, make_record
+from xai_mimo.record.check import check
 from xai_mimo.reports.figures import catalogue as figures
 from xai_mimo.reports.figures import pictures
 from xai_mimo.reports.figures.canvas import saved
+from xai_mimo.reports.figures.examples import example_map
 from xai_mimo.reports.figures.heat import MAGNITUDE, SIGNED, Heat, Side, draw, limit_of
+from xai_mimo.reports.figures.layers import layer_map
+from xai_mimo.reports.figures.maps import feature_map, stream_shares
+from xai_mimo.reports.figures.streams import stream_map, streams_with_positions
 from xai_mimo.reports.figures.svg import inline_svg
 
 pytestmark = pytest.mark.all_frameworks
@@ -40,12 +47,12 @@ def stream_map_of(record, method, stream):
 
 
 def layer_row(record, name):
-    (row,) = (r for r in record["maps"] if r["name"] == name)
+    (row,) = (r for r in check(record).maps if r.name == name)
     return row
 
 
 def test_a_series_has_features_down_and_steps_across_with_lags_and_stars(record):
-    figure = figures.stream_map(record, HEAD, "weather")
+    figure = stream_map(check(record), HEAD, "weather")
     shown = panels(figure)
     assert [axes.get_title(loc="left") for axes in shown] == ["attention", "integrated_gradients", "shapley"]
     assert [t.get_text() for t in shown[0].get_yticklabels()] == ["★ wind", "rain", "sun"]
@@ -54,7 +61,7 @@ def test_a_series_has_features_down_and_steps_across_with_lags_and_stars(record)
 
 
 def test_equal_colours_are_equal_shares_for_all_methods(record):
-    shown = panels(figures.stream_map(record, HEAD, "weather"))
+    shown = panels(stream_map(check(record), HEAD, "weather"))
     rows = [stream_map_of(record, m["label"], "weather") for m in record["methods"]]
     shares = [np.asarray(r["mean_abs"]).T / r["total"] for r in rows]
     largest = max(s.max() for s in shares)
@@ -63,7 +70,7 @@ def test_equal_colours_are_equal_shares_for_all_methods(record):
 
 
 def test_signed_maps_leave_out_unsigned_methods_and_have_zero_in_the_middle(record):
-    shown = panels(figures.stream_map(record, HEAD, "weather", signed=True))
+    shown = panels(stream_map(check(record), HEAD, "weather", signed=True))
     assert [axes.get_title(loc="left") for axes in shown] == ["integrated_gradients", "shapley"]
     rows = [stream_map_of(record, m, "weather") for m in ("integrated_gradients", "shapley")]
     shares = [np.asarray(r["mean"]).T / r["total"] for r in rows]
@@ -79,13 +86,13 @@ def test_images_keep_their_sides_whatever_the_order_of_the_axes():
         if row["stream"] == "scan":
             row.update(axes=["width", "height"], mean=np.transpose(row["mean"]).tolist())
             row["mean_abs"] = np.transpose(row["mean_abs"]).tolist()
-    for one, other in zip(*(panels(figures.stream_map(r, HEAD, "scan")) for r in (upright, turned)), strict=True):
+    for one, other in zip(*(panels(stream_map(check(r), HEAD, "scan")) for r in (upright, turned)), strict=True):
         assert colours(one).shape == (6, 4, 4)
         np.testing.assert_array_equal(colours(one), colours(other))
 
 
 def test_the_colour_bar_has_numbers_and_a_unit(record):
-    figure = figures.stream_map(record, HEAD, "scan", signed=True)
+    figure = stream_map(check(record), HEAD, "scan", signed=True)
     (bar,) = (axes for axes in figure.axes if axes.get_label() == "<colorbar>")
     assert bar.get_xlabel() == "mean, share of the map's magnitude (%)"
     figure.draw_without_rendering()
@@ -99,10 +106,10 @@ def test_a_series_with_many_features_shows_those_that_matter(record):
     record = pictured_record(features=names)
     row = stream_map_of(record, "shapley", "weather")
     row["mean_abs"][3][27] = 1e3
-    ticks = [t.get_text() for t in panels(figures.stream_map(record, HEAD, "weather"))[0].get_yticklabels()]
+    ticks = [t.get_text() for t in panels(stream_map(check(record), HEAD, "weather"))[0].get_yticklabels()]
     assert len(ticks) == 20
     assert "f27" in ticks
-    caption = next(p.caption for p in pictures.of_streams(record, HEAD))
+    caption = next(p.caption for p in pictures.of_streams(check(record), HEAD))
     assert "The 20 of 30 features that matter most" in caption
 
 
@@ -111,7 +118,7 @@ def test_a_series_of_time_alone_is_one_row():
     for row in record["stream_maps"]:
         if row["stream"] == "weather":
             row.update(axes=["time"], coords={}, mean=row["mean"][0], mean_abs=row["mean_abs"][0])
-    assert colours(panels(figures.stream_map(record, HEAD, "weather"))[0]).shape == (1, 3, 4)
+    assert colours(panels(stream_map(check(record), HEAD, "weather"))[0]).shape == (1, 3, 4)
 
 
 def test_what_was_left_out_has_no_picture_but_a_note():
@@ -119,8 +126,8 @@ def test_what_was_left_out_has_no_picture_but_a_note():
     for row in record["stream_maps"]:
         if row["stream"] == "scan":
             row.update(mean=None, mean_abs=None, note="left out: too large")
-    assert figures.streams_with_positions(record, HEAD) == ["weather"]
-    assert pictures.notes_of_streams(record, HEAD) == ["Map of scan left out: too large"]
+    assert streams_with_positions(check(record), HEAD) == ["weather"]
+    assert pictures.notes_of_streams(check(record), HEAD) == ["Map of scan left out: too large"]
 
 
 @pytest.mark.parametrize(
@@ -135,52 +142,52 @@ def test_what_was_left_out_has_no_picture_but_a_note():
     ],
 )
 def test_maps_are_laid_out_by_the_words_of_their_axes(record, name, count, shape):
-    shown = panels(figures.layer_map(record, layer_row(record, name)))
+    shown = panels(layer_map(check(record), layer_row(record, name)))
     assert [colours(axes).shape[:2] for axes in shown] == [shape] * count
 
 
 def test_class_likelihood_has_layers_across(record):
     row = layer_row(record, "class_likelihood")
-    (axes,) = panels(figures.layer_map(record, row))
-    values = np.asarray(row["mean"]).T
+    (axes,) = panels(layer_map(check(record), row))
+    values = np.asarray(row.mean).T
     np.testing.assert_allclose(colours(axes), rgb(MAGNITUDE, values / values.max()), atol=1)
     assert axes.get_xlabel() == "layer"
 
 
 def test_attention_of_few_variables_is_bars_by_head(record):
-    figure = figures.layer_map(record, layer_row(record, "variable_attention"))
+    figure = layer_map(check(record), layer_row(record, "variable_attention"))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["risk", "b"]
     widths = [[bar.get_width() for bar in axes.patches] for axes in figure.axes]
-    np.testing.assert_allclose(widths, layer_row(record, "variable_attention")["mean"])
+    np.testing.assert_allclose(widths, layer_row(record, "variable_attention").mean)
 
 
 def test_a_line_over_layers_starts_at_zero(record):
-    (axes,) = figures.layer_map(record, layer_row(record, "deviation")).axes
-    np.testing.assert_allclose(axes.lines[0].get_ydata(), layer_row(record, "deviation")["mean"])
+    (axes,) = layer_map(check(record), layer_row(record, "deviation")).axes
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), layer_row(record, "deviation").mean)
     assert axes.get_ylim()[0] == 0
 
 
 def test_one_number_is_one_bar(record):
-    (axes,) = figures.layer_map(record, layer_row(record, "gain")).axes
-    assert [bar.get_width() for bar in axes.patches] == [layer_row(record, "gain")["mean"]]
+    (axes,) = layer_map(check(record), layer_row(record, "gain")).axes
+    assert [bar.get_width() for bar in axes.patches] == [layer_row(record, "gain").mean]
 
 
 def test_units_have_the_names_of_the_models_head():
     record = pictured_record()
     record["model"]["heads"][0]["units"] = ["low", "mid", "high"]
-    figure = figures.layer_map(record, layer_row(record, "class_map"))
+    figure = layer_map(check(record), layer_row(record, "class_map"))
     assert [axes.get_title(loc="left") for axes in panels(figure)] == ["risk: low", "risk: mid", "risk: high"]
 
 
 def test_at_most_24_panels_are_drawn_and_the_rest_counted(record):
-    row = layer_row(record, "class_map") | {"coords": {}, "mean": np.ones((2, 2, 30)).tolist()}
-    assert len(panels(figures.layer_map(record, row))) == 24
-    ((_, shown, _),) = pictures.of_layers(record | {"maps": [row]})
+    row = dataclasses.replace(layer_row(record, "class_map"), coords={}, mean=np.ones((2, 2, 30)).tolist())
+    assert len(panels(layer_map(check(record), row))) == 24
+    ((_, shown, _),) = pictures.of_layers(dataclasses.replace(check(record), maps=(row,)))
     assert "6 more panels are in the record" in shown[0].caption
 
 
 def test_layers_come_with_captions_and_notes(record):
-    ((layer, shown, notes),) = pictures.of_layers(record)
+    ((layer, shown, notes),) = pictures.of_layers(check(record))
     captions = {p.name: p.caption for p in shown}
     assert layer == "reader"
     assert list(captions)[:2] == ["temporal_attention", "variable_attention"]
@@ -193,12 +200,12 @@ def test_layers_come_with_captions_and_notes(record):
 
 
 def test_an_image_lies_in_grey_below_its_attribution(record):
+    record = pictured_record()
     example = record["examples"][0]
-    example = example | {"values": {m: dict(v) for m, v in example["values"].items()}}
     for values in example["values"].values():
         values["scan"] = np.zeros((6, 4, 1)).tolist()
     example["values"]["shapley"]["scan"][2][3][0] = 5.0
-    figure = figures.example_map(record, example, "scan")
+    figure = example_map(check(record), check(record).examples[0], "scan")
     shown = panels(figure)
     assert [axes.get_title(loc="left") for axes in shown] == ["input", *example["values"]]
     grey = np.asarray(example["inputs"]["scan"])[..., 0]
@@ -211,7 +218,7 @@ def test_an_image_lies_in_grey_below_its_attribution(record):
 
 
 def test_a_series_of_one_row_carries_the_labels_of_the_stream(record):
-    shown = panels(figures.example_map(record, record["examples"][0], "weather"))
+    shown = panels(example_map(check(record), check(record).examples[0], "weather"))
     assert [t.get_text() for t in shown[-1].get_xticklabels()] == list("87654321")
     assert [t.get_text() for t in shown[0].get_yticklabels()] == ["wind", "rain", "sun"]
     values = record["examples"][0]["values"]["shapley"]
@@ -227,9 +234,9 @@ def _total(values):
 
 
 def test_features_and_words_have_no_example_map(record):
-    assert figures.example_map(record, record["examples"][0], "review") is None
-    plain = make_record(1)
-    assert list(pictures.of_example(plain, plain["examples"][0])) == []
+    assert example_map(check(record), check(record).examples[0], "review") is None
+    plain = check(make_record(1))
+    assert list(pictures.of_example(plain, plain.examples[0])) == []
 
 
 def test_colours_end_where_they_are_told_to_and_the_bar_says_so():
@@ -244,7 +251,7 @@ def test_true_features_of_a_layers_space_are_starred():
     record = make_record(1, features={"encoded": ("a", "b")})
     record["truth"] = {record["targets"][0]["name"]: {"raw": ["x"]}}
     record["true_features"] = {record["targets"][0]["name"]: {"encoded": ["b"]}}
-    ticks = figures.feature_map(record, record["targets"][0]["name"]).axes[0].get_yticklabels()
+    ticks = feature_map(check(record), record["targets"][0]["name"]).axes[0].get_yticklabels()
     assert {t.get_text() for t in ticks} == {"encoded", "a", "★ b"}
 
 
@@ -252,14 +259,14 @@ def test_whole_streams_are_starred_where_streams_are_compared():
     record = make_record(1, features={"u": ("a",), "v": ("b",)})
     head = record["targets"][0]["name"]
     record["space"]["name"], record["true_features"] = "streams", {head: {"v": []}}
-    ticks = figures.stream_shares(record, head).axes[0].get_yticklabels()
+    ticks = stream_shares(check(record), head).axes[0].get_yticklabels()
     assert [t.get_text() for t in ticks] == ["u", "★ v"]
 
 
 def test_pictures_are_the_same_bytes_twice_and_hold_their_pixels(record):
-    draws = [figures.stream_map(record, HEAD, "scan") for _ in range(2)]
+    draws = [stream_map(check(record), HEAD, "scan") for _ in range(2)]
     assert saved(draws[0], "svg") == saved(draws[1], "svg")
-    text = inline_svg(figures.stream_map(record, HEAD, "scan"), key="k", description="d")
+    text = inline_svg(stream_map(check(record), HEAD, "scan"), key="k", description="d")
     assert text.count('href="data:image/png;base64,') >= 3
     assert "http" not in text
 

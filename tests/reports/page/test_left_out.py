@@ -4,11 +4,13 @@ import pytest
 
 from tests.helpers.pictured_record import pictured_record, without_figures
 from tests.helpers.records import HOSTILE
-from xai_mimo.record.select import left_out
+from xai_mimo.record.check import check
+from xai_mimo.record.select import unexplained_streams
 from xai_mimo.reports import latex
-from xai_mimo.reports.figures import catalogue as figures
+from xai_mimo.reports.figures.examples import example_map
+from xai_mimo.reports.figures.streams import stream_map
 from xai_mimo.reports.page import page as html
-from xai_mimo.reports.page.sections import example
+from xai_mimo.reports.page.examples import view_of_example
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -32,28 +34,32 @@ def test_the_page_says_it_in_the_summary_in_how_to_read_and_in_the_table(record)
 def test_a_record_without_the_key_is_read_as_before():
     page = html.render(without_figures(pictured_record()))
     assert "ays nothing of" not in page
-    assert left_out(pictured_record()) == {}
+    assert unexplained_streams(check(pictured_record())) == {}
 
 
 def test_figures_and_examples_leave_the_zeros_out(record):
     label = record["methods"][1]["label"]
     others = [m["label"] for m in record["methods"] if m["label"] != label]
-    titles = [a.get_title(loc="left") for a in figures.stream_map(record, "risk", "weather").axes if a.images]
+    titles = [a.get_title(loc="left") for a in stream_map(check(record), "risk", "weather").axes if a.images]
     assert [t for t in titles if t] == others
-    row = record["examples"][0]
     for stream in ("weather", "scan"):
-        shown = [a.get_title(loc="left") for a in figures.example_map(record, row, stream).axes if a.images]
+        shown = [
+            a.get_title(loc="left")
+            for a in example_map(check(record), check(record).examples[0], stream).axes
+            if a.images
+        ]
         assert label not in shown
         assert set(others) <= set(shown)
-    cells = next(f["cells"] for f in example(record, row)["features"] if f["stream"] == "weather")
-    assert [c["value"] is None for c in cells] == [False, True, False]
-    assert any(line["method"] == label for text in example(record, row)["texts"] for line in text["lines"])
+    shown = view_of_example(check(record), check(record).examples[0], "e1")
+    bars = next(line.bars for line in shown.features if line.stream == "weather")
+    assert [bar.value is None for bar in bars] == [False, True, False]
+    assert any(line.method == label for text in shown.texts for line in text.lines)
 
 
 def test_a_text_that_no_method_speaks_of_is_not_shown(record):
     for method in record["methods"]:
         method["unexplained"] = ["review"]
-    assert example(record, record["examples"][0])["texts"] == []
+    assert view_of_example(check(record), check(record).examples[0], "e1").texts == ()
 
 
 def test_tables_in_latex_say_it_and_names_are_escaped(record):

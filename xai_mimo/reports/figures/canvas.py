@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from xai_mimo.record.rows import RANDOM
 from xai_mimo.reports.figures.palette import INK, LINE, MUTED, Style
-from xai_mimo.reports.numbers import MINUS, shorten
+from xai_mimo.reports.numbers import MINUS, Bounded, shorten
 
 WIDTH = 4.2
 Format = Literal["svg", "pdf", "png"]
@@ -88,15 +88,11 @@ def as_rows(axes: Axes, labels: Sequence[str], positions: Iterable[float]) -> No
     axes.invert_yaxis()
 
 
-def dot(
-    axes: Axes, row: Mapping[str, Any], y: float, style: Style, *, key: str = "estimate", scale: float = 1.0
-) -> None:
-    """A value with its interval where it has one."""
-    if row["low"] is not None and row["high"] is not None:
-        axes.plot([row["low"] * scale, row["high"] * scale], [y, y], color=style.colour, linewidth=1.5, zorder=2)
-    axes.plot(
-        [row[key] * scale], [y], style.marker or "o", color=style.colour, markersize=5, markeredgewidth=0, zorder=3
-    )
+def dot(axes: Axes, value: float, row: Bounded, y: float, style: Style, *, scale: float = 1.0) -> None:
+    """A value with the interval of its row where it has one."""
+    if row.low is not None and row.high is not None:
+        axes.plot([row.low * scale, row.high * scale], [y, y], color=style.colour, linewidth=1.5, zorder=2)
+    axes.plot([value * scale], [y], style.marker or "o", color=style.colour, markersize=5, markeredgewidth=0, zorder=3)
 
 
 def offsets(count: int, spread: float = 0.56) -> list[float]:

@@ -212,7 +212,7 @@ def _colour_bars(
             extend="both" if over and under else "max" if over else "min" if under else "neither",
         )
         bar.ax.set_facecolor(_BEHIND_BARS)
-        bar.outline.set_linewidth(0.5)  # type: ignore[operator]
+        bar.outline.set_linewidth(0.5)
         bar.ax.xaxis.set_major_locator(MaxNLocator(5))
         bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}".replace("-", MINUS)))
         bar.ax.tick_params(length=2)

@@ -6,12 +6,13 @@ counts layers or steps. All other axes become panels, 24 at most.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from xai_mimo.record.rows import MapRow, Record
 from xai_mimo.reports.figures import heat
 from xai_mimo.reports.figures.canvas import as_rows, inked, plain_numbers
 from xai_mimo.reports.figures.heat import Heat, Side
@@ -19,8 +20,6 @@ from xai_mimo.reports.figures.palette import INK, LINE, MUTED
 from xai_mimo.reports.figures.streams import IMAGE, leading
 from xai_mimo.reports.numbers import shorten, shorten_all, words
 
-Record = Mapping[str, Any]
-Row = Mapping[str, Any]
 Array = np.ndarray[Any, Any]
 
 PANELS_SHOWN = 24
@@ -32,18 +31,18 @@ _OUTPUTS = ("head", "target")
 
 
 @inked
-def layer_map(record: Record, row: Row) -> Figure | None:
+def layer_map(record: Record, row: MapRow) -> Figure | None:
     """One of the record's ``maps``; None for one that was left out, or is zero everywhere.
 
     Args:
         record: the comparison record, for the names of units. row: of its ``maps``.
     """
-    if row["mean"] is None:
+    if row.mean is None:
         return None
     values, axes, names = _without_ones(record, row)
     if not values.any():
         return None
-    label = f"{shorten(words(row['name']))}, mean over {row['rows']} rows"
+    label = f"{shorten(words(row.name))}, mean over {row.rows} rows"
     inner = _inner(axes, values.shape)
     order = [axis for axis in axes if axis not in inner] + inner
     values = values.transpose([axes.index(axis) for axis in order])
@@ -64,9 +63,9 @@ def layer_map(record: Record, row: Row) -> Figure | None:
     return heat.draw(heats, rows, sides[1], label=label, limit=heat.limit_of(heats))
 
 
-def hidden_panels(record: Record, row: Row) -> int:
+def hidden_panels(record: Record, row: MapRow) -> int:
     """How many panels a map would have beyond those that are drawn."""
-    if row["mean"] is None:
+    if row.mean is None:
         return 0
     values, axes, _ = _without_ones(record, row)
     inner = _inner(axes, values.shape)
@@ -74,16 +73,16 @@ def hidden_panels(record: Record, row: Row) -> int:
     return max(0, int(np.prod(sizes, dtype=np.int64)) - PANELS_SHOWN)
 
 
-def _without_ones(record: Record, row: Row) -> tuple[Array, list[str], dict[str, Sequence[str]]]:
+def _without_ones(record: Record, row: MapRow) -> tuple[Array, list[str], dict[str, Sequence[str]]]:
     """The mean, its axes longer than one, and a label for each place along them."""
-    values = np.asarray(row["mean"], dtype=np.float64)
-    names = {axis: _names(record, row, axis, n) for axis, n in zip(row["axes"], values.shape, strict=True)}
-    axes = [axis for axis, n in zip(row["axes"], values.shape, strict=True) if n > 1]
+    values = np.asarray(row.mean, dtype=np.float64)
+    names = {axis: _names(record, row, axis, n) for axis, n in zip(row.axes, values.shape, strict=True)}
+    axes = [axis for axis, n in zip(row.axes, values.shape, strict=True) if n > 1]
     return values.squeeze(), axes, names
 
 
-def _names(record: Record, row: Row, axis: str, count: int) -> Sequence[str]:
-    coords = row["coords"]
+def _names(record: Record, row: MapRow, axis: str, count: int) -> Sequence[str]:
+    coords = row.coords
     if axis in coords:
         return list(coords[axis])
     if f"{axis}.head" in coords:
@@ -97,7 +96,7 @@ def _target(record: Record, head: str, unit: str, *, alone: bool) -> str:
     """The name of a unit, that of the model's head where the layer only numbers it."""
     if alone:
         return head
-    known: Sequence[str] = next((h["units"] for h in record["model"]["heads"] if h["name"] == head), [])
+    known: Sequence[str] = next((h.units for h in record.model.heads if h.name == head), [])
     name = known[int(unit)] if unit.isdecimal() and int(unit) < len(known) else unit
     return f"{head}: {name}"
 

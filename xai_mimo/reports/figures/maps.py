@@ -1,18 +1,18 @@
 """Figures of the maps themselves: which streams and which features a head reads, and which way they push."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xai_mimo.core.positions import ALL_POSITIONS
-from xai_mimo.record.select import feature_ranking, labels, of_head, signed_labels, told, true_features
+from xai_mimo.record.rows import Record
+from xai_mimo.record.select import explained_rows, feature_ranking, of_head, signed_labels, true_features, unique
 from xai_mimo.reports.figures.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
 from xai_mimo.reports.figures.palette import INK, MUTED, styles
 from xai_mimo.reports.numbers import shorten_all
 
-Record = Mapping[str, Any]
 Feature = tuple[str, str]
 
 FEATURES_SHOWN = 15
@@ -21,19 +21,17 @@ FEATURES_SHOWN = 15
 @inked
 def stream_shares(record: Record, head: str, *, with_legend: bool = True) -> Figure | None:
     """Share of each stream in the magnitude of each method's map, in percent, of the streams that it speaks of."""
-    rows = [r for r in told(record, "shares", head) if r["mean"] is not None]
+    rows = [(r, r.mean) for r in explained_rows(record, record.shares, head) if r.mean is not None]
     if not rows:
         return None
-    streams, methods = labels(rows, "stream"), labels(rows, "method")
+    streams, methods = unique(r.stream for r, _ in rows), unique(r.method for r, _ in rows)
     figure, axes = blank(0.75 + len(streams) * (0.16 + 0.15 * len(methods)) + 0.2 * with_legend)
     look, shift = styles(record), dict(zip(methods, offsets(len(methods)), strict=True))
-    for r in rows:
-        y = streams.index(r["stream"]) + shift[r["method"]]
-        axes.barh(
-            y, 100 * r["mean"], height=0.56 / len(methods), color=look[r["method"]].colour, alpha=0.3, linewidth=0
-        )
-        dot(axes, r, y, look[r["method"]], key="mean", scale=100)
-    starred = true_features(record, head) if record["space"]["name"] == "streams" else ()
+    for r, mean in rows:
+        y = streams.index(r.stream) + shift[r.method]
+        axes.barh(y, 100 * mean, height=0.56 / len(methods), color=look[r.method].colour, alpha=0.3, linewidth=0)
+        dot(axes, mean, r, y, look[r.method], scale=100)
+    starred = true_features(record, head) if record.space.name == "streams" else ()
     names = [f"★ {name}" if s in starred else name for s, name in zip(streams, shorten_all(streams), strict=True)]
     as_rows(axes, names, range(len(streams)))
     axes.set_xlim(0, 102)
@@ -54,15 +52,17 @@ def feature_map(record: Record, head: str, *, with_legend: bool = True, most: in
     if all(feature == ALL_POSITIONS for _, feature in ranked):  # the shares of the streams say the same
         return None
     shown = set(ranked[:most])
-    rows = [r for r in told(record, "features", head) if r["mean_abs"] is not None]
-    totals = {m: sum(r["mean_abs"] for r in rows if r["method"] == m) for m in labels(rows, "method")}
+    rows = [(r, r.mean_abs) for r in explained_rows(record, record.features, head) if r.mean_abs is not None]
+    totals: dict[str, float] = {}
+    for r, magnitude in rows:
+        totals[r.method] = totals.get(r.method, 0.0) + magnitude
     methods = [m for m, total in totals.items() if total > 0]
     figure, axes, place = _grouped(record, head, ranked[:most], len(methods), with_legend=with_legend)
     look, shift = styles(record), dict(zip(methods, offsets(len(methods)), strict=True))
-    for r in rows:
-        if (r["stream"], r["feature"]) in shown and r["method"] in shift:
-            y = place[r["stream"], r["feature"]] + shift[r["method"]]
-            dot(axes, r, y, look[r["method"]], key="mean_abs", scale=100 / totals[r["method"]])
+    for r, magnitude in rows:
+        if (r.stream, r.feature) in shown and r.method in shift:
+            y = place[r.stream, r.feature] + shift[r.method]
+            dot(axes, magnitude, r, y, look[r.method], scale=100 / totals[r.method])
     axes.set_xlim(left=0)
     plain_numbers(axes, "x")
     axes.set_xlabel("share of the map's magnitude (%)")
@@ -75,18 +75,21 @@ def feature_map(record: Record, head: str, *, with_legend: bool = True, most: in
 def direction(record: Record, head: str, *, with_legend: bool = True, most: int = FEATURES_SHOWN) -> Figure | None:
     """Whether the leading features push the prediction one way: mean / mean magnitude, from -1 (always down) to 1."""
     signed = signed_labels(record)
-    rows = [r for r in of_head(record, "features", head) if r["method"] in signed and r["mean_abs"]]
-    ranked = [f for f in feature_ranking(record, head)[:most] if any((r["stream"], r["feature"]) == f for r in rows)]
+    ends = [
+        (r.method, (r.stream, r.feature), r.mean / r.mean_abs)
+        for r in of_head(record.features, head)
+        if r.method in signed and r.mean_abs and r.mean is not None
+    ]
+    ranked = [f for f in feature_ranking(record, head)[:most] if any(feature == f for _, feature, _ in ends)]
     if not ranked:
         return None
-    methods = labels(rows, "method")
+    methods = unique(method for method, _, _ in ends)
     figure, axes, place = _grouped(record, head, ranked, len(methods), with_legend=with_legend)
     look, shift = styles(record), dict(zip(methods, offsets(len(methods)), strict=True))
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
-    for r in rows:
-        if (r["stream"], r["feature"]) in place:
-            y = place[r["stream"], r["feature"]] + shift[r["method"]]
-            end, style = r["mean"] / r["mean_abs"], look[r["method"]]
+    for method, feature, end in ends:
+        if feature in place:
+            y, style = place[feature] + shift[method], look[method]
             axes.plot([0, end], [y, y], color=style.colour, linewidth=1.2, zorder=2)
             axes.plot([end], [y], style.marker, color=style.colour, markersize=5, markeredgewidth=0, zorder=3)
     axes.set_xlim(-1.08, 1.08)

@@ -4,11 +4,9 @@ Colours: Okabe and Ito (2008), "Color Universal Design", told apart with any col
 it cannot be seen on white. Markers repeat the difference for print in grey.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from xai_mimo.record.rows import RANDOM
+from xai_mimo.record.rows import RANDOM, Record
 
 INK = "#1b2330"
 MUTED = "#596273"
@@ -31,14 +29,14 @@ class Style:
 CONTROL = Style("#7d8594", "", "┄")
 
 
-def styles(record: Mapping[str, Any]) -> dict[str, Style]:
+def styles(record: Record) -> dict[str, Style]:
     """Label -> style, by the order of the record's methods; the random control is grey.
 
     After seven methods colours begin again with other markers, so that 49 stay different.
     """
     n = len(_COLOURS)
-    found = {}
-    for i, method in enumerate(record["methods"]):
+    by_label = {}
+    for i, method in enumerate(record.methods):
         mark = (i + i // n) % n
-        found[method["label"]] = Style(_COLOURS[i % n], _MARKERS[mark], _GLYPHS[mark])
-    return {**found, RANDOM: CONTROL}
+        by_label[method.label] = Style(_COLOURS[i % n], _MARKERS[mark], _GLYPHS[mark])
+    return {**by_label, RANDOM: CONTROL}

@@ -7,13 +7,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from xai_mimo.core.positions import IMAGE
-from xai_mimo.record.select import labels, of_head, signed_labels, told, true_features
+from xai_mimo.record.rows import Record
+from xai_mimo.record.select import explained_rows, of_head, signed_labels, true_features, unique
 from xai_mimo.reports.figures import heat
 from xai_mimo.reports.figures.canvas import inked
 from xai_mimo.reports.figures.heat import Heat, Side
 
-Record = Mapping[str, Any]
-Row = Mapping[str, Any]
 Array = np.ndarray[Any, Any]
 
 ROWS_SHOWN = 20
@@ -21,7 +20,7 @@ ROWS_SHOWN = 20
 
 def streams_with_positions(record: Record, head: str) -> list[str]:
     """Streams that the record holds pictures of."""
-    return labels([r for r in of_head(record, "stream_maps", head) if r["mean"] is not None], "stream")
+    return unique(r.stream for r in of_head(record.stream_maps, head) if r.mean is not None)
 
 
 @inked
@@ -35,26 +34,25 @@ def stream_map(record: Record, head: str, stream: str, *, signed: bool = False) 
         record: the comparison record. head: name of the target. stream: one of ``streams_with_positions``.
         signed: the mean with its sign, of signed methods alone, instead of the mean magnitude.
     """
-    methods = signed_labels(record) if signed else [m["label"] for m in record["methods"]]
+    methods = signed_labels(record) if signed else [m.label for m in record.methods]
     rows = [
         r
-        for r in told(record, "stream_maps", head)
-        if r["stream"] == stream and r["method"] in methods and r["mean"] is not None and r["total"] > 0
+        for r in explained_rows(record, record.stream_maps, head)
+        if r.stream == stream and r.method in methods and r.mean is not None and r.total > 0
     ]
     if not rows:
         return None
-    axes = rows[0]["axes"]
-    key = "mean" if signed else "mean_abs"
-    shares = [two_axes(np.asarray(r[key]) * 100 / r["total"], axes) for r in rows]
+    axes = rows[0].axes
+    shares = [two_axes(np.asarray(r.mean if signed else r.mean_abs) * 100 / r.total, axes) for r in rows]
     word = "mean, share of the map's magnitude (%)" if signed else "share of the map's magnitude (%)"
     if set(axes) >= set(IMAGE):
-        panels = [Heat(r["method"], v, signed) for r, v in zip(rows, shares, strict=True)]
+        panels = [Heat(r.method, v, signed) for r, v in zip(rows, shares, strict=True)]
         across = min(3, len(panels)) if len(panels) != 4 else 2
         sides = Side("height"), Side("width")
         return heat.draw(panels, *sides, label=word, across=across, square=True, limit=heat.limit_of(panels))
-    sides = sides_of(rows[0]["axes"], rows[0]["coords"])
+    sides = axis_sides(rows[0].axes, rows[0].coords)
     kept = leading(shares)
-    panels = [Heat(r["method"], v[kept], signed) for r, v in zip(rows, shares, strict=True)]
+    panels = [Heat(r.method, v[kept], signed) for r, v in zip(rows, shares, strict=True)]
     true = true_features(record, head).get(stream, ())
     names = [sides[0].labels[i] for i in kept] if sides[0].labels else [str(i) for i in kept]
     names = [f"★ {name}" if name in true else name for name in names]
@@ -68,7 +66,7 @@ def leading(values: Sequence[Array], most: int = ROWS_SHOWN) -> list[int]:
     return sorted(np.argsort(-best, kind="stable")[:most].tolist())
 
 
-def sides_of(axes: Sequence[str], coords: Mapping[str, Sequence[str]]) -> tuple[Side, Side]:
+def axis_sides(axes: Sequence[str], coords: Mapping[str, Sequence[str]]) -> tuple[Side, Side]:
     """Rows and columns of a series laid out by ``two_axes``: names go down, positions go to the right."""
     sides = [Side(axis, coords.get(axis, ())) for axis in axes]
     if len(sides) == 1:

@@ -1,0 +1,133 @@
+"""What the page says of one target."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from xai_mimo.record.rows import Difference, FeatureRow, Gap, Record, Role, Score, Share, TargetRow, Verdict
+from xai_mimo.record.select import (
+    feature_ranking,
+    head_unit,
+    of_head,
+    scores_by_role,
+    true_features,
+    unique,
+)
+from xai_mimo.reports.figures.pictures import notes_of_streams
+from xai_mimo.reports.numbers import words
+from xai_mimo.reports.page.examples import ExampleView, view_of_example
+
+FEATURES_LISTED = 50
+_REFERENCES: tuple[Role, ...] = ("floor_random", "floor_permuted", "ceiling")
+_OPEN_AT_MOST = 2
+
+
+@dataclass(frozen=True)
+class AgreementLine:
+    """One agreement metric of a pair of methods.
+
+    Attributes:
+        metric: in words, with its k.
+        pair: labels.
+        value: its score, None where there is none.
+        references: the random floor, the permuted floor and the ceiling, None likewise.
+        note: of all of them.
+    """
+
+    metric: str
+    pair: str
+    value: Score | None
+    references: tuple[Score | None, ...]
+    note: str
+
+
+@dataclass(frozen=True)
+class HeadView:
+    """What the page says of one target, but for its figures.
+
+    Attributes:
+        number: from 1, as in the page's anchors.
+        target: its row. name: of it.
+        kind, unit: of the model's head behind it.
+        is_open: whether the section is open when the page is.
+        verdicts, shares, gaps, differences: its rows.
+        features: its rows, those of the 50 leading features. hidden_features: how many more the record holds.
+        agreement: scores of the family in lines. other_scores: all others.
+        examples: its rows.
+        notes: of scores, shares and streams without a picture, each once.
+        true: features known to matter.
+    """
+
+    number: int
+    target: TargetRow
+    name: str
+    kind: str
+    unit: str
+    is_open: bool
+    verdicts: Sequence[Verdict]
+    shares: Sequence[Share]
+    features: Sequence[FeatureRow]
+    hidden_features: int
+    gaps: Sequence[Gap]
+    agreement: Sequence[AgreementLine]
+    other_scores: Sequence[Score]
+    differences: Sequence[Difference]
+    examples: Sequence[ExampleView]
+    notes: Sequence[str]
+    true: Mapping[str, Sequence[str]]
+
+    @property
+    def key(self) -> str:
+        """The beginning of the ids of its drawings."""
+        return f"h{self.number}"
+
+
+def view_of_head(record: Record, number: int) -> HeadView:
+    """What the page says of one target.
+
+    Args:
+        record: checked.
+        number: of the target, from 1.
+    """
+    target = record.targets[number - 1]
+    name = target.name
+    scores, shares = of_head(record.scores, name), of_head(record.shares, name)
+    ranked = feature_ranking(record, name)
+    leading = set(ranked[:FEATURES_LISTED])
+    notes = [r.note for r in (*scores, *shares) if r.note]
+    return HeadView(
+        number=number,
+        target=target,
+        name=name,
+        kind=next((h.kind for h in record.model.heads if h.name == target.head), ""),
+        unit=head_unit(record, name),
+        is_open=number == 1 or len(record.targets) <= _OPEN_AT_MOST,
+        verdicts=of_head(record.verdicts, name),
+        shares=shares,
+        features=[r for r in of_head(record.features, name) if not ranked or (r.stream, r.feature) in leading],
+        hidden_features=max(0, len(ranked) - FEATURES_LISTED),
+        gaps=of_head(record.gaps, name),
+        agreement=agreement_lines(scores),
+        other_scores=[r for r in scores if r.family != "agreement"],
+        differences=of_head(record.differences, name),
+        examples=[
+            view_of_example(record, row, f"h{number}-e{i}")
+            for i, row in enumerate(of_head(record.examples, name), start=1)
+        ],
+        notes=[*unique(notes), *notes_of_streams(record, name)],
+        true=true_features(record, name),
+    )
+
+
+def agreement_lines(scores: Iterable[Score]) -> list[AgreementLine]:
+    """Agreement scores with floors and ceiling in one line for each metric and pair."""
+    return [
+        AgreementLine(
+            metric=words(name.metric) + (f" at {name.k}" if name.k else ""),
+            pair=" / ".join(label for label in (name.method, name.other) if label),
+            value=by_role.get("value"),
+            references=tuple(by_role.get(role) for role in _REFERENCES),
+            note="; ".join(unique(r.note for r in by_role.values() if r.note)),
+        )
+        for name, by_role in scores_by_role(scores).items()
+        if name.family == "agreement"
+    ]
