@@ -247,9 +247,9 @@ def test_a_run_goes_on_with_the_same_versions_only(tmp_path, monkeypatch):
     x = toys.rows(model, 4)
     kept = xm.explain(model, x, "gradient", store=path)
     found = json.loads(kept.attrs["versions"])
-    monkeypatch.setattr("xai_mimo.explainers.explain.versions", lambda: {**found, "other": "1"})
+    monkeypatch.setattr("xai_mimo.explainers.job.versions", lambda: {**found, "other": "1"})
     equal(kept, xm.explain(model, x, "gradient", store=path))
-    monkeypatch.setattr("xai_mimo.explainers.explain.versions", lambda: {**found, "numpy": "0.1"})
+    monkeypatch.setattr("xai_mimo.explainers.job.versions", lambda: {**found, "numpy": "0.1"})
     with pytest.raises(FileProblem, match=rf"its version of numpy is '{np.__version__}', this one's is '0.1'"):
         xm.explain(model, x, "gradient", store=path)
 

@@ -1,8 +1,8 @@
 """Plugins by entry point, and ``adapt``, which finds the adapter of a model.
 
 Groups: ``xai_mimo.adapters`` (key = root module of the model's type), ``xai_mimo.methods``, ``xai_mimo.metrics``,
-``xai_mimo.reports``. Ours use no private door. A broken plugin warns with its name and error and stops nobody; a
-duplicate warns and names the winner.
+``xai_mimo.reports``, ``xai_mimo.engines``. Ours use no private door. A broken plugin warns with its name and error and
+stops nobody; a duplicate warns and names the winner.
 """
 
 import importlib.metadata
@@ -10,12 +10,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
+from xai_mimo.core.engine import Engine, Serial
 from xai_mimo.core.errors import BadSetting, NotSupported, PluginWarning, XaiMimoError
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.streams import Head, Stream, unknown
 
-Group = Literal["xai_mimo.adapters", "xai_mimo.methods", "xai_mimo.metrics", "xai_mimo.reports"]
+Group = Literal["xai_mimo.adapters", "xai_mimo.methods", "xai_mimo.metrics", "xai_mimo.reports", "xai_mimo.engines"]
 
 
 def plugins(group: Group) -> dict[str, importlib.metadata.EntryPoint]:
@@ -105,4 +106,21 @@ def method(spec: str | Method) -> Method:
         spec = made()
     if not isinstance(spec, Method):
         raise BadSetting(f"a method is a name or an object like IntegratedGradients(); got {spec!r}.")
+    return spec
+
+
+def engine(spec: str | Engine | None) -> Engine:
+    """What does blocks: an engine by its name, the one given, or from None the serial one."""
+    if spec is None:
+        return Serial()
+    if isinstance(spec, str):
+        installed = plugins("xai_mimo.engines")
+        if spec not in installed:
+            raise unknown(spec, installed, "engine")
+        kind = load_plugin(installed[spec])
+        if kind is None:
+            raise NotSupported(f"engine '{spec}' is installed but cannot be loaded; see the warning above.")
+        spec = kind()
+    if not isinstance(spec, Engine):
+        raise BadSetting(f"an engine is a name such as 'serial', or an object with run(job, numbers); got {spec!r}.")
     return spec

@@ -1,10 +1,8 @@
 """``explain``: one method on any number of rows, block by block, in memory or on disk."""
 
-import json
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,97 +10,20 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.baselines import choose_background
-from xai_mimo.core.digest import digest
-from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.explanation import describe, settings_of, to_dataset, versions
-from xai_mimo.core.method import Context, Method, positive, whole
+from xai_mimo.core.engine import Engine
+from xai_mimo.core.errors import BadSetting, BadValues
+from xai_mimo.core.method import Method, positive, whole
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.plugins import adapt
+from xai_mimo.core.plugins import engine as find_engine
 from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.progress import Advance, bar, counted
 from xai_mimo.core.streams import check_inputs, count_rows
-from xai_mimo.core.targets import AnyTarget, Target, check_labels, select
-from xai_mimo.explainers.run_warnings import Findings
+from xai_mimo.core.targets import AnyTarget, check_labels
+from xai_mimo.explainers.job import ExplainJob, attributes
+from xai_mimo.explainers.run_warnings import RunWarnings
 from xai_mimo.explainers.space import Space, space_of
 from xai_mimo.explainers.store import BlockStore
-
-
-@dataclass(frozen=True)
-class _Run:
-    """All that the numbers depend on; checked once, then split into blocks."""
-
-    space: Space
-    method: Method
-    inputs: Arrays
-    background: Arrays
-    targets: Sequence[AnyTarget] | None
-    labels: Mapping[str, Any]
-    seed: int
-    max_memory: int
-    rows_per_block: int
-
-    @property
-    def rows(self) -> int:
-        return count_rows(self.inputs)
-
-    @property
-    def blocks(self) -> int:
-        return -(-self.rows // self.rows_per_block)
-
-    def attrs(self) -> dict[str, Any]:
-        """Attributes of the result that are known before it is computed."""
-        explained = self.space.explained
-        return {
-            "method": self.method.name,
-            "settings": json.dumps(settings_of(self.method), sort_keys=True),
-            "reference": self.method.reference,
-            "seed": self.seed,
-            "versions": json.dumps(versions()),
-            "fingerprint": self.space.whole.fingerprint(),
-            "space": self.space.name,
-            "reads": json.dumps(self.space.reads()),
-            "data_sha256": digest(self.inputs),
-            "background_sha256": digest(self.background),
-            "rows_per_block": self.rows_per_block,
-            **describe(explained.streams, explained.heads),
-        }
-
-    def identity(self, attrs: Mapping[str, Any]) -> dict[str, Any]:
-        """What must agree before an interrupted run may go on."""
-        asked = [
-            t if isinstance(t, str) else (t.head, t.unit) if isinstance(t, Target) else t for t in self.targets or ()
-        ]
-        same = (
-            "method",
-            "settings",
-            "seed",
-            "fingerprint",
-            "space",
-            "data_sha256",
-            "background_sha256",
-            "rows_per_block",
-        )
-        labels = digest({name: np.asarray(v) for name, v in self.labels.items()})
-        made_with = {package: v for package, v in json.loads(attrs["versions"]).items() if package != "python"}
-        return {
-            **{k: attrs[k] for k in same},
-            "targets": json.dumps(asked),
-            "labels_sha256": labels,
-            "versions": made_with,
-        }
-
-    def block(self, number: int, attrs: Mapping[str, Any], advance: Advance) -> xr.Dataset:
-        """Explain one block; its randomness depends on the seed and its number alone."""
-        part = slice(number * self.rows_per_block, min((number + 1) * self.rows_per_block, self.rows))
-        rows = self.space.enter({name: x[part] for name, x in self.inputs.items()})
-        model = self.space.explained
-        labels = {head: values[part] for head, values in self.labels.items()}
-        selectors = select(self.targets, model.heads, model.predict(rows), labels)
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, number)))
-        context = Context(rng, self.background, self.max_memory, advance, self.space.layer)
-        found = self.method(model, rows, selectors, context)
-        samples = np.arange(part.start, part.stop)
-        return to_dataset(found, streams=model.streams, selectors=selectors, samples=samples, attrs=attrs)
 
 
 def explain(
@@ -119,6 +40,7 @@ def explain(
     max_memory: int = 2**29,
     rows_per_block: int = 1024,
     store: str | Path | None = None,
+    engine: str | Engine | None = None,
     progress: bool | Advance = False,
 ) -> xr.Dataset:
     """Explain a model's heads for the given rows with one method.
@@ -139,6 +61,8 @@ def explain(
         store: a folder ending in ``.zarr``. Blocks are written as they are finished, memory stays flat, and a run that
             was interrupted goes on where it stopped when it is called again with the same arguments. The result is
             opened lazily.
+        engine: where blocks are done: the name of an installed engine, or an object with its ``run``; None does one
+            after the other, here. The numbers are the same with every engine.
         progress: show a bar; or a function to call with the number of rows just finished.
     Returns:
         The explanation; its layout is described in ``xai_mimo.core.explanation``.
@@ -151,24 +75,30 @@ def explain(
     whole(rows_per_block, "rows_per_block")
     whole(background_rows, "background_rows")
     positive(max_memory, "max_memory")
+    engine = find_engine(engine)
     adapted = adapt(model, max_memory=max_memory)
     inputs = check_inputs(x, adapted.streams)
     space = space_of(adapted, at)
-    run = _Run(
+    chosen, seed, rows_per_block = find_method(method), _seed(seed), int(rows_per_block)
+    known = _background(background, inputs, space, rows=background_rows, seed=seed)
+    job = ExplainJob(
         space=space,
-        method=find_method(method),
+        method=chosen,
         inputs=inputs,
-        background=_background(background, inputs, space, rows=background_rows, seed=seed),
+        background=known,
         targets=targets,
         labels=check_labels(labels, adapted.heads, count_rows(inputs)),
-        seed=_seed(seed),
+        seed=seed,
         max_memory=int(max_memory),
-        rows_per_block=int(rows_per_block),
+        rows_per_block=rows_per_block,
+        attrs=attributes(space, chosen, inputs, known, seed=seed, rows_per_block=rows_per_block),
     )
-    with bar(bool(progress) and not callable(progress), run.method.name) as shown:
-        advance = progress if callable(progress) else counted(shown, run.method.name, run.rows)
-        result, findings = _to_disk(run, Path(store), advance) if store is not None else _in_memory(run, advance)
-    for warning in findings.warnings(run.method.name):
+    with bar(bool(progress) and not callable(progress), chosen.name) as shown:
+        advance = progress if callable(progress) else counted(shown, chosen.name, job.rows)
+        result, noticed = (
+            _to_disk(job, engine, Path(store), advance) if store is not None else _in_memory(job, engine, advance)
+        )
+    for warning in noticed.warnings(chosen.name):
         warnings.warn(warning, stacklevel=2)
     return result
 
@@ -179,24 +109,25 @@ def _seed(seed: Any) -> int:
     return int(seed)
 
 
-def _background(given: Any, inputs: Arrays, space: Space, *, rows: int, seed: int) -> Arrays:
-    if given is None:
-        rng = np.random.default_rng(np.random.SeedSequence(_seed(seed), spawn_key=(0,)))
+def _background(background: Any, inputs: Arrays, space: Space, *, rows: int, seed: int) -> Arrays:
+    if background is None:
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
         return space.enter(choose_background(inputs, rows, rng))
-    return space.enter(check_inputs(given, space.whole.streams))
+    return space.enter(check_inputs(background, space.whole.streams))
 
 
-def _in_memory(run: _Run, advance: Advance) -> tuple[xr.Dataset, Findings]:
-    start, attrs = time.perf_counter(), run.attrs()
-    blocks, findings = [], Findings()
-    for number in range(run.blocks):
-        blocks.append(run.block(number, attrs, advance))
-        findings = findings.add(blocks[-1])
+def _in_memory(job: ExplainJob, engine: Engine, advance: Advance) -> tuple[xr.Dataset, RunWarnings]:
+    start, noticed = time.perf_counter(), RunWarnings()
+    blocks: dict[int, xr.Dataset] = {}
+    for number, block in _blocks(job, engine, range(job.blocks), advance):
+        blocks[number] = block
+        noticed = noticed.merge(RunWarnings.of(block))
+    in_order = [blocks[number] for number in range(job.blocks)]
     result = (
-        blocks[0]
-        if len(blocks) == 1
+        in_order[0]
+        if len(in_order) == 1
         else xr.concat(
-            blocks,
+            in_order,
             dim="sample",
             data_vars="minimal",
             coords="minimal",
@@ -206,17 +137,36 @@ def _in_memory(run: _Run, advance: Advance) -> tuple[xr.Dataset, Findings]:
         )
     )
     result.attrs["seconds"] = time.perf_counter() - start
-    return result, findings
+    return result, noticed
 
 
-def _to_disk(run: _Run, path: Path, advance: Advance) -> tuple[xr.Dataset, Findings]:
-    attrs = run.attrs()
-    store = BlockStore.open(path, run.identity(attrs), rows=run.rows, rows_per_block=run.rows_per_block)
-    findings = Findings.from_json(store.findings)
-    advance(min(store.done * run.rows_per_block, run.rows))
-    for number in range(store.done, run.blocks):
+def _to_disk(job: ExplainJob, engine: Engine, path: Path, advance: Advance) -> tuple[xr.Dataset, RunWarnings]:
+    store = BlockStore.open(path, job.identity(), rows=job.rows, rows_per_block=job.rows_per_block)
+    noticed = RunWarnings.from_json(store.run_warnings)
+    advance(noticed.rows)
+    pending = [number for number, is_done in enumerate(store.done) if not is_done]
+    start = time.perf_counter()
+    for number, block in _blocks(job, engine, pending, advance):
+        noticed = noticed.merge(RunWarnings.of(block))
+        now = time.perf_counter()
+        store = store.write(number, block, run_warnings=noticed.to_json(), seconds=now - start)
         start = time.perf_counter()
-        block = run.block(number, attrs, advance)
-        findings = findings.add(block)
-        store = store.write(block, findings=findings.to_json(), seconds=time.perf_counter() - start)
-    return store.finish(), findings
+    return store.finish(), noticed
+
+
+def _blocks(
+    job: ExplainJob, engine: Engine, numbers: Sequence[int], advance: Advance
+) -> Iterator[tuple[int, xr.Dataset]]:
+    """The blocks as an engine finishes them, each once.
+
+    Raises:
+        BadValues: the engine gave a block that was not asked for, or twice, or left some out.
+    """
+    pending = set(numbers)
+    for number, block in engine.run(job, numbers, advance):
+        if number not in pending:
+            raise BadValues(f"engine {engine!r} gave block {number}, which was not asked for or was there already.")
+        pending.remove(number)
+        yield number, block
+    if pending:
+        raise BadValues(f"engine {engine!r} left out blocks {sorted(pending)}; it must do each of them once.")

@@ -1,4 +1,4 @@
-"""What is noticed over all blocks of a run: streams that a head never answers to, rows that did not converge."""
+"""What ``explain`` warns of after a run: streams that a head never answers to, rows that did not converge."""
 
 import json
 from collections.abc import Mapping
@@ -15,44 +15,53 @@ _Pairs = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Findings:
-    """A running account; ``add`` gives the account with one block more.
+class RunWarnings:
+    """What was noticed in some blocks of a run; ``merge`` joins two accounts, in any order and grouping.
 
     Attributes:
         rows: rows seen.
-        silent: pairs (target, stream) whose attributions were exactly zero so far; None before the first block.
+        unused: pairs (target, stream) whose attributions were exactly zero in every row; None before the first block.
         missed: target -> rows that did not converge.
         rounded: rows among them, over all targets, that the rounding of the model's outputs kept from it.
     """
 
     rows: int = 0
-    silent: _Pairs | None = None
+    unused: _Pairs | None = None
     missed: Mapping[str, int] | None = None
     rounded: int = 0
 
-    def add(self, block: xr.Dataset) -> "Findings":
-        """The account with the rows of this block."""
+    @staticmethod
+    def of(block: xr.Dataset) -> "RunWarnings":
+        """The account of one block."""
         heads = [str(h) for h in block["head"].values]
-        silent = _silent(block, heads) if block.attrs["signed"] else frozenset()
-        missed = dict(self.missed or {})
+        missed: dict[str, int] = {}
         if "converged" in block:
-            for head, count in zip(heads, (~block["converged"].values.astype(bool)).sum(axis=1), strict=True):
-                missed[head] = missed.get(head, 0) + int(count)
-        rounded = int(block["rounding_limited"].sum()) if "rounding_limited" in block else 0
-        return Findings(
-            self.rows + block.sizes["sample"],
-            silent if self.silent is None else self.silent & silent,
+            counts = (~block["converged"].values.astype(bool)).sum(axis=1)
+            missed = {head: int(count) for head, count in zip(heads, counts, strict=True)}
+        return RunWarnings(
+            block.sizes["sample"],
+            _unused(block, heads) if block.attrs["signed"] else frozenset(),
             missed,
-            self.rounded + rounded,
+            int(block["rounding_limited"].sum()) if "rounding_limited" in block else 0,
+        )
+
+    def merge(self, other: "RunWarnings") -> "RunWarnings":
+        """The account of the blocks of both: a stream is unused where it is unused in all of them."""
+        mine, theirs = self.missed or {}, other.missed or {}
+        return RunWarnings(
+            self.rows + other.rows,
+            _in_both(self.unused, other.unused),
+            {head: mine.get(head, 0) + theirs.get(head, 0) for head in (*mine, *theirs)},
+            self.rounded + other.rounded,
         )
 
     def warnings(self, method: str) -> list[UserWarning]:
         """What the user should be told."""
-        found: list[UserWarning] = []
-        silent = sorted(self.silent or ())
-        for head in dict.fromkeys(h for h, _ in silent):
-            streams = ", ".join(f"'{s}'" for h, s in silent if h == head)
-            found.append(
+        texts: list[UserWarning] = []
+        unused = sorted(self.unused or ())
+        for head in dict.fromkeys(h for h, _ in unused):
+            streams = ", ".join(f"'{s}'" for h, s in unused if h == head)
+            texts.append(
                 UnusedStreamWarning(
                     f"{method} gives head '{head}' exact zeros on input stream {streams} for all {self.rows} rows: the "
                     "head does not read it, or it does not react to it near these rows."
@@ -61,13 +70,13 @@ class Findings:
         missed = {head: count for head, count in (self.missed or {}).items() if count}
         if missed:
             counts = ", ".join(f"{head}: {count} of {self.rows}" for head, count in missed.items())
-            found.append(
+            texts.append(
                 NotConvergedWarning(
                     f"{method} did not reach its tolerance for some rows ({counts}); they are marked in the variable "
                     f"'converged'. {self._remedy(sum(missed.values()))}"
                 )
             )
-        return found
+        return texts
 
     def _remedy(self, missed: int) -> str:
         precision = (
@@ -81,25 +90,32 @@ class Findings:
         return "Allow more evaluations or a larger tolerance; a model that computes in half precision may need float32."
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for a store that is written over several sessions."""
-        silent = None if self.silent is None else sorted(self.silent)
-        return {"rows": self.rows, "silent": silent, "missed": dict(self.missed or {}), "rounded": self.rounded}
+        """Plain values, for a store that is written over several sessions; ``silent`` is its word for unused."""
+        unused = None if self.unused is None else sorted(self.unused)
+        return {"rows": self.rows, "silent": unused, "missed": dict(self.missed or {}), "rounded": self.rounded}
 
     @staticmethod
-    def from_json(values: Mapping[str, Any] | None) -> "Findings":
+    def from_json(values: Mapping[str, Any] | None) -> "RunWarnings":
         """The account that ``to_json`` wrote; an empty one from None."""
         if values is None:
-            return Findings()
-        silent = values["silent"]
-        return Findings(
+            return RunWarnings()
+        unused = values["silent"]
+        return RunWarnings(
             values["rows"],
-            None if silent is None else frozenset((h, t) for h, t in silent),
+            None if unused is None else frozenset((h, t) for h, t in unused),
             values["missed"],
             values["rounded"],
         )
 
 
-def _silent(block: xr.Dataset, heads: list[str]) -> _Pairs:
+def _in_both(mine: _Pairs | None, theirs: _Pairs | None) -> _Pairs | None:
+    if mine is None or theirs is None:
+        return theirs if mine is None else mine
+    return mine & theirs
+
+
+def _unused(block: xr.Dataset, heads: list[str]) -> _Pairs:
+    """Pairs (target, stream) with nothing but zeros, but of streams that the method says nothing of."""
     pairs = set()
     unexplained = json.loads(block.attrs.get("unexplained", "[]"))
     for stream in (name for name in stream_names(block) if name not in unexplained):

@@ -1,0 +1,120 @@
+"""One explanation to be computed: everything that its numbers depend on, in blocks of rows."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xai_mimo.core.digest import digest
+from xai_mimo.core.explanation import describe, settings_of, to_dataset, versions
+from xai_mimo.core.method import Context, Method
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.progress import Advance, silent
+from xai_mimo.core.streams import count_rows
+from xai_mimo.core.targets import AnyTarget, Target, select
+from xai_mimo.explainers.space import Space
+
+# What must agree, beside targets, labels and versions, before an interrupted run may go on.
+_IDENTITY = (
+    "method",
+    "settings",
+    "seed",
+    "fingerprint",
+    "space",
+    "data_sha256",
+    "background_sha256",
+    "rows_per_block",
+)
+
+
+@dataclass(frozen=True)
+class ExplainJob:
+    """What ``explain`` was asked for, checked; split into blocks whose numbers depend on nothing else.
+
+    Attributes:
+        space: the model, and where it is explained.
+        method: with its settings.
+        inputs: rows of the whole model. background: rows of the space.
+        targets: as the user gave them. labels: ``{head: (sample, ...)}``, perhaps of some heads only.
+        seed: of all blocks. max_memory: bytes, see ``explain``.
+        rows_per_block: rows that are explained at a time.
+        attrs: attributes of the result, known before it is computed; see ``attributes``.
+    """
+
+    space: Space
+    method: Method
+    inputs: Arrays
+    background: Arrays
+    targets: Sequence[AnyTarget] | None
+    labels: Arrays
+    seed: int
+    max_memory: int
+    rows_per_block: int
+    attrs: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return count_rows(self.inputs)
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks; the last may be shorter."""
+        return -(-self.rows // self.rows_per_block)
+
+    def rows_of(self, number: int) -> slice:
+        """The rows of a block."""
+        return slice(number * self.rows_per_block, min((number + 1) * self.rows_per_block, self.rows))
+
+    def block(self, number: int, advance: Advance = silent) -> xr.Dataset:
+        """Explain one block; its randomness depends on the seed and its number alone."""
+        part = self.rows_of(number)
+        rows = self.space.enter({name: x[part] for name, x in self.inputs.items()})
+        model = self.space.explained
+        labels = {head: values[part] for head, values in self.labels.items()}
+        selectors = select(self.targets, model.heads, model.predict(rows), labels)
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, number)))
+        context = Context(rng, self.background, self.max_memory, advance, self.space.layer)
+        attribution = self.method(model, rows, selectors, context)
+        samples = np.arange(part.start, part.stop)
+        return to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=self.attrs)
+
+    def identity(self) -> dict[str, Any]:
+        """What must agree before an interrupted run may go on."""
+        targets = [
+            t if isinstance(t, str) else (t.head, t.unit) if isinstance(t, Target) else t for t in self.targets or ()
+        ]
+        made_with = {package: v for package, v in json.loads(self.attrs["versions"]).items() if package != "python"}
+        return {
+            **{name: self.attrs[name] for name in _IDENTITY},
+            "targets": json.dumps(targets),
+            "labels_sha256": digest(self.labels),
+            "versions": made_with,
+        }
+
+
+def attributes(
+    space: Space, method: Method, inputs: Arrays, background: Arrays, *, seed: int, rows_per_block: int
+) -> dict[str, Any]:
+    """Attributes of an explanation that are known before it is computed.
+
+    They are taken once, in the process that was asked: another one, that does some of the blocks, may have loaded other
+    packages.
+    """
+    return {
+        "method": method.name,
+        "settings": json.dumps(settings_of(method), sort_keys=True),
+        "reference": method.reference,
+        "seed": seed,
+        "versions": json.dumps(versions()),
+        "fingerprint": space.whole.fingerprint(),
+        "space": space.name,
+        "reads": json.dumps(space.reads()),
+        "data_sha256": digest(inputs),
+        "background_sha256": digest(background),
+        "rows_per_block": rows_per_block,
+        **describe(space.explained.streams, space.explained.heads),
+    }
