@@ -124,7 +124,8 @@ def _precision(dtype: str) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
     import jax
 
-    return jax.enable_x64(True)
+    wide: contextlib.AbstractContextManager[Any] = jax.enable_x64(True)
+    return wide
 
 
 def _model(layer: Any, inputs: Any) -> Any:
@@ -177,4 +178,4 @@ def _holds_tensor(value: Any) -> bool:
         return any(_holds_tensor(v) for v in value.values())
     if isinstance(value, list | tuple | set):
         return any(_holds_tensor(v) for v in value)
-    return keras.ops.is_tensor(value)
+    return bool(keras.ops.is_tensor(value))

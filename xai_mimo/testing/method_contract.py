@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.comparison.references import cited
+from xai_mimo.comparison.references import REFERENCES
 from xai_mimo.core.errors import NotSupported, UnusedStreamWarning, XaiMimoError
 from xai_mimo.core.explanation import settings_of, stream_names
 from xai_mimo.core.method import Attribution, Context, Method
@@ -90,7 +90,7 @@ def _check_facts(method: Any) -> None:
         fits = bibtex.lstrip().startswith("@") and f"{{{method.reference}," in bibtex and method.reference
         require(fits, f"{kind}.bibtex is no BibTeX entry of the key '{method.reference}': {bibtex[:60]!r}.")
     elif method.reference:
-        known = method.reference in cited([method.reference])
+        known = method.reference in REFERENCES
         require(known, f"{kind}.reference is '{method.reference}', which nothing describes; give {kind}.bibtex.")
     settings = settings_of(method)
     try:
