@@ -1,9 +1,10 @@
+import pandas
+
 from . import comparison as comparison
 from . import core as core
 from . import datasets as datasets
 from . import explainers as explainers
 from . import layers as layers
-from . import metrics as metrics
 from . import record as record
 from . import reports as reports
 from . import testing as testing
@@ -16,7 +17,11 @@ from .core.streams import Head as Head
 from .core.streams import Stream as Stream
 from .core.targets import Target as Target
 from .explainers.explain import explain as explain
+from .explainers.installed import methods as methods
 from .explainers.interception.interception import intercept as intercept
 from .layers.saved import load_model as load_model
 
 __version__: str
+
+def metrics() -> pandas.DataFrame:
+    """The installed metrics, see ``xai_mimo.metrics.installed.metrics``; the room of the same name answers the call."""

@@ -48,6 +48,7 @@ class CaptumIntegratedGradients:
 
     name: ClassVar[str] = "captum.IntegratedGradients"
     reference: ClassVar[str] = "sundararajan2017axiomatic"
+    needs: ClassVar[tuple[type[Model], ...]] = (Differentiable,)
 
     def __post_init__(self) -> None:
         whole(self.steps, "steps")

@@ -67,7 +67,10 @@ class Context:
 class Method(Protocol):
     """Frozen settings with a pure function behind them; a dataclass, so that settings can be recorded.
 
-    ``name`` is the entry-point name; ``reference`` a BibTeX key of ``xai_mimo.reports`` or "".
+    ``name`` is the entry-point name; ``reference`` a BibTeX key, or "".
+
+    Facts that may be left out: ``bibtex``, the BibTeX entry itself, needed where the key is none of ours (default "");
+    ``needs``, the protocols of ``core.model`` that a model must meet, a tuple (default none: predictions are enough).
     """
 
     name: ClassVar[str]
@@ -75,6 +78,16 @@ class Method(Protocol):
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Explain the selected targets for these rows (already checked)."""
+
+
+def needs_of(method: Method | type[Method]) -> tuple[type[Model], ...]:
+    """The protocols that a model must meet for a method to explain it."""
+    return tuple(getattr(method, "needs", ()))
+
+
+def bibtex_of(cited: object) -> str:
+    """The BibTeX entry that a method or metric brings, "" where its key is one of ours."""
+    return str(getattr(cited, "bibtex", ""))
 
 
 def bytes_per_row(arrays: Mapping[str, Array]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -99,11 +99,6 @@ class Metric(Protocol):
             scene: what there is to score.
             rng: of this metric alone: its numbers do not depend on which other metrics run.
         """
-
-
-def bibtex_of(metric: Any) -> str:
-    """The BibTeX entry that a metric or method brings, "" where its key is one of ours."""
-    return str(getattr(metric, "bibtex", ""))
 
 
 def needs_of(metric: Metric | type[Metric]) -> tuple[Need, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.method import Attribution, Context
-from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.model import Arrays, Differentiable, Model, Splittable
 from xai_mimo.core.positions import channel_axis, lay_over
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
@@ -56,6 +56,10 @@ class GradCAM:
 
     name: ClassVar[str] = "grad_cam"
     reference: ClassVar[str] = "selvaraju2017gradcam"
+    needs: ClassVar[tuple[type[Model], ...]] = (
+        Splittable,
+        Differentiable,
+    )
 
     def __post_init__(self) -> None:
         TokenGrid.of(self.prefix_tokens, self.grid)
@@ -94,6 +98,7 @@ class CAM:
 
     name: ClassVar[str] = "cam"
     reference: ClassVar[str] = "zhou2016cam"
+    needs: ClassVar[tuple[type[Model], ...]] = (Splittable,)
 
     def __post_init__(self) -> None:
         TokenGrid.of(self.prefix_tokens, self.grid)

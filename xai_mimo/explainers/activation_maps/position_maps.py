@@ -59,6 +59,7 @@ class PositionMaps:
 
     name: ClassVar[str] = "position_maps"
     reference: ClassVar[str] = ""  # that of the layers, which is known when they are read
+    needs: ClassVar[tuple[type[Model], ...]] = (Interceptable,)
 
     def __post_init__(self) -> None:
         if self.fusion not in get_args(Fusion):

@@ -104,6 +104,7 @@ class Interception:
 
     name: ClassVar[str] = "interception"
     reference: ClassVar[str] = ""  # that of the layer, which is known when it is read
+    needs: ClassVar[tuple[type[Model], ...]] = (Interceptable,)
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
