@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from xai_mimo.core.errors import BadValues, DuplicateName, EmptyData, ShapeMismatch, UnknownName
-from xai_mimo.core.streams import Head, Stream, check_inputs, count_rows, name_values
+from xai_mimo.core.streams import Head, Stream, check_inputs, count_rows, name_values, pair_names
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -132,3 +132,18 @@ def test_name_values_names_outputs_too():
 
 def test_rows_are_counted_by_any_of_the_arrays():
     assert count_rows({"u": np.zeros((4, 2)), "v": np.zeros((4, 3))}) == 4
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "asked", "pairs"),
+    [
+        (["a", "b"], ["b", "a"], None, {"a": "a", "b": "b"}),
+        (["a", "b"], ["x", "y"], None, {"a": "x", "b": "y"}),
+        (["a", "b"], ["x", "y"], ["b"], {"b": "y"}),
+        (["a", "b"], ["a", "y"], ["a"], {"a": "a"}),
+        (["a", "b"], ["a", "y"], None, None),
+        (["a", "b"], ["x"], None, None),
+    ],
+)
+def test_names_are_paired_by_name_or_by_place(names, others, asked, pairs):
+    assert pair_names(names, others, asked) == pairs

@@ -140,6 +140,25 @@ def check_unique(names: Iterable[str], what: str) -> None:
         seen.add(name)
 
 
+def pair_names(
+    names: Sequence[str], others: Sequence[str], asked: Sequence[str] | None = None
+) -> dict[str, str] | None:
+    """Which of the others each name goes with: the equal one; the one in its place where no two are equal.
+
+    Args:
+        names: e.g. heads of a model. others: e.g. those of one of its layers.
+        asked: the names that are of interest; default all.
+    Returns:
+        ``{asked name: other name}``; None where some names agree and not all, or there are not as many.
+    """
+    asked, shared = list(names if asked is None else asked), set(names) & set(others)
+    if set(asked) <= shared:
+        return {name: name for name in asked}
+    if not shared and len(names) == len(others):
+        return {name: others[list(names).index(name)] for name in asked}
+    return None
+
+
 def unknown(name: str, known: Iterable[str], what: str) -> UnknownName:
     """The error for a name that does not exist, with the nearest one that does."""
     names = [str(k) for k in known]

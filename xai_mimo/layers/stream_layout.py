@@ -1,9 +1,13 @@
-"""Which features of the concatenated input belong to which stream."""
+"""Which features of the concatenated input belong to which stream, and where all streams are real."""
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import keras
+from keras import ops
 
 Shape = tuple[int | None, ...]
 
@@ -149,3 +153,15 @@ def _shared_lead(shapes: Mapping[str, Shape]) -> Shape:
             )
         lead = [b if a is None else a for a, b in zip(lead, shape, strict=False)]
     return tuple(lead)
+
+
+def joint_mask(masks: Any) -> Any | None:
+    """Where every masked input is real: the masks of all inputs, joined by "and".
+
+    Args:
+        masks: as Keras fills them in: one, a list or a mapping, each ``(batch, *positions)`` or None.
+    Returns:
+        ``(batch, *positions)``, booleans; None where no input is masked.
+    """
+    present = [mask for mask in keras.tree.flatten(masks) if mask is not None]
+    return functools.reduce(ops.logical_and, present) if present else None

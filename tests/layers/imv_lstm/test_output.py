@@ -7,7 +7,7 @@ from keras import ops
 
 from tests.helpers.imv_reference import HEADS, built, hidden_of, maps_of, randomize, read
 from xai_mimo.layers import IMVLSTM
-from xai_mimo.layers.imv_lstm.initial import draw_alike
+from xai_mimo.layers.heads import draw_alike
 
 
 def train_output(layer, x):

@@ -6,7 +6,7 @@ import numpy as np
 
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions, Model, Splittable
-from xai_mimo.core.streams import Array
+from xai_mimo.core.streams import Array, pair_names
 from xai_mimo.core.targets import Selector
 
 # Relative error up to which two float32 computations of one quantity count as equal.
@@ -148,16 +148,15 @@ def match_heads(
 ) -> dict[str, int]:
     """``{explained head: position among the layer's heads}``: by name, or by order where no name agrees."""
     heads = [h.name for h in model.heads]
-    wanted = list(dict.fromkeys(s.head for s in selectors))
+    asked = list(dict.fromkeys(s.head for s in selectors))
+    pairs = pair_names(heads, names, asked)
+    if pairs is not None:
+        return {head: list(names).index(own) for head, own in pairs.items()}
     shared = [head for head in heads if head in names]
-    if set(wanted) <= set(shared):
-        return {head: list(names).index(head) for head in wanted}
-    if len(names) == len(heads) and not shared:
-        return {head: heads.index(head) for head in wanted}
     advice = f", or explain those alone: targets={shared}" if shared else ""
     raise NotSupported(
         f"layer '{found.layer}' has the heads {', '.join(names)}, so it says nothing of "
-        f"{', '.join(h for h in wanted if h not in shared)}. Give the layer's heads the names of the model's{advice}."
+        f"{', '.join(h for h in asked if h not in shared)}. Give the layer's heads the names of the model's{advice}."
     )
 
 

@@ -8,7 +8,7 @@ import keras
 
 from xai_mimo.core.head_kinds import HEAD_KINDS, activation_name, head_nature, losses_of_heads
 from xai_mimo.core.streams import HeadKind
-from xai_mimo.layers.functional import functional_core
+from xai_mimo.layers.keras_graph import calls_of, functional_core, named_outputs
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def read_predictor(model: Any, taps: Sequence[str], kinds: str | Mapping[str, st
     if isinstance(taps, str) or not taps or len(set(taps)) < len(taps):
         raise ValueError(f"Expected `taps` to be a list of names of layers, each once. Received: taps={taps!r}")
     tapped = [_tapped(core, name) for name in taps]
-    named = _named_outputs(core)
+    named = _checked_outputs(core)
     given = _kinds(kinds, list(named))
     losses = losses_of_heads(getattr(model, "loss", None), list(named))
     heads = tuple(_head(name, tensor, given.get(name), losses.get(name)) for name, tensor in named.items())
@@ -103,7 +103,7 @@ def read_predictor(model: Any, taps: Sequence[str], kinds: str | Mapping[str, st
 def _core(model: Any) -> Any:
     """The functional model behind a functional or sequential model."""
     core = functional_core(model)
-    if not isinstance(model, keras.Model) or not hasattr(core, "_nodes_by_depth"):
+    if core is None:
         raise ValueError(
             "Expected `predictor` to be a built functional or sequential Keras model, whose layers can be tapped. "
             f"Received: predictor={type(model).__name__}. Build it as keras.Model(inputs, outputs)."
@@ -112,27 +112,21 @@ def _core(model: Any) -> Any:
 
 
 def _tapped(core: Any, name: str) -> Any:
-    nodes = [node for depth in core._nodes_by_depth.values() for node in depth]
-    found = [node for node in nodes if node.operation.name == name and not node.is_input]
-    if not found:
-        names = [made.name for made in core.operations if not isinstance(made, keras.layers.InputLayer)]
+    nodes = calls_of(core, name)
+    if not nodes:
+        names = [operation.name for operation in core.operations if not isinstance(operation, keras.layers.InputLayer)]
         raise ValueError(f"Expected `taps` to name layers of '{core.name}': {', '.join(names)}. Received: '{name}'")
-    if len(found) > 1 or len(found[0].outputs) > 1:
-        many = f"is called {len(found)} times" if len(found) > 1 else f"gives {len(found[0].outputs)} tensors"
+    if len(nodes) > 1 or len(nodes[0].outputs) > 1:
+        many = f"is called {len(nodes)} times" if len(nodes) > 1 else f"gives {len(nodes[0].outputs)} tensors"
         raise ValueError(
             f"Expected `taps` to name layers that are called once and give one tensor. Received: '{name}', which {many}"
         )
-    return found[0].outputs[0]
+    return nodes[0].outputs[0]
 
 
-def _named_outputs(core: Any) -> dict[str, Any]:
-    """Output tensors by name, in the order in which they are declared; equal names are numbered."""
-    if isinstance(core.output, Mapping):
-        named = dict(core.output)
-    else:
-        names = list(core.output_names)
-        labels = [n if names.count(n) == 1 else f"{n}_{names[:i].count(n)}" for i, n in enumerate(names)]
-        named = dict(zip(labels, core.outputs, strict=True))
+def _checked_outputs(core: Any) -> dict[str, Any]:
+    """Output tensors by name, all of them ``(batch, units)``."""
+    named = named_outputs(core)
     for name, tensor in named.items():
         shape: tuple[int | None, ...] = tuple(getattr(tensor, "shape", ()))
         if len(shape) != 2 or shape[-1] is None:

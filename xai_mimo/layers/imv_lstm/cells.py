@@ -11,8 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from xai_mimo.layers.heads import check_count, initialize_each
-from xai_mimo.layers.imv_lstm.initial import draw_alike
+from xai_mimo.layers.heads import check_count, draw_alike, initialize_each
 
 
 class _VariableWiseCell(keras.layers.Layer):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from xai_mimo.layers.heads import check_count, read_heads
+from xai_mimo.layers.heads import check_count, draw_alike, read_heads
 from xai_mimo.layers.imv_lstm.attention import (
     LOGIT_ACTIVATIONS,
     attended_steps,
@@ -16,11 +16,9 @@ from xai_mimo.layers.imv_lstm.attention import (
     weigh_variables,
 )
 from xai_mimo.layers.imv_lstm.cells import IMVFullCell, IMVTensorCell
-from xai_mimo.layers.imv_lstm.initial import draw_alike
 from xai_mimo.layers.imv_lstm.inputs import VariableInputs
 from xai_mimo.layers.imv_lstm.output import OutputNetworks
-from xai_mimo.layers.masks import joint_mask
-from xai_mimo.layers.stream_layout import check_names, feature_labels
+from xai_mimo.layers.stream_layout import check_names, feature_labels, joint_mask
 from xai_mimo.sowing import is_collecting, sow
 
 _CELLS = {"tensor": IMVTensorCell, "full": IMVFullCell}

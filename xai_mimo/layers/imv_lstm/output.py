@@ -10,8 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from xai_mimo.layers.heads import draw_alike
 from xai_mimo.layers.imv_lstm.attention import precise
-from xai_mimo.layers.imv_lstm.initial import draw_alike
 
 
 class OutputNetworks(keras.layers.Layer):

@@ -20,8 +20,7 @@ from xai_mimo.layers.heads import (
 )
 from xai_mimo.layers.mail.normalizers import NORMALIZERS, softmax
 from xai_mimo.layers.mail.scoring import SCORINGS, Scores, Weight
-from xai_mimo.layers.masks import joint_mask
-from xai_mimo.layers.stream_layout import check_feature_names, check_names, feature_labels, read_layout
+from xai_mimo.layers.stream_layout import check_feature_names, check_names, feature_labels, joint_mask, read_layout
 from xai_mimo.sowing import is_collecting, sow
 
 _LEADING_AXES = {0: (), 1: ("time",), 2: ("height", "width")}

@@ -1,12 +1,12 @@
 """Where the residual blocks of a functional Keras model are: its sums, and which input of each is the shortcut."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-from xai_mimo.layers.functional import functional_core
+from xai_mimo.layers.keras_graph import ancestors, calls, calls_of, functional_models, makers
 
 
 @dataclass(frozen=True)
@@ -36,35 +36,14 @@ def residual_sums(model: keras.Model) -> list[ResidualSum]:
     as it is, a projection where the block changes the shape. Sums whose longer branch only looks up positions or
     tokens (``...Embedding``) do not count, nor do those where the branches are equally long.
     """
-    found = []
+    sums = []
     for core in functional_models(model):
-        makers = _makers(core)
-        for node in _nodes(core):
-            if _is_sum(node):
-                local = _local_input(node, makers)
-                if local is not None:
-                    found.append(_described(node, local, makers))
-    return found
-
-
-def functional_models(model: Any) -> Iterator[Any]:
-    """A functional or sequential model and all that are nested in it, inner ones where they are called."""
-    core = functional_core(model)
-    if hasattr(core, "_nodes_by_depth"):
-        for operation in dict.fromkeys(node.operation for node in _nodes(core)):
-            if isinstance(operation, keras.Model):
-                yield from functional_models(operation)
-        yield core
-
-
-def _nodes(core: Any) -> list[Any]:
-    """Calls of layers and operations, each after those that feed it."""
-    depths = sorted(core._nodes_by_depth, reverse=True)
-    return [node for depth in depths for node in core._nodes_by_depth[depth] if not node.is_input]
-
-
-def _makers(core: Any) -> dict[int, Any]:
-    return {id(tensor): node for node in _nodes(core) for tensor in node.outputs}
+        made_by = makers(core)
+        for node in calls(core):
+            local = _local_input(node, made_by) if _is_sum(node) else None
+            if local is not None:
+                sums.append(_described(node, local, made_by))
+    return sums
 
 
 def _is_sum(node: Any) -> bool:
@@ -75,12 +54,12 @@ def _is_sum(node: Any) -> bool:
     return len(tensors) == 2 and len(tensors[0].shape) >= 3 and tuple(tensors[0].shape) == tuple(tensors[1].shape)
 
 
-def _local_input(node: Any, makers: Mapping[int, Any]) -> int | None:
+def _local_input(node: Any, made_by: Mapping[int, Any]) -> int | None:
     """Which input is the residual branch; None if neither is."""
-    behind = [_ancestors(tensor, makers) for tensor in node.input_tensors]
+    behind = [ancestors(tensor, made_by) for tensor in node.input_tensors]
     if not behind[0].keys() & behind[1].keys():
         return None
-    own = [_own_layers(behind[i], behind[1 - i], makers) for i in (0, 1)]
+    own = [_own_layers(behind[i], behind[1 - i], made_by) for i in (0, 1)]
     if len(own[0]) == len(own[1]):
         return None
     local = int(len(own[1]) > len(own[0]))
@@ -88,27 +67,15 @@ def _local_input(node: Any, makers: Mapping[int, Any]) -> int | None:
     return None if looks_up else local
 
 
-def _ancestors(tensor: Any, makers: Mapping[int, Any]) -> dict[int, Any]:
-    """A tensor and all that it is made from, by identity."""
-    found: dict[int, Any] = {}
-    waiting = [tensor]
-    while waiting:
-        tensor = waiting.pop()
-        if id(tensor) not in found:
-            found[id(tensor)] = tensor
-            waiting += makers[id(tensor)].input_tensors if id(tensor) in makers else []
-    return found
-
-
-def _own_layers(mine: dict[int, Any], other: Mapping[int, Any], makers: Mapping[int, Any]) -> list[Any]:
+def _own_layers(mine: dict[int, Any], other: Mapping[int, Any], made_by: Mapping[int, Any]) -> list[Any]:
     """Layers with weights that only one branch passes through."""
-    made = dict.fromkeys(makers[key].operation for key in reversed(mine) if key not in other and key in makers)
-    return [operation for operation in made if getattr(operation, "weights", None)]
+    passed = dict.fromkeys(made_by[key].operation for key in reversed(mine) if key not in other and key in made_by)
+    return [operation for operation in passed if getattr(operation, "weights", None)]
 
 
-def _described(node: Any, local: int, makers: Mapping[int, Any]) -> ResidualSum:
-    branch, shortcut = (_ancestors(node.input_tensors[i], makers) for i in (local, 1 - local))
-    own = _own_layers(branch, shortcut, makers)
+def _described(node: Any, local: int, made_by: Mapping[int, Any]) -> ResidualSum:
+    branch, shortcut = (ancestors(node.input_tensors[i], made_by) for i in (local, 1 - local))
+    own = _own_layers(branch, shortcut, made_by)
     return ResidualSum(
         name=node.operation.name,
         local=local,
@@ -129,25 +96,25 @@ def choose(model: keras.Model, blocks: Sequence[str] | Mapping[str, int] | None)
     """
     sums = residual_sums(model)
     if blocks is None:
-        chosen = [found for found in sums if not found.has_attention]
+        chosen = [one for one in sums if not one.has_attention]
         if not chosen:
             raise ValueError(_nothing_found(model, sums))
-        return {found.operation: found.local for found in chosen}
+        return {one.operation: one.local for one in chosen}
     if isinstance(blocks, str) or not len(blocks):
         raise ValueError(f"Expected `blocks` to be names of sums or blocks, one or more. Received: blocks={blocks!r}")
-    given = blocks if isinstance(blocks, Mapping) else dict.fromkeys(blocks)
-    return dict(_named(model, name, local, sums) for name, local in given.items())
+    branches = blocks if isinstance(blocks, Mapping) else dict.fromkeys(blocks)
+    return dict(_named(model, name, local, sums) for name, local in branches.items())
 
 
 def _named(model: Any, name: str, local: int | None, sums: Iterable[ResidualSum]) -> tuple[Any, int | None]:
     """One block that the user named."""
-    nodes = [node for core in functional_models(model) for node in _nodes(core) if node.operation.name == name]
+    nodes = [node for core in functional_models(model) for node in calls_of(core, name)]
     if len(nodes) != 1:
         raise ValueError(
             f"Expected `blocks` to name operations that model '{model.name}' calls once, such as its residual sums "
-            f"{[found.name for found in sums]}. Received: '{name}', which it calls {len(nodes)} times"
+            f"{[one.name for one in sums]}. Received: '{name}', which it calls {len(nodes)} times"
         )
-    node, known = nodes[0], {found.operation: found.local for found in sums}
+    node, known = nodes[0], {one.operation: one.local for one in sums}
     if _is_sum(node):
         local = known.get(node.operation) if local is None else local
         if local not in (0, 1):
@@ -166,7 +133,7 @@ def _named(model: Any, name: str, local: int | None, sums: Iterable[ResidualSum]
 
 
 def _nothing_found(model: Any, sums: Sequence[ResidualSum]) -> str:
-    nodes = [node for core in functional_models(model) for node in _nodes(core)]
+    nodes = [node for core in functional_models(model) for node in calls(core)]
     whole = [
         node.operation.name
         for node in nodes
@@ -175,7 +142,7 @@ def _nothing_found(model: Any, sums: Sequence[ResidualSum]) -> str:
     if sums:
         return (
             f"Expected a residual sum behind layers other than attention in model '{model.name}'. Received: only "
-            f"{[found.name for found in sums]}; name those you want with `blocks`"
+            f"{[one.name for one in sums]}; name those you want with `blocks`"
         )
     if not nodes:
         return (

@@ -6,11 +6,11 @@ from typing import Any
 
 import keras
 
-from xai_mimo.layers.functional import as_functional
 from xai_mimo.layers.heads import read_heads
+from xai_mimo.layers.keras_graph import as_functional, named_outputs
 from xai_mimo.layers.mhex.blocks import choose
 from xai_mimo.layers.mhex.head import MHEXHead
-from xai_mimo.layers.mhex.supervision import DeepSupervision, kinds_told_by, output_places
+from xai_mimo.layers.mhex.supervision import DeepSupervision, kinds_told_by
 
 
 def add_mhex(
@@ -74,8 +74,7 @@ def add_mhex(
     }
     copied = _copy(model, chosen, settings, mask)
     if not isinstance(kinds, str):
-        tensors = keras.tree.flatten(model.output)
-        units = {name: int(tensors[place].shape[-1] or 1) for name, place in output_places(model).items()}
+        units = {name: int(tensor.shape[-1] or 1) for name, tensor in named_outputs(model).items()}
         kinds = {**kinds_told_by(model, units, losses), **(kinds or {})}
     return DeepSupervision(copied, kinds=kinds, weight=weight, block_weights=block_weights)
 
@@ -115,18 +114,18 @@ def _copy(model: Any, chosen: Mapping[Any, int | None], settings: Mapping[str, A
     copies: list[tuple[Any, Any]] = []
 
     def copy(operation: Any) -> Any:
-        made = type(operation).from_config(operation.get_config())
+        copied = type(operation).from_config(operation.get_config())
         if chosen.get(operation) is None:  # a layer to keep, or a whole block
-            copies.append((operation, made))
+            copies.append((operation, copied))
         if operation not in chosen:
-            return made
+            return copied
         head = MHEXHead(**settings, name=_name(operation.name), dtype=getattr(operation, "dtype_policy", None))
-        return _Equipped(head, chosen[operation], made, symbol)
+        return _Equipped(head, chosen[operation], copied, symbol)
 
     rebuilt = keras.models.clone_model(model, input_tensors=inputs, clone_function=copy, recursive=True)
-    for original, made in copies:
+    for original, copied in copies:
         if isinstance(original, keras.Layer):
-            made.set_weights(original.get_weights())
+            copied.set_weights(original.get_weights())
     return rebuilt
 
 
@@ -152,8 +151,7 @@ def _name(operation: str) -> str:
 
 def _widths(model: keras.Model) -> dict[str, int]:
     """Units of each output by its name."""
-    names, tensors = output_places(model), keras.tree.flatten(model.output)
-    shapes = {name: tuple(tensors[place].shape[1:]) for name, place in names.items()}
+    shapes = {name: tuple(tensor.shape[1:]) for name, tensor in named_outputs(model).items()}
     if any(len(shape) != 1 or shape[0] is None for shape in shapes.values()):
         raise ValueError(
             "Expected outputs of shape (batch, units). "

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from xai_mimo.layers.heads import check_count, initialize_each, read_heads
-from xai_mimo.layers.masks import joint_mask
+from xai_mimo.layers.stream_layout import joint_mask
 from xai_mimo.sowing import is_collecting, sow
 
 _POSITIONS = {1: ("token",), 2: ("height", "width")}

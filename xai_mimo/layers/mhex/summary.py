@@ -13,9 +13,10 @@ import xarray as xr
 
 from xai_mimo.core.positions import resize
 from xai_mimo.layers.interception import layer_path
+from xai_mimo.layers.keras_graph import output_places
 from xai_mimo.layers.mhex.fusion import fuse, scaled, smoothed
 from xai_mimo.layers.mhex.head import MHEXHead
-from xai_mimo.layers.mhex.supervision import DeepSupervision, match_heads, output_places
+from xai_mimo.layers.mhex.supervision import DeepSupervision, match_heads
 from xai_mimo.layers.row_statistics import Figure, Figures, RowMean, count_rows, read_rows
 from xai_mimo.sowing import MapLabels
 

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from xai_mimo.core.head_kinds import HEAD_KINDS, activation_name, head_nature, losses_of_heads
-from xai_mimo.core.streams import HeadKind
-from xai_mimo.layers.functional import functional_core
+from xai_mimo.core.streams import HeadKind, pair_names
+from xai_mimo.layers.keras_graph import named_outputs
 from xai_mimo.layers.mhex.head import MHEXHead
 from xai_mimo.sowing import MapLabels, collect
 
@@ -70,7 +70,7 @@ class DeepSupervision(keras.Model):
             raise ValueError(f"Expected a network that holds MHEXHead layers. Received: '{network.name}', without one")
         self.network = network
         self.heads = dict(blocks[0].heads)
-        self.outputs_of = match_heads(self.heads, list(output_places(network)))
+        self.outputs_of = match_heads(self.heads, list(named_outputs(network)))
         if any(layer.heads != self.heads for layer in blocks):
             raise ValueError(
                 f"Expected the same heads in all blocks. Received: {[dict(layer.heads) for layer in blocks]}"
@@ -88,7 +88,7 @@ class DeepSupervision(keras.Model):
     @property
     def output_names(self) -> list[str]:
         """Names of the network's outputs, so that losses can be given by name."""
-        return list(output_places(self.network)) or list(self.heads)
+        return list(named_outputs(self.network)) or list(self.heads)
 
     def inference(self) -> keras.Model:
         """The network alone, with the weights that training gave it: to predict with, to save and to explain."""
@@ -189,28 +189,16 @@ class DeepSupervision(keras.Model):
         return values
 
 
-def output_places(model: Any) -> dict[str, int]:
-    """``{name of an output: its place among the flattened outputs}``; empty for a model whose call is its own code.
-
-    Outputs are called by the keys of the mapping they were declared with, else by the layers that make them.
-    """
-    core = functional_core(model)
-    struct = getattr(core, "output", None) if hasattr(core, "_nodes_by_depth") else None
-    if struct is None:
-        return {}
-    if isinstance(struct, Mapping):
-        order = keras.tree.flatten({key: key for key in struct})
-        return {str(key): order.index(key) for key in struct}
-    return {name: place for place, name in enumerate(core.output_names)}
-
-
 def match_heads(heads: Mapping[str, int], outputs: list[str]) -> dict[str, str]:
-    """The output that each head is for: by name, or by order where no name agrees."""
-    if not outputs or set(heads) <= set(outputs):
-        return {head: head for head in heads}
-    if len(heads) == len(outputs) and not set(heads) & set(outputs):
-        return dict(zip(heads, outputs, strict=True))
-    raise ValueError(f"Expected heads named like the network's outputs {outputs}. Received: heads={list(heads)}")
+    """The output that each head is for: by name, or by order where no name agrees; itself where outputs have no names.
+
+    Raises:
+        ValueError: some names agree and some do not, or there are not as many.
+    """
+    pairs = pair_names(list(heads), outputs or list(heads))
+    if pairs is None:
+        raise ValueError(f"Expected heads named like the network's outputs {outputs}. Received: heads={list(heads)}")
+    return pairs
 
 
 def kinds_told_by(model: Any, units: Mapping[str, int], losses: Any) -> dict[str, HeadKind]:
@@ -221,7 +209,10 @@ def kinds_told_by(model: Any, units: Mapping[str, int], losses: Any) -> dict[str
         units: by name of the outputs.
         losses: as a model was compiled with.
     """
-    activations, by_output = _activations(model), losses_of_heads(losses, list(units))
+    activations = {
+        name: activation_name(tensor._keras_history.operation) for name, tensor in named_outputs(model).items()
+    }
+    by_output = losses_of_heads(losses, list(units))
     natures = {name: head_nature(activations.get(name, ""), n, by_output.get(name)) for name, n in units.items()}
     return {name: nature.kind for name, nature in natures.items() if nature is not None}
 
@@ -236,13 +227,6 @@ def _told_kinds(kinds: str | Mapping[str, str] | None, outputs: list[str]) -> di
                 f"Received: kinds={kinds!r}"
             )
     return {output: named[output] for output in outputs if output in named}
-
-
-def _activations(model: Any) -> dict[str, str]:
-    """Name of the activation that each output ends in; empty for a model whose call is its own code."""
-    places = output_places(model)
-    tensors = keras.tree.flatten(functional_core(model).output) if places else []
-    return {name: activation_name(tensors[place]._keras_history.operation) for name, place in places.items()}
 
 
 def _weights(given: float | Mapping[str, float], names: list[str], argument: str, otherwise: float) -> dict[str, float]:
