@@ -1,7 +1,7 @@
 """The suite on every Python that is supported: ``nox``, ``nox -s tests-jax-3.13``, ``nox -l`` for a list.
 
 ``make check`` and ``make test`` use one Python and one environment with everything; here each session has its own,
-with one backend. Tests that need another framework skip themselves.
+with one backend. Tests that need another framework skip themselves or are left out.
 """
 
 import nox
@@ -9,40 +9,44 @@ import nox
 PYTHONS = ("3.11", "3.12", "3.13")
 PINNED = ("--quiet", "--constraint", "constraints.txt")
 
+# These tests hold several frameworks against each other; make test runs them.
+ONE_FRAMEWORK = "not three_backends and not of_torch and not lightest_backend and not behind_keras"
+
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["check", "minimal", "tests-jax"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
 
-def _tests(session: nox.Session, backend: str) -> None:
-    session.install(*PINNED, "--editable", f".[{backend},shap,zarr]", "pytest", "pytest-xdist", "hypothesis")
-    environment = {"KERAS_BACKEND": backend}
-    if backend == "jax":
-        compiled = session.cache_dir / f"compiled-{session.python}"
-        environment |= {
-            "JAX_COMPILATION_CACHE_DIR": str(compiled.resolve()),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
-    session.run("python", "-m", "pytest", *(session.posargs or ["-n", "2", "-m", "not slow"]), env=environment)
+def _tests(session: nox.Session, backend: str, extras: str, tests: str) -> None:
+    session.install(*PINNED, "--editable", f".[{extras}]", "pytest", "pytest-xdist", "hypothesis")
+    compiled = session.cache_dir.resolve() / f"compiled-{session.python}"
+    environment = {
+        "KERAS_BACKEND": backend,
+        "JAX_COMPILATION_CACHE_DIR": str(compiled),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    chosen = session.posargs or ["-n", "2", "-m", tests, "-k", ONE_FRAMEWORK]
+    left_out = [] if "captum" in extras else ["--ignore-glob=*test_captum_methods.py"]
+    session.run("python", "-m", "pytest", *left_out, *chosen, env=environment)
 
 
 @nox.session(python=PYTHONS, name="tests-jax")
 def tests_jax(session: nox.Session) -> None:
     """The suite on JAX: nox -s tests-jax-3.12 -- tests/core."""
-    _tests(session, "jax")
+    _tests(session, "jax", "jax,shap,zarr", "not slow")
 
 
 @nox.session(python=PYTHONS, name="tests-tensorflow")
 def tests_tensorflow(session: nox.Session) -> None:
     """The suite on TensorFlow."""
-    _tests(session, "tensorflow")
+    _tests(session, "tensorflow", "tensorflow,shap,zarr", "not slow and not all_frameworks")
 
 
 @nox.session(python=PYTHONS, name="tests-torch")
 def tests_torch(session: nox.Session) -> None:
     """The suite on PyTorch."""
-    _tests(session, "torch")
+    _tests(session, "torch", "torch,captum,shap,zarr", "not slow and not all_frameworks")
 
 
 @nox.session(python=PYTHONS)
