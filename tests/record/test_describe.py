@@ -1,0 +1,48 @@
+"""The record's layout in docs/architecture.md is the one of its types."""
+
+from pathlib import Path
+
+import pytest
+
+from xai_mimo.core.errors import SchemaError
+from xai_mimo.record import describe, rows
+
+pytestmark = pytest.mark.all_frameworks
+
+ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
+
+
+def test_the_documented_layout_is_that_of_the_types():
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    section = text.partition(describe.BEGIN)[2].partition(describe.END)[0]
+    assert section.strip() == describe.describe().strip(), (
+        "the rows of the record have changed: run python -m xai_mimo.record.describe docs/architecture.md"
+    )
+
+
+def test_every_row_type_is_described():
+    described = set(describe.row_types())
+    public = {r for r in vars(rows).values() if isinstance(r, type) and hasattr(r, "__dataclass_fields__")}
+    assert described == public
+
+
+def test_a_table_says_what_a_key_holds_what_may_be_missing_and_what_it_means():
+    text = describe.describe()
+    assert "| `seeds` | whole number | how many. |" in text
+    assert "| *`differences`* | [**Difference**, ...] | between methods, and from the control. |" in text
+    assert "| `kind` | `deletion`, `insertion` | deletion or insertion. |" in text
+    assert "| `relative_quantiles` | {name: number} |" in text
+    assert "| `mean` | nested lists of numbers or null |" in text
+
+
+def test_a_file_is_changed_between_its_marks_alone(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(f"before\n{describe.BEGIN}\nstale words\n{describe.END}\nafter\n")
+    describe.update(path)
+    text = path.read_text()
+    assert text.startswith(f"before\n{describe.BEGIN}\n\nSchema `xai_mimo.comparison/1`")
+    assert text.endswith(f"{describe.END}\nafter\n")
+    assert "stale words" not in text
+    path.write_text("nothing here")
+    with pytest.raises(SchemaError, match="does not hold the marks"):
+        describe.update(path)
