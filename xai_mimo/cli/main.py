@@ -99,6 +99,7 @@ def report(
         Path | None, typer.Argument(help="Rows (.npz): an array per stream; label:<head> if known.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
+    format: Annotated[str, typer.Option(help="html, latex, json, or a plugin's.")] = "html",
     seed: Seed = 0,
     rows: Annotated[int | None, typer.Option(min=1, help="Explain at most so many rows.")] = None,
     heads: Heads = None,
@@ -106,16 +107,16 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Write the report of a saved model and rows, or draw an earlier comparison again."""
-    from xai_mimo.studies.folder import writable_folder
+    from xai_mimo.record.files import writable_folder
+    from xai_mimo.reports import formats
 
+    formats.find(format)  # a misspelt one is refused before anything is computed
     if data is None:
         if source.suffix != ".json":
             raise BadSetting(f"'{source}' needs rows beside it: xai-mimo report {source} rows.npz")
         from xai_mimo.record import json_file
-        from xai_mimo.reports.page import page as html
 
-        record = json_file.from_json(source)
-        written = html.write(record, writable_folder(out) / "report.html")
+        record, folder = json_file.from_json(source), writable_folder(out)
     else:
         use_backend(backend)
         from xai_mimo.studies.saved import compare_saved
@@ -123,7 +124,8 @@ def report(
         folder = writable_folder(out)
         result = compare_saved(source, data, heads=_names(heads), rows=rows, seed=seed)
         result.to_json(folder / "comparison.json")
-        record, written = result.record, result.report(folder / "report.html")
+        record = result.record
+    written = formats.write(record, folder / formats.file_name(format), format)
     from xai_mimo.cli import show
 
     show.verdicts(record)

@@ -210,11 +210,18 @@ class Comparison:
 
         return write(self.record, path)
 
-    def report(self, path: str | Path) -> Path:
-        """Write one self-contained HTML file; see ``reports.page.page.write``."""
-        from xai_mimo.reports.page.page import write
+    def report(self, path: str | Path, format: str = "html") -> Path:
+        """Write a report: one HTML file that needs nothing else, or another format.
 
-        return write(self.record, path)
+        Args:
+            path: of the file; its folder must be there.
+            format: "html", "latex" (tables), "json" (the record), or a plugin of the group ``xai_mimo.reports``.
+        Raises:
+            UnknownName: no such format. FileProblem: the file cannot be written.
+        """
+        from xai_mimo.reports.formats import write
+
+        return write(self.record, path, format)
 
 
 def _table(rows: Sequence[Any], of: type) -> pd.DataFrame:

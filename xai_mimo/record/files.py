@@ -1,6 +1,7 @@
-"""How every report reaches the disk: whole or not at all."""
+"""How every report reaches the disk: whole or not at all, and into a folder that is there or was asked for."""
 
 import contextlib
+import os
 import secrets
 from pathlib import Path
 
@@ -12,16 +13,17 @@ def write_bytes(content: bytes, path: str | Path) -> Path:
 
     Args:
         content: the whole file.
-        path: where to; missing folders are made.
+        path: where to, in a folder that is there: a misspelt one is not made.
     Returns:
         The path.
     Raises:
-        FileProblem: the path is a folder, or its folder cannot be made or written.
+        FileProblem: the path is a folder, its folder is not there, or it cannot be written.
     """
     path = Path(path)
     if path.is_dir():
         raise FileProblem(f"cannot write {path}: it is a folder. Give the name of a file inside it.")
-    make_folder(path.parent)
+    if not path.parent.is_dir():
+        raise FileProblem(f"cannot write {path}: there is no folder {path.parent}. Make it first, or name another.")
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
         with temporary.open("xb") as file:
@@ -54,4 +56,18 @@ def make_folder(folder: str | Path) -> Path:
         raise FileProblem(
             f"cannot make the folder {folder}: {err.strerror or err}. Choose another place, or move what is in its way."
         ) from err
+    return folder
+
+
+def writable_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder, made where missing, after a file was written into it: before hours of training, not behind them.
+
+    Raises:
+        FileProblem: a file stands in its place, or it cannot be written.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise FileProblem(f"output folder '{folder}' cannot be made: a file stands in its place. Name another --out.")
+    make_folder(folder)
+    write_bytes(b"", folder / ".can_write").unlink()
     return folder

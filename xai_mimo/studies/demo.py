@@ -12,10 +12,10 @@ from xai_mimo.core.plugins import adapt
 from xai_mimo.core.progress import Progress, silent
 from xai_mimo.core.streams import unknown
 from xai_mimo.datasets import FAILURES, predictive_maintenance
+from xai_mimo.record.files import writable_folder
 from xai_mimo.record.rows import TaskRow
 from xai_mimo.studies import training
 from xai_mimo.studies.cells import background
-from xai_mimo.studies.folder import writable_folder
 from xai_mimo.studies.networks import mail_network
 from xai_mimo.studies.rows import save_rows
 

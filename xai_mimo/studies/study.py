@@ -19,9 +19,8 @@ from xai_mimo.core.model import Model
 from xai_mimo.core.progress import Progress, part, silent
 from xai_mimo.core.streams import Array
 from xai_mimo.datasets import Data
-from xai_mimo.record.files import write_text
+from xai_mimo.record.files import writable_folder, write_text
 from xai_mimo.studies import cells, summary
-from xai_mimo.studies.folder import writable_folder
 from xai_mimo.studies.rows import save_rows
 from xai_mimo.studies.settings import StudySettings
 from xai_mimo.studies.table import read_table

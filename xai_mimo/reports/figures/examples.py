@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from xai_mimo.core.positions import IMAGE, is_image
 from xai_mimo.record.rows import Example, Nested, Record
 from xai_mimo.record.select import signed_labels, space_streams, unexplained_streams
 from xai_mimo.reports.figures import heat
 from xai_mimo.reports.figures.canvas import inked
 from xai_mimo.reports.figures.heat import Heat, Side
-from xai_mimo.reports.figures.streams import IMAGE, axis_sides, leading, two_axes
+from xai_mimo.reports.figures.streams import axis_sides, leading, two_axes
 
 Array = np.ndarray[Any, Any]
 
@@ -27,7 +28,7 @@ def kinds_of_streams(record: Record, row: Example) -> dict[str, str]:
         mine = axes.get(stream, ())
         if stream in row.words:
             kinds[stream] = "tokens"
-        elif set(IMAGE) <= set(mine):
+        elif is_image(mine):
             kinds[stream] = "image"
         else:
             kinds[stream] = "series" if len(mine) > 1 or "time" in mine else "features"

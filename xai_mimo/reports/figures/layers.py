@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from xai_mimo.core.positions import IMAGE, is_image
 from xai_mimo.record.rows import MapRow, Record
 from xai_mimo.reports.figures import heat
 from xai_mimo.reports.figures.canvas import as_rows, inked, plain_numbers
 from xai_mimo.reports.figures.heat import Heat, Side
 from xai_mimo.reports.figures.palette import INK, LINE, MUTED
-from xai_mimo.reports.figures.streams import IMAGE, leading
+from xai_mimo.reports.figures.streams import leading
 from xai_mimo.reports.numbers import shorten, shorten_all, words
 
 Array = np.ndarray[Any, Any]
@@ -103,7 +104,7 @@ def _target(record: Record, head: str, unit: str, *, alone: bool) -> str:
 
 def _inner(axes: Sequence[str], shape: Sequence[int]) -> list[str]:
     """The axes within a panel: rows and columns, one alone, or none."""
-    if set(IMAGE) <= set(axes):
+    if is_image(axes):
         return list(IMAGE)
     if len(axes) < 2:
         return list(axes)

@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from xai_mimo.core.positions import is_image
 from xai_mimo.record.rows import Example, MapRow, Nested, Record, StreamMap
 from xai_mimo.record.select import of_head, unique
 from xai_mimo.reports.figures.examples import example_map, kinds_of_streams
 from xai_mimo.reports.figures.layers import hidden_panels, layer_map
-from xai_mimo.reports.figures.streams import IMAGE, ROWS_SHOWN, stream_map, streams_with_positions
+from xai_mimo.reports.figures.streams import ROWS_SHOWN, stream_map, streams_with_positions
 from xai_mimo.reports.numbers import number, whole, words
 
 
@@ -28,7 +29,7 @@ def of_streams(record: Record, head: str) -> Iterator[Picture]:
     over = f"mean over {whole(record.data.explained_rows)} rows"
     for stream in streams_with_positions(record, head):
         row = next(r for r in of_head(record.stream_maps, head) if r.stream == stream and r.mean is not None)
-        position = "pixel" if set(IMAGE) <= set(row.axes) else "position"
+        position = "pixel" if is_image(row.axes) else "position"
         more = _shown_rows(row) + (f" {row.note.capitalize()}." if row.note else "")
         magnitude = stream_map(record, head, stream)
         if magnitude is not None:
@@ -123,5 +124,5 @@ def _smallest(values: Nested) -> float:
 def _shown_rows(row: StreamMap) -> str:
     axes = row.axes
     count = len(row.coords.get(axes[-1], ()))
-    is_cut = not set(IMAGE) <= set(axes) and count > ROWS_SHOWN
+    is_cut = not is_image(axes) and count > ROWS_SHOWN
     return f" The {ROWS_SHOWN} of {count} features that matter most to some method." if is_cut else ""

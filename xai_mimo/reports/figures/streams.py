@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from xai_mimo.core.positions import IMAGE
+from xai_mimo.core.positions import is_image
 from xai_mimo.record.rows import Record
 from xai_mimo.record.select import explained_rows, of_head, signed_labels, true_features, unique
 from xai_mimo.reports.figures import heat
@@ -45,7 +45,7 @@ def stream_map(record: Record, head: str, stream: str, *, signed: bool = False) 
     axes = rows[0].axes
     shares = [two_axes(np.asarray(r.mean if signed else r.mean_abs) * 100 / r.total, axes) for r in rows]
     word = "mean, share of the map's magnitude (%)" if signed else "share of the map's magnitude (%)"
-    if set(axes) >= set(IMAGE):
+    if is_image(axes):
         panels = [Heat(r.method, v, signed) for r, v in zip(rows, shares, strict=True)]
         across = min(3, len(panels)) if len(panels) != 4 else 2
         sides = Side("height"), Side("width")
@@ -78,7 +78,7 @@ def axis_sides(axes: Sequence[str], coords: Mapping[str, Sequence[str]]) -> tupl
 
 def two_axes(values: Array, axes: Sequence[str]) -> Array:
     """``(height, width)`` of images; else the last axis as rows and all others, flattened, as columns."""
-    if set(axes) >= set(IMAGE):
+    if is_image(axes):
         return values if list(axes).index("height") < list(axes).index("width") else values.T
     if values.ndim == 1:
         return values[None]

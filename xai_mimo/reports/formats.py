@@ -1,0 +1,51 @@
+"""The kinds of file a record can be written as, found by entry point: ours by the same door as those of others.
+
+A format is a function ``(record, path) -> Path`` under the group ``xai_mimo.reports``; it gets a checked ``Record``.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.plugins import load_plugin, plugins
+from xai_mimo.core.streams import unknown
+from xai_mimo.record.check import check
+from xai_mimo.record.rows import Record
+
+Write = Callable[[Record, Path], Path]
+_SUFFIXES = {"latex": "tex"}
+
+
+def write(record: Record | Mapping[str, Any], path: str | Path, format: str = "html") -> Path:
+    """Write a report of the record.
+
+    Args:
+        record: the comparison record.
+        path: of the file; its folder must be there.
+        format: "html", "latex", "json", or the name of a plugin.
+    Raises:
+        UnknownName: no such format; those that are installed are named. NotSupported: it cannot be loaded.
+        SchemaError: see ``record.check``. FileProblem: the file cannot be written.
+    """
+    return find(format)(check(record), Path(path))
+
+
+def find(format: str) -> Write:
+    """The function that writes a format.
+
+    Raises:
+        UnknownName, NotSupported: see ``write``.
+    """
+    installed = plugins("xai_mimo.reports")
+    if format not in installed:
+        raise unknown(format, installed, "report format")
+    writer: Write | None = load_plugin(installed[format])
+    if writer is None:
+        raise NotSupported(f"report format '{format}' is installed but cannot be loaded; see the warning above.")
+    return writer
+
+
+def file_name(format: str) -> str:
+    """What the command line calls a report of this format: "report.html", "report.tex"."""
+    return f"report.{_SUFFIXES.get(format, format)}"
