@@ -151,6 +151,28 @@ def test_a_keras_model_with_a_stream_of_tokens():
     check(with_weights(keras.Model([words, age], tone)))
 
 
+def test_a_keras_model_whose_call_is_its_own():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.code, self.top = keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(2)
+
+        def call(self, x):
+            return self.top(self.code(x))
+
+    model = Own()
+    model(np.zeros((1, 3), "float32"))
+    with_weights(model)
+    adapter = adapt(model, streams={"x": 3}, heads={"y": 2})
+    check_adapter(
+        adapter,
+        rows(adapter.streams),
+        state=lambda: state(model),
+        limited=lambda memory: adapt(model, streams={"x": 3}, heads={"y": 2}, max_memory=memory),
+        change_weights=lambda: model.set_weights([0.9 * w + 0.05 for w in model.get_weights()]),
+    )
+
+
 def linear(u, v, bias=0.0):
     return {"level": u.sum(axis=1) - v[:, 0] + bias, "kind": np.tanh(u)}
 

@@ -45,7 +45,7 @@ OPTIONS = {
 }
 """What a method by its name is promised beyond the defaults."""
 ON_POSITIONS = {"grad_cam", "cam", "position_maps"}
-"""Methods that need a model with positions: tests/testing/test_contracts_on_keras.py."""
+"""Methods that need a model with positions: test_methods_on_positions.py."""
 
 
 @needs("captum", "shap", "torch")

@@ -1,7 +1,6 @@
 """What every method promises, as checks that raise with a sentence."""
 
 import dataclasses
-import json
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.comparison.references import REFERENCES
 from xai_mimo.core.errors import NotSupported, UnusedStreamWarning, XaiMimoError
-from xai_mimo.core.explanation import settings_of, stream_names
+from xai_mimo.core.explanation import stream_names
 from xai_mimo.core.method import Attribution, Context, Method
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.streams import Array, check_inputs
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.explain import explain
 from xai_mimo.testing.expectations import every_target, largest, require, require_equal, unchanged, works
+from xai_mimo.testing.facts import check_named, check_settings
 from xai_mimo.testing.toy_model import ToyModel
 
 
@@ -52,7 +51,8 @@ def check_method(
     Raises:
         AssertionError: the method breaks the contract; the text says how.
     """
-    _check_facts(method)
+    check_settings(method)
+    check_named(method)
     case = _Case.of(method, model or ToyModel(), inputs if model is not None else _toy_rows(), tolerance)
     with works(f"'{method.name}'"):
         checks: list[Callable[[], None]] = [case.check_shapes, case.check_seed, case.check_rows, case.check_units]
@@ -72,34 +72,6 @@ def check_method(
 def _toy_rows() -> Arrays:
     rng = np.random.default_rng(11)
     return {s.name: rng.standard_normal((6, s.size)) for s in ToyModel.streams}
-
-
-def _check_facts(method: Any) -> None:
-    kind = type(method).__name__
-    is_data = dataclasses.is_dataclass(method) and not isinstance(method, type)
-    require(is_data, f"{kind} is no dataclass; its settings could not be recorded.")
-    require(type(method).__dataclass_params__.frozen, f"{kind} is not frozen: settings must not change under a result.")
-    fields = {f.name for f in dataclasses.fields(method)}
-    for fact in ("name", "reference"):
-        value = getattr(method, fact, None)
-        require(isinstance(value, str), f"{kind}.{fact} is {value!r}; expected text.")
-        require(fact not in fields, f"{kind}.{fact} is a setting; make it a ClassVar, a fact of the class.")
-    require(method.name.strip(), f"{kind}.name is empty; it is the name of the entry point.")
-    bibtex = getattr(method, "bibtex", "")
-    if bibtex:
-        fits = bibtex.lstrip().startswith("@") and f"{{{method.reference}," in bibtex and method.reference
-        require(fits, f"{kind}.bibtex is no BibTeX entry of the key '{method.reference}': {bibtex[:60]!r}.")
-    elif method.reference:
-        known = method.reference in REFERENCES
-        require(known, f"{kind}.reference is '{method.reference}', which nothing describes; give {kind}.bibtex.")
-    settings = settings_of(method)
-    try:
-        json.dumps(settings, allow_nan=False)
-    except (TypeError, ValueError) as err:
-        raise AssertionError(f"the settings of {kind} cannot be recorded as JSON ({err}): {settings}.") from err
-    with works(f"{kind}(**its own settings)"):
-        again = settings_of(type(method)(**{f.name: getattr(method, f.name) for f in dataclasses.fields(method)}))
-    require(again == settings, f"{kind}(**its own settings) has other settings: {again}; expected {settings}.")
 
 
 @dataclasses.dataclass(frozen=True)
