@@ -10,6 +10,7 @@ from xai_mimo.core.errors import NotSupported
 from xai_mimo.explainers.gradients.integrated_gradients import IntegratedGradients
 from xai_mimo.explainers.interception.interception import Interception
 from xai_mimo.layers import MAIL
+from xai_mimo.metrics.metric import Quantity
 from xai_mimo.record.check import check
 
 METHODS = {"attention": "interception", "ig": IntegratedGradients(steps=4)}
@@ -29,7 +30,9 @@ def network(*, encoded, units=1):
         for name, x in inputs.items()
     }
     mixed = MAIL({"risk": 3, "life": 3}, rescale=True, name="mail")(read)
-    outputs = {head: keras.layers.Dense(units, name=head)(keras.ops.tanh(y)) for head, y in mixed.items()}
+    outputs = {
+        head: keras.layers.Dense(units, name=head)(keras.layers.Activation("tanh")(y)) for head, y in mixed.items()
+    }
     return keras.Model(inputs, outputs, name="net")
 
 
@@ -139,3 +142,42 @@ def test_behind_a_standardisation_features_are_still_themselves(data):
     flat = np.concatenate([mean["thermal_encoded"], mean["wear_encoded"]])
     assert list(mean["wear_encoded_feature"].values) == ["age", "load"]
     assert auroc["estimate"] == np.mean(flat[4] > flat[:4])
+
+
+class _Again:
+    """A metric that explains everything once more, with the same rows and the same model."""
+
+    name, family, title, better, bounds, reference = "again", "robustness", "again", "neither", (None, None), ""
+
+    def __call__(self, scene, rng):
+        for label, maps in scene.maps.maps.items():
+            np.testing.assert_allclose(scene.explain_again(label), maps, atol=1e-6)
+            np.testing.assert_allclose(scene.explain_again(label, inputs=scene.perturbed.inputs), maps, atol=1e-6)
+            np.testing.assert_allclose(scene.explain_again(label, model=scene.whole), maps, atol=1e-6)
+            values = np.zeros(scene.maps.rows)
+            yield from (Quantity(method=label, target=target, values=values) for target in scene.maps.heads)
+
+
+@pytest.mark.parametrize(("encoded", "space"), [(False, None), (True, None), (True, "streams")])
+def test_explaining_again_gives_what_was_explained_behind_a_cut_too(data, encoded, space):
+    result = xm.compare(network(encoded=encoded), data, METHODS, metrics=[_Again()], space=space, settings=FAST)
+    assert {s.method for s in result.record.scores} == set(METHODS)
+
+
+def test_shares_of_a_subclassed_model_are_read_again(data):
+    methods = {"attention": "interception", "gradient": "gradient"}
+    result = xm.compare(subclassed(True, data), data, methods, metrics=[_Again()], settings=FAST)
+    assert result.record.space.name == "streams"
+    assert {s.method for s in result.record.scores} == set(methods)
+
+
+def test_maps_of_random_weights_are_compared_when_asked_for(data):
+    metrics = ["parameter_randomisation", "max_sensitivity"]
+    result = xm.compare(network(encoded=True), data, METHODS, metrics=metrics, settings=FAST)
+    check(result.to_dict())
+    alike = {s.method: s.estimate for s in result.record.scores if s.metric == "parameter_randomisation"}
+    assert set(alike) == set(METHODS)
+    assert all(-1 <= value < 0.9 for value in alike.values())
+    assert {s.note for s in result.record.scores if s.metric == "parameter_randomisation"} == {"weights shuffled"}
+    assert all(s.estimate > 0 for s in result.record.scores if s.metric == "max_sensitivity")
+    assert {"adebayo2018sanity", "yeh2019infidelity"} <= set(result.record.references)
