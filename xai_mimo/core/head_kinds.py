@@ -105,8 +105,6 @@ def losses_of_heads(loss: Any, heads: Sequence[str]) -> dict[str, Any]:
 
 def _loss_names(loss: Any) -> list[str]:
     """What a loss is called, in lower case and without underscores: an object by its class and by its own name."""
-    names = (loss,) if isinstance(loss, str) else (type(loss).__name__, *(getattr(loss, n, "") for n in _NAMES))
+    own = [getattr(loss, attribute, "") for attribute in ("name", "__name__")]
+    names = [loss] if isinstance(loss, str) else [type(loss).__name__, *own]
     return [str(name).lower().replace("_", "") for name in names]
-
-
-_NAMES = ("name", "__name__")

@@ -46,7 +46,8 @@ def _without_gradients() -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
     import torch
 
-    return torch.no_grad()
+    without_gradients: contextlib.AbstractContextManager[None] = torch.no_grad()
+    return without_gradients
 
 
 def layer_path(labels: Mapping[str, MapLabels], layer: str | None, model: Any, *, kind: str, sows: str) -> str:
@@ -60,10 +61,12 @@ def layer_path(labels: Mapping[str, MapLabels], layer: str | None, model: Any, *
     Raises:
         ValueError: no layer fits, or several do.
     """
-    found = [label.layer for label in labels.values() if label.name == sows]
-    fits = [path for path in found if layer in (None, path, path.rsplit("/", 1)[-1])]
+    paths = [label.layer for label in labels.values() if label.name == sows]
+    fits = [path for path in paths if layer in (None, path, path.rsplit("/", 1)[-1])]
     if len(fits) != 1:
-        wanted = f"one {kind}" if layer is None else f"one {kind} called '{layer}'"
+        expected = f"one {kind}" if layer is None else f"one {kind} called '{layer}'"
         mend = " Name one with `layer`." if len(fits) > 1 else ""
-        raise ValueError(f"Expected model '{model.name}' to hold {wanted}. Received: a model that holds {found}.{mend}")
+        raise ValueError(
+            f"Expected model '{model.name}' to hold {expected}. Received: a model that holds {paths}.{mend}"
+        )
     return fits[0]

@@ -96,20 +96,20 @@ def check_feature_names(names: Mapping[str, Sequence[str]]) -> dict[str, tuple[s
     return {stream: check_names(features, f"feature_names of {stream}") for stream, features in names.items()}
 
 
-def feature_labels(layout: StreamLayout, given: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
+def feature_labels(layout: StreamLayout, feature_names: Mapping[str, Sequence[str]] | None) -> tuple[str, ...]:
     """A name for each feature of the concatenated streams: the given ones, and ``stream.i`` for others.
 
     Raises:
         ValueError: names for a stream that is not there, not one per feature, or two equal ones.
     """
     labels: list[str] = []
-    for stream in given or ():
+    for stream in feature_names or ():
         if stream not in layout.names:
             raise ValueError(
                 f"Expected `feature_names` of the streams {list(layout.names)}. Received: names for '{stream}'"
             )
     for name, width in zip(layout.names, layout.widths, strict=True):
-        own = (given or {}).get(name) or [f"{name}.{i}" for i in range(width)]
+        own = (feature_names or {}).get(name) or [f"{name}.{i}" for i in range(width)]
         if len(own) != width:
             raise ValueError(f"Expected {width} feature names for stream '{name}'. Received: {len(own)}, {list(own)}")
         labels += own

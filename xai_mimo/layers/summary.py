@@ -94,10 +94,10 @@ def summarise(model: Any, x: Any, labels: Any = None, layer: str | None = None, 
     """
     paths, wing, reference = _choose(model, x, layer)
     if wing is None:
-        found = _map_by_map(model, x, paths[0], batch_size)
+        of_layer = _map_by_map(model, x, paths[0], batch_size)
     else:
         summary = importlib.import_module(f"xai_mimo.layers.{wing}.summary")
-        found = summary.figures(model, x, labels, paths, batch_size)
+        of_layer = summary.figures(model, x, labels, paths, batch_size)
     data = {
         name: (
             figure.dims,
@@ -105,7 +105,7 @@ def summarise(model: Any, x: Any, labels: Any = None, layer: str | None = None, 
             {"statistic": figure.statistic, "long_name": figure.meaning, "unit": figure.unit}
             | ({"undefined": figure.undefined} if figure.undefined else {}),
         )
-        for name, figure in found.figures.items()
+        for name, figure in of_layer.figures.items()
     }
     attrs = {
         "schema": SCHEMA,
@@ -115,7 +115,7 @@ def summarise(model: Any, x: Any, labels: Any = None, layer: str | None = None, 
         "rows": count_rows(x),
         "versions": json.dumps(versions()),
     }
-    return check_summary(xr.Dataset(data, found.coords, attrs))
+    return check_summary(xr.Dataset(data, of_layer.coords, attrs))
 
 
 def check_summary(summary: xr.Dataset) -> xr.Dataset:
@@ -182,7 +182,7 @@ def _class_of(model: Any, path: str) -> str:
     """Name of the class of the layer at a path; "" for one that the model does not keep."""
     layers = [model, *model._flatten_layers()]
     own = path.split("@")[0]
-    return next((type(made).__name__ for made in layers if own in (getattr(made, "path", None), made.name)), "")
+    return next((type(each).__name__ for each in layers if own in (getattr(each, "path", None), each.name)), "")
 
 
 def _map_by_map(model: Any, x: Any, path: str, batch_size: int) -> Figures:

@@ -88,14 +88,14 @@ def _check_shapes(layer: Any, inputs: Any) -> None:
     _require(promised == real, f"compute_output_shape promises {promised}; the outputs have {real}.")
 
 
-def _check_maps(layer: Any, inputs: Any, wanted: Mapping[str, Sequence[str]]) -> None:
+def _check_maps(layer: Any, inputs: Any, expected: Mapping[str, Sequence[str]]) -> None:
     _, maps, labels = read_maps(layer, inputs)
-    found = {label.name: label for label in labels.values()}
-    _require(set(found) == set(wanted), f"the layer sows the maps {sorted(found)}; expected {sorted(wanted)}.")
+    by_name = {label.name: label for label in labels.values()}
+    _require(set(by_name) == set(expected), f"the layer sows the maps {sorted(by_name)}; expected {sorted(expected)}.")
     rows = len(keras.tree.flatten(inputs)[0])
     for key, values in maps.items():
         label = labels[key]
-        axes = tuple(wanted[label.name])
+        axes = tuple(expected[label.name])
         _require(label.axes == axes, f"map '{label.name}' has the axes {label.axes}; expected {axes}.")
         fits = values.ndim == 1 + len(axes) and len(values) == rows
         _require(fits, f"map '{label.name}' has shape {values.shape}; expected ({rows}, {', '.join(axes)}).")

@@ -36,7 +36,7 @@ class Answer:
 
     def speaking(self, relevance: np.ndarray) -> np.ndarray:
         """How much each attribute speaks for the answer, ``(row, attribute)``."""
-        return np.abs(relevance) if self.side is None else relevance * self.side[:, None]
+        return np.asarray(np.abs(relevance) if self.side is None else relevance * self.side[:, None])
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,18 @@ def answers(head: PredictorHead, outputs: np.ndarray, scores: np.ndarray, within
         distance = 0.5 * np.abs(p - _softmax(scores)).sum(axis=1)
         agrees = outputs.argmax(axis=1) == chosen
         return [Answer(head.name, head, chosen, agrees, distance, np.nan, np.ones(len(scores)))]
-    made = []
+    explained = []
     for unit in range(head.units):
         name = head.name if head.units == 1 else f"{head.name}:{unit}"
         f, s, where = outputs[:, unit], scores[:, unit], np.full(len(scores), unit)
         if head.kind == "regression":
             distance = np.abs(f - s)
-            made.append(Answer(name, head, where, distance <= within[unit], distance, _r_squared(f, s), None))
+            explained.append(Answer(name, head, where, distance <= within[unit], distance, _r_squared(f, s), None))
         else:
             p, yes = (_sigmoid(f) if head.from_logits else f), s > 0
             distance, side = np.abs(p - _sigmoid(s)), np.where(yes, 1.0, -1.0)
-            made.append(Answer(name, head, where, (p > 0.5) == yes, distance, np.nan, side))
-    return made
+            explained.append(Answer(name, head, where, (p > 0.5) == yes, distance, np.nan, side))
+    return explained
 
 
 def classes(answer: Answer, relevance: np.ndarray) -> list[Class]:
@@ -118,7 +118,7 @@ def _r_squared(f: np.ndarray, g: np.ndarray) -> float:
 
 def _softmax(values: np.ndarray) -> np.ndarray:
     grown = np.exp(values - values.max(axis=1, keepdims=True))
-    return grown / grown.sum(axis=1, keepdims=True)
+    return np.asarray(grown / grown.sum(axis=1, keepdims=True))
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:

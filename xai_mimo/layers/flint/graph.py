@@ -87,8 +87,8 @@ def assemble(
             f"{interpreter.heads if isinstance(interpreter, InterpreterHead) else type(interpreter).__name__}. "
             "Relevances have their closed form for a linear head only."
         )
-    made = interpreter(attributes)
-    scores = {head: made[head] for head in predictor.units}  # some backends sort the keys of what a layer returns
+    by_head = interpreter(attributes)
+    scores = {head: by_head[head] for head in predictor.units}  # some backends sort the keys of what a layer returns
     decoder, rebuilt = _decode(networks, attributes, keras.tree.flatten(inputs))
     terms = _terms(predictor, reconstruction if rebuilt else None)
     outputs = _charge(predictor, terms, list(traced["heads"]), attributes, scores, keras.tree.flatten(inputs), rebuilt)
@@ -111,8 +111,8 @@ def assemble(
 def _generator(decoder: Any, attributes: Any) -> keras.Model | None:
     if decoder is False:
         return None
-    given = keras.Input(attributes.shape[1:], dtype=attributes.dtype)
-    return keras.Model(given, keras.tree.flatten(decoder(given)))
+    symbols = keras.Input(attributes.shape[1:], dtype=attributes.dtype)
+    return keras.Model(symbols, keras.tree.flatten(decoder(symbols)))
 
 
 def _decode(networks: Networks, attributes: Any, inputs: list[Any]) -> tuple[Any, list[Any]]:
@@ -137,15 +137,15 @@ def _decode(networks: Networks, attributes: Any, inputs: list[Any]) -> tuple[Any
 
 def _terms(predictor: Predictor, reconstruction: Reconstruction | None) -> dict[str, Any]:
     """The layers that add the losses, in the order in which the first output passes through them."""
-    made: dict[str, Any] = {"sparsity": Sparsity(name="flint_sparsity"), "entropy": EntropyPair(name="flint_entropy")}
+    terms: dict[str, Any] = {"sparsity": Sparsity(name="flint_sparsity"), "entropy": EntropyPair(name="flint_entropy")}
     if reconstruction is not None:
-        made["reconstruction"] = InputFidelity(reconstruction, name="flint_reconstruction")
+        terms["reconstruction"] = InputFidelity(reconstruction, name="flint_reconstruction")
     for head in predictor.heads:
         term = f"fidelity_{head.name}"
         # Keras names an output without a key by its layer; one with a key may be called like an input (forecasts).
         name = term if predictor.pack == "by name" else head.name
-        made[term] = OutputFidelity(head.kind, head.units, head.activation, head.from_logits, name=name)
-    return made
+        terms[term] = OutputFidelity(head.kind, head.units, head.activation, head.from_logits, name=name)
+    return terms
 
 
 def _charge(

@@ -16,7 +16,7 @@ from keras import ops
 from xai_mimo.core.streams import HeadKind
 
 _LEAST_SHARE = 0.01
-"""What a training step counts in the running spread of a quantity: it is a mean over about a hundred steps."""
+"""What a training step counts in the running deviation of a quantity: it is a mean over about a hundred steps."""
 
 _CONSTANT = 1e-5
 """A standard deviation, as a share of the mean, below which a quantity does not vary but by rounding."""
@@ -48,7 +48,8 @@ def output_fidelity(outputs: Any, scores: Any, kind: HeadKind, from_logits: bool
         binary, multilabel    mean_x mean_u -(p_u log q_u + (1 - p_u) log(1 - q_u)),  q = sigmoid(scores)      (ours)
         regression            mean_x mean_u (f_u - s_u)^2                                                      (ours)
 
-    Quantities come in standard deviations of f, so that their unit does not decide how much they weigh, see ``Spread``.
+    Quantities come in standard deviations of f, so that their unit does not decide how much they weigh, see
+    ``RunningDeviation``.
 
     No gradient reaches the predictor's outputs. The formula as printed exchanges p and q and detaches nothing: it pulls
     the predictor towards an interpreter that knows nothing yet, and both fail. This is what the authors' code does.
@@ -143,7 +144,7 @@ class InputFidelity(_Term):
         return passed
 
 
-class Spread(keras.layers.Layer):
+class RunningDeviation(keras.layers.Layer):
     """Standard deviation of each unit of a quantity over the latest training steps, ``(units,)``; ours.
 
     A squared difference in a quantity's own unit would be a loss that changes with the unit: metres in the place of
@@ -196,10 +197,11 @@ class OutputFidelity(_Term):
         self.units = units
         self.activation = activation
         self.from_logits = from_logits
-        self._spread = Spread(units, name="spread") if kind == "regression" else None
+        # `_spread` is part of the paths in saved files, like the names of all attributes that hold layers.
+        self._spread = RunningDeviation(units, name="spread") if kind == "regression" else None
 
     def deviations(self) -> np.ndarray:
-        """Standard deviations of a quantity's units in training, ``(units,)``, see ``Spread``; ones for choices."""
+        """Of a quantity's units in training, ``(units,)``, see ``RunningDeviation``; ones for choices."""
         return np.ones(self.units) if self._spread is None else ops.convert_to_numpy(self._spread.deviations())
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -90,9 +90,9 @@ def maximise(encoder: keras.Model, x: Any, attributes: Sequence[int], recipe: Ma
     Raises:
         ValueError: there are no rows, not one attribute for each, no such attribute, or inputs of integers or NaN.
     """
-    given, chosen = _check(encoder, x, attributes)
+    samples, chosen = _check(encoder, x, attributes)
     climb = _climber(_objective(encoder, chosen, recipe))
-    now = [recipe.scale * values for values in given]
+    now = [recipe.scale * values for values in samples]
     objective_start, start, slopes = climb(now)
     best, objective_end, end = [values.copy() for values in now], objective_start.copy(), start.copy()
     for turn in range(recipe.rounds):
@@ -106,29 +106,29 @@ def maximise(encoder: keras.Model, x: Any, attributes: Sequence[int], recipe: Ma
             objective_end, end = np.where(better, objective, objective_end), np.where(better, phi, end)
             for kept, values in zip(best, now, strict=True):
                 kept[better] = values[better]
-    found = keras.tree.pack_sequence_as(x, best)
-    return Maximised(found, climb(given)[1], start, end, objective_start, objective_end)
+    changed = keras.tree.pack_sequence_as(x, best)
+    return Maximised(changed, climb(samples)[1], start, end, objective_start, objective_end)
 
 
 def _check(encoder: keras.Model, x: Any, attributes: Sequence[int]) -> tuple[Arrays, np.ndarray]:
     """The samples as float32 and the attributes as indices."""
-    given = [np.asarray(values) for values in keras.tree.flatten(x)]
-    kinds = [values.dtype.kind for values in given if values.dtype.kind != "f"]
-    if kinds or not all(np.isfinite(values).all() for values in given):
+    samples = [np.asarray(values) for values in keras.tree.flatten(x)]
+    kinds = [values.dtype.kind for values in samples if values.dtype.kind != "f"]
+    if kinds or not all(np.isfinite(values).all() for values in samples):
         raise ValueError(
-            f"Expected samples of finite floating numbers. Received: {[str(v.dtype) for v in given]}. Integers, such "
+            f"Expected samples of finite floating numbers. Received: {[str(v.dtype) for v in samples]}. Integers, such "
             "as tokens, cannot be changed little by little."
         )
     count, chosen = int(encoder.outputs[0].shape[-1]), np.asarray(attributes)
-    rows = len(given[0])
+    rows = len(samples[0])
     fits = rows and chosen.shape == (rows,) and chosen.dtype.kind in "iu"
     if not fits or chosen.min() < 0 or chosen.max() >= count:
         raise ValueError(
             f"Expected one row or more, and for each an attribute from 0 to {count - 1}. Received: {rows} rows, "
             f"attributes={chosen.tolist()}"
         )
-    wanted = [tuple(t.shape[1:]) for t in encoder.inputs]
-    return [v.astype("float32").reshape(rows, *shape) for v, shape in zip(given, wanted, strict=True)], chosen
+    shapes = [tuple(t.shape[1:]) for t in encoder.inputs]
+    return [v.astype("float32").reshape(rows, *shape) for v, shape in zip(samples, shapes, strict=True)], chosen
 
 
 def _objective(
@@ -138,8 +138,8 @@ def _objective(
     chosen = np.eye(int(encoder.outputs[0].shape[-1]), dtype="float32")[attributes]
 
     def objective(inputs: list[Any]) -> tuple[Any, Any]:
-        found = encoder(keras.tree.pack_sequence_as(encoder.input, inputs), training=False)
-        phi = ops.sum(ops.cast(found, "float32") * ops.convert_to_tensor(chosen), axis=-1)
+        strengths = encoder(keras.tree.pack_sequence_as(encoder.input, inputs), training=False)
+        phi = ops.sum(ops.cast(strengths, "float32") * ops.convert_to_tensor(chosen), axis=-1)
         return recipe.phi * phi - sum(_penalty(values, recipe) for values in inputs), phi
 
     return objective
@@ -182,8 +182,8 @@ def _climber(
     objective: Callable[[list[Any]], tuple[Any, Any]],
 ) -> Callable[[Arrays], tuple[np.ndarray, np.ndarray, Arrays]]:
     """inputs -> objective, phi and the slopes of the objective, on the active backend."""
-    made = {"jax": _jax_climber, "tensorflow": _tensorflow_climber, "torch": _torch_climber}[keras.backend.backend()]
-    climb = made(objective)
+    climbers = {"jax": _jax_climber, "tensorflow": _tensorflow_climber, "torch": _torch_climber}
+    climb = climbers[keras.backend.backend()](objective)
 
     def as_arrays(inputs: Arrays) -> tuple[np.ndarray, np.ndarray, Arrays]:
         value, phi, slopes = climb(inputs)

@@ -149,10 +149,10 @@ class FLINT(keras.Model):
                 "Expected `compile` with `loss`, the losses that the predictor is trained with. Received: loss=None. "
                 "To explain a trained predictor without changing it, make the model with post_hoc=True."
             )
-        given = [] if callbacks is None else keras.tree.flatten(callbacks)
-        if not any(isinstance(callback, FlintSchedule) for callback in given):
-            given = [FlintSchedule(self.schedule), *given]
-        return super().fit(*args, callbacks=given, **settings)
+        chosen = [] if callbacks is None else keras.tree.flatten(callbacks)
+        if not any(isinstance(callback, FlintSchedule) for callback in chosen):
+            chosen = [FlintSchedule(self.schedule), *chosen]
+        return super().fit(*args, callbacks=chosen, **settings)
 
     def set_term_weights(self, weights: Mapping[str, float]) -> None:
         """Set weights of the terms now; those that are not named stay. Nothing is compiled again."""
@@ -176,14 +176,14 @@ class FLINT(keras.Model):
         It can be cut at its layer "interpreter", whose stream is "attributes". It is compiled with losses that tell
         what its heads are, for adapters and for ``evaluate``; give labels as ``{head: values}``.
         """
-        made = keras.Model(self.graph.inputs, self.graph.scores, name=f"{self.name}_interpreter")
+        interpreter = keras.Model(self.graph.inputs, self.graph.scores, name=f"{self.name}_interpreter")
         losses: dict[str, Any] = {
             "multiclass": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "regression": keras.losses.MeanSquaredError(),
         }
         several = keras.losses.BinaryCrossentropy(from_logits=True)
-        made.compile(loss={head.name: losses.get(head.kind, several) for head in self.graph.predictor.heads})
-        return made
+        interpreter.compile(loss={head.name: losses.get(head.kind, several) for head in self.graph.predictor.heads})
+        return interpreter
 
     def interpret(
         self,

@@ -101,12 +101,12 @@ def _read_tap(tap: Any, seed: int | None) -> Any:
             "Expected tapped layers that give vectors, sequences or images with a last axis of fixed length. "
             f"Received: a tap of shape {tuple(tap.shape)}. Give your own `dictionary`, or tap another layer."
         )
-    made: dict[str, Any] = {"kernel_initializer": as_torch(seed)}
+    settings: dict[str, Any] = {"kernel_initializer": as_torch(seed)}
     leaky = keras.layers.LeakyReLU(0.01)
     if rank == 1:
-        return leaky(keras.layers.Dense(_MAPS, **made)(tap))
+        return leaky(keras.layers.Dense(_MAPS, **settings)(tap))
     convolution = keras.layers.Conv1D if rank == 2 else keras.layers.Conv2D
-    read = leaky(convolution(_MAPS, 3, padding="same", **made)(tap))
+    read = leaky(convolution(_MAPS, 3, padding="same", **settings)(tap))
     if None in read.shape[1:-1]:
         return (keras.layers.GlobalAveragePooling1D if rank == 2 else keras.layers.GlobalAveragePooling2D)()(read)
     return keras.layers.Flatten()(BinAverage()(read))
@@ -129,8 +129,8 @@ def default_decoder(shapes: Sequence[Shape], num_attributes: int, *, seed: int |
     draws = np.random.default_rng(seed)
     attributes = keras.Input((num_attributes,), name="attributes")
     fixed = [tuple(int(n) for n in shape[1:] if n is not None) for shape in shapes]
-    made = [_decode(attributes, shape, _draw(draws, seed), _draw(draws, seed)) for shape in fixed]
-    return keras.Model(attributes, made[0] if len(made) == 1 else made, name="flint_decoder")
+    decoded = [_decode(attributes, shape, _draw(draws, seed), _draw(draws, seed)) for shape in fixed]
+    return keras.Model(attributes, decoded[0] if len(decoded) == 1 else decoded, name="flint_decoder")
 
 
 def _decode(attributes: Any, shape: tuple[int, ...], *seeds: int | None) -> Any:

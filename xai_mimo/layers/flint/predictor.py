@@ -72,8 +72,8 @@ class Frozen(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """What the network gives."""
-        made = self.network(inputs, training=False)
-        return keras.tree.map_structure(keras.ops.stop_gradient, made) if training else made
+        outputs = self.network(inputs, training=False)
+        return keras.tree.map_structure(keras.ops.stop_gradient, outputs) if training else outputs
 
 
 def read_predictor(model: Any, taps: Sequence[str], kinds: str | Mapping[str, str] | None) -> Predictor:
@@ -92,9 +92,9 @@ def read_predictor(model: Any, taps: Sequence[str], kinds: str | Mapping[str, st
         raise ValueError(f"Expected `taps` to be a list of names of layers, each once. Received: taps={taps!r}")
     tapped = [_tapped(core, name) for name in taps]
     named = _checked_outputs(core)
-    given = _kinds(kinds, list(named))
+    named_kinds = _kinds(kinds, list(named))
     losses = losses_of_heads(getattr(model, "loss", None), list(named))
-    heads = tuple(_head(name, tensor, given.get(name), losses.get(name)) for name, tensor in named.items())
+    heads = tuple(_head(name, tensor, named_kinds.get(name), losses.get(name)) for name, tensor in named.items())
     outputs = {"heads": list(named.values()), "taps": tapped}
     pack = "by name" if isinstance(core.output, Mapping) else "in order" if len(named) > 1 else "one"
     return Predictor(model, heads, keras.Model(core.input, outputs, name="flint_predictor"), pack)
@@ -137,20 +137,20 @@ def _checked_outputs(core: Any) -> dict[str, Any]:
 
 
 def _kinds(kinds: str | Mapping[str, str] | None, heads: list[str]) -> dict[str, Any]:
-    given: Any = {heads[0]: kinds} if isinstance(kinds, str) and len(heads) == 1 else kinds or {}
-    fits = isinstance(given, Mapping) and set(given) <= set(heads) and set(given.values()) <= set(HEAD_KINDS)
+    named: Any = {heads[0]: kinds} if isinstance(kinds, str) and len(heads) == 1 else kinds or {}
+    fits = isinstance(named, Mapping) and set(named) <= set(heads) and set(named.values()) <= set(HEAD_KINDS)
     if not fits:
         raise ValueError(
             f"Expected `kinds` to give heads of {heads} one of {', '.join(map(repr, HEAD_KINDS))}. "
             f"Received: kinds={kinds!r}"
         )
-    return dict(given)
+    return dict(named)
 
 
-def _head(name: str, tensor: Any, given: Any, loss: Any) -> PredictorHead:
+def _head(name: str, tensor: Any, named_kind: Any, loss: Any) -> PredictorHead:
     operation, units = tensor._keras_history.operation, int(tensor.shape[-1])
     nature = head_nature(activation_name(operation), units, loss)
-    kind = given or (None if nature is None else nature.kind)
+    kind = named_kind or (None if nature is None else nature.kind)
     if kind is None:
         raise ValueError(
             f"Expected to know what head '{name}' is: it ends in no softmax or sigmoid, and no loss was compiled that "

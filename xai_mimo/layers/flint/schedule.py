@@ -73,19 +73,19 @@ def phases(weights: Mapping[str, float], epochs: int) -> dict[int, Weights]:
     Returns:
         First epoch, counted from 1, -> weights that change from then on.
     """
-    made: dict[int, Weights] = {1: {**OFF, "reconstruction": weights["reconstruction"]}}
+    starts: dict[int, Weights] = {1: {**OFF, "reconstruction": weights["reconstruction"]}}
     for start, names in ((epochs // 6, ("fidelity", "sparsity")), (epochs // 3, ("entropy",))):
-        made.setdefault(start + 1, {}).update({name: weights[name] for name in names})
-    return made
+        starts.setdefault(start + 1, {}).update({name: weights[name] for name in names})
+    return starts
 
 
 def weights_at(schedule: Mapping[int, Mapping[str, float]], epoch: int) -> Weights:
     """The weights that a schedule has set by an epoch, counted from 1."""
-    made: Weights = {}
+    weights: Weights = {}
     for start in sorted(schedule):
         if start <= epoch:
-            made.update(schedule[start])
-    return made
+            weights.update(schedule[start])
+    return weights
 
 
 def check_schedule(schedule: Any) -> dict[int, Weights]:

@@ -4,7 +4,7 @@ NumPy in float64, in closed form from the attributes and the interpreter's weigh
 training.
 
 Source: Parekh, Mozharovskyi and d'Alche-Buc (2021), "A Framework to Learn with Interpretation", Sections 3 and 4; heads
-that are no choice of one class are ours (``flint_answers``).
+that are no choice of one class are ours (``answers``).
 """
 
 import json
@@ -65,7 +65,7 @@ def interpret(
             FashionMNIST, 0.2 for QuickDraw and CIFAR-10.
         taus: of the conciseness curve, each 1 or more.
         tolerance: a quantity agrees if |f - g| is at most this share of the standard deviation of f in training
-            (``flint_losses.Spread``; 1 before), so that a row agrees or not whatever rows stand beside it.
+            (``RunningDeviation``; 1 before), so that a row agrees or not whatever rows stand beside it.
         batch_size: rows that are read at once.
     Returns:
         Over ``sample``, ``attribute``, ``target`` (all units of all heads), ``head`` (one explained scalar per row: a
@@ -90,11 +90,11 @@ def interpret(
     """
     _check_settings(threshold, taus, tolerance)
     rows, kernel, bias = _read(graph, x, batch_size), *_weights(graph)
-    given = _answers(graph, rows, tolerance)
-    alpha = _contributions(graph, rows, kernel, given)
+    explained = _answers(graph, rows, tolerance)
+    alpha = _contributions(graph, rows, kernel, explained)
     r = relevance(alpha)
-    speaking = np.stack([a.speaking(values) for a, values in zip(given, r, strict=True)])
-    use = [c for a, values in zip(given, r, strict=True) for c in classes(a, values)]
+    speaking = np.stack([a.speaking(values) for a, values in zip(explained, r, strict=True)])
+    use = [c for a, values in zip(explained, r, strict=True) for c in classes(a, values)]
     each = ("head", "sample", "attribute")
     data: dict[str, Any] = {
         "attributes": (("sample", "attribute"), rows.attributes),
@@ -106,15 +106,15 @@ def interpret(
         "relevance": (each, r),
         "local": (each, speaking > threshold),
         "conciseness": (("head", "tau"), np.stack([(speaking > 1 / t).sum(-1).mean(-1) for t in taus], axis=1)),
-        **_of_answers(given),
+        **_of_answers(explained),
         **_of_classes(use, threshold),
     }
     if graph.generator is not None:
         data["reconstruction_error"] = ("sample", _reconstruction_error(graph, x, rows.attributes, batch_size))
     attrs = {"schema": SCHEMA, "reference": "parekh2021flint", "threshold": threshold, "tolerance": tolerance}
     attrs["quantities"] = json.dumps([h.name for h in graph.predictor.heads if h.kind == "regression"])
-    coords = {"tau": list(taus), "unit": (("head", "sample"), np.stack([a.unit for a in given]))}
-    return xr.Dataset(data, coords | _labels(graph, given, use, len(rows.attributes)), attrs)
+    coords = {"tau": list(taus), "unit": (("head", "sample"), np.stack([a.unit for a in explained]))}
+    return xr.Dataset(data, coords | _labels(graph, explained, use, len(rows.attributes)), attrs)
 
 
 def figures(model: Any, inputs: Any, labels: Any, paths: Sequence[str], batch_size: int) -> Figures:
@@ -126,36 +126,36 @@ def figures(model: Any, inputs: Any, labels: Any, paths: Sequence[str], batch_si
     for start in range(0, count, batch_size):
         part = take_rows(inputs, slice(start, min(start + batch_size, count)))
         rows = _read(graph, part, batch_size)
-        given = _answers(graph, rows, TOLERANCE)
-        r = relevance(_contributions(graph, rows, kernel, given))
-        speaking = np.stack([a.speaking(values) for a, values in zip(given, r, strict=True)], axis=1)
-        means["agrees"].add(np.stack([a.agrees for a in given], axis=1))
-        means["distance"].add(np.stack([a.distance for a in given], axis=1))
+        explained = _answers(graph, rows, TOLERANCE)
+        r = relevance(_contributions(graph, rows, kernel, explained))
+        speaking = np.stack([a.speaking(values) for a, values in zip(explained, r, strict=True)], axis=1)
+        means["agrees"].add(np.stack([a.agrees for a in explained], axis=1))
+        means["distance"].add(np.stack([a.distance for a in explained], axis=1))
         means["attributes"].add(rows.attributes)
         means["magnitude"].add(np.abs(np.moveaxis(r, 1, 0)))
         means["count"].add(np.stack([(speaking > 1 / tau).sum(axis=-1) for tau in TAUS], axis=-1))
         if graph.generator is not None:
             means["error"].add(_reconstruction_error(graph, part, rows.attributes, batch_size))
-        quantities.add(given, rows)
-        use.add([c for a, values in zip(given, r, strict=True) for c in classes(a, values)])
-    made = {"fidelity": Figure(("head",), means["agrees"].mean, "share", "Rows in which f and g give one answer.")}
-    made |= means["distance"].figures("distance", ("head",), "How far the outputs of f and g are apart.")
+        quantities.add(explained, rows)
+        use.add([c for a, values in zip(explained, r, strict=True) for c in classes(a, values)])
+    named = {"fidelity": Figure(("head",), means["agrees"].mean, "share", "Rows in which f and g give one answer.")}
+    named |= means["distance"].figures("distance", ("head",), "How far the outputs of f and g are apart.")
     if quantities.names:
-        made["r_squared"] = quantities.figure([a.name for a in given])
-    made |= means["count"].figures(
+        named["r_squared"] = quantities.figure([a.name for a in explained])
+    named |= means["count"].figures(
         "conciseness", ("head", "tau"), "Attributes whose relevance for the answer is above 1 / tau."
     )
-    made |= means["attributes"].figures("attributes", ("attribute",), "How strongly an attribute is there: phi.")
-    made |= means["magnitude"].figures(
+    named |= means["attributes"].figures("attributes", ("attribute",), "How strongly an attribute is there: phi.")
+    named |= means["magnitude"].figures(
         "relevance_magnitude", ("head", "attribute"), "Magnitude of an attribute's relevance for g's answer."
     )
-    made |= use.figures()
-    made["weight"] = Figure(("target", "attribute"), kernel.T, "weights", "W: what an attribute adds to a score.")
-    made["bias"] = Figure(("target",), bias, "weights", "b: the score without any attribute.")
+    named |= use.figures()
+    named["weight"] = Figure(("target", "attribute"), kernel.T, "weights", "W: what an attribute adds to a score.")
+    named["bias"] = Figure(("target",), bias, "weights", "b: the score without any attribute.")
     if graph.generator is not None:
-        made |= means["error"].figures("reconstruction_error", (), "Mean squared error over all inputs.")
-    coords = _labels(graph, given, use.classes, 0) | {"tau": list(TAUS)}
-    return Figures(made, {name: values for name, values in coords.items() if name != "sample"})
+        named |= means["error"].figures("reconstruction_error", (), "Mean squared error over all inputs.")
+    coords = _labels(graph, explained, use.classes, 0) | {"tau": list(TAUS)}
+    return Figures(named, {name: values for name, values in coords.items() if name != "sample"})
 
 
 class _Quantities:
@@ -167,9 +167,9 @@ class _Quantities:
         self._low: Any = np.inf
         self._high: Any = -np.inf
 
-    def add(self, given: Sequence[Answer], rows: _Rows) -> None:
+    def add(self, explained: Sequence[Answer], rows: _Rows) -> None:
         """Take rows in."""
-        own = [a for a in given if a.side is None]
+        own = [a for a in explained if a.side is None]
         self.names = [a.name for a in own]
         if own:
             f, g = (np.stack([y[a.head.name][:, a.unit[0]] for a in own], 1) for y in (rows.outputs, rows.scores))
@@ -230,10 +230,10 @@ def _merged(one: Class, other: Class) -> Class:
     return replace(one, rows=rows, relevance=(one.relevance * one.rows + other.relevance * other.rows) / rows)
 
 
-def _contributions(graph: Graph, rows: _Rows, kernel: np.ndarray, given: Sequence[Answer]) -> np.ndarray:
+def _contributions(graph: Graph, rows: _Rows, kernel: np.ndarray, explained: Sequence[Answer]) -> np.ndarray:
     """alpha, ``(head, row, attribute)``."""
     first = dict(zip(rows.scores, np.cumsum([0, *graph.predictor.units.values()]), strict=False))
-    return np.stack([rows.attributes * kernel[:, first[a.head.name] + a.unit].T for a in given])
+    return np.stack([rows.attributes * kernel[:, first[a.head.name] + a.unit].T for a in explained])
 
 
 def reconstruct(graph: Graph, x: Any, *, without: Sequence[int], batch_size: int) -> Any:
@@ -264,14 +264,14 @@ def maximum_activating_samples(reading: xr.Dataset, labels: Mapping[str, Any], *
     """
     check_count(count, "`count`", f"count={count}")
     phi, use = reading["attributes"].values, reading["attribute_use"].values
-    found = np.full((*use.shape, count), -1)
+    strongest = np.full((*use.shape, count), -1)
     for c, (head, label) in enumerate(zip(reading["class_head"].values, reading["class_label"].values, strict=True)):
         rows = np.flatnonzero(_of_class(reading, str(head), str(label), labels))
         for j in np.flatnonzero(use[c]):
             chosen = rows[np.argsort(-phi[rows, j], kind="stable")[:count]]
-            found[c, j, : len(chosen)] = chosen
+            strongest[c, j, : len(chosen)] = chosen
     labelled = {name: reading[name] for name in ("class", "attribute", "class_head", "class_label")}
-    return xr.DataArray(found, dims=("class", "attribute", "rank"), coords=labelled)
+    return xr.DataArray(strongest, dims=("class", "attribute", "rank"), coords=labelled)
 
 
 def _of_class(reading: xr.Dataset, head: str, label: str, labels: Mapping[str, Any]) -> np.ndarray:
@@ -282,30 +282,30 @@ def _of_class(reading: xr.Dataset, head: str, label: str, labels: Mapping[str, A
     values = np.asarray(labels[head]) if head in labels else np.empty(0)
     unit, _, answer = label.rpartition("=")
     units = int((reading["target_head"] == head).sum())
-    wanted = (rows, units) if unit else (rows,)
-    if values.shape != wanted and values.shape != (*wanted, 1):
+    shape = (rows, units) if unit else (rows,)
+    if values.shape != shape and values.shape != (*shape, 1):
         raise ValueError(
-            f"Expected labels of shape {wanted} for head '{head}', true classes. Received: shape={values.shape}"
+            f"Expected labels of shape {shape} for head '{head}', true classes. Received: shape={values.shape}"
         )
-    return (values[:, int(unit)] if unit else values.reshape(rows)) == int(answer)
+    return np.asarray((values[:, int(unit)] if unit else values.reshape(rows)) == int(answer))
 
 
 def _answers(graph: Graph, rows: _Rows, tolerance: float) -> list[Answer]:
     """What g answers in each row, head by head."""
-    made = []
+    explained = []
     for head in graph.predictor.heads:
         within = tolerance * graph.terms[f"fidelity_{head.name}"].deviations()
-        made += answers(head, rows.outputs[head.name], rows.scores[head.name], within)
-    return made
+        explained += answers(head, rows.outputs[head.name], rows.scores[head.name], within)
+    return explained
 
 
-def _of_answers(given: Sequence[Answer]) -> dict[str, Any]:
-    agrees = np.stack([a.agrees for a in given])
+def _of_answers(explained: Sequence[Answer]) -> dict[str, Any]:
+    agrees = np.stack([a.agrees for a in explained])
     return {
         "agrees": (("head", "sample"), agrees),
-        "distance": (("head", "sample"), np.stack([a.distance for a in given])),
+        "distance": (("head", "sample"), np.stack([a.distance for a in explained])),
         "fidelity": ("head", agrees.mean(axis=1)),
-        "r_squared": ("head", np.array([a.r_squared for a in given])),
+        "r_squared": ("head", np.array([a.r_squared for a in explained])),
     }
 
 
@@ -317,12 +317,12 @@ def _of_classes(use: Sequence[Class], threshold: float) -> dict[str, Any]:
     }
 
 
-def _labels(graph: Graph, given: Sequence[Answer], use: Sequence[Class], rows: int) -> dict[str, Any]:
+def _labels(graph: Graph, explained: Sequence[Answer], use: Sequence[Class], rows: int) -> dict[str, Any]:
     units = [(head, str(unit)) for head, count in graph.predictor.units.items() for unit in range(count)]
     return {
         "sample": np.arange(rows),
         "attribute": np.arange(graph.attributes.shape[-1]),
-        "head": [a.name for a in given],
+        "head": [a.name for a in explained],
         "target": [f"{head}:{unit}" for head, unit in units],
         "target_head": ("target", [head for head, _ in units]),
         "target_unit": ("target", [unit for _, unit in units]),
@@ -366,8 +366,8 @@ def _finite(what: str, values: Any) -> np.ndarray:
 def _generate(graph: Graph, attributes: np.ndarray, batch_size: int) -> list[np.ndarray]:
     if graph.generator is None:
         raise ValueError("Expected a model with a decoder. Received: one that was made with decoder=False")
-    made = graph.generator.predict(attributes.astype("float32"), batch_size=batch_size, verbose=0)
-    return [np.asarray(values) for values in keras.tree.flatten(made)]
+    reconstructions = graph.generator.predict(attributes.astype("float32"), batch_size=batch_size, verbose=0)
+    return [np.asarray(values) for values in keras.tree.flatten(reconstructions)]
 
 
 def _reconstruction_error(graph: Graph, x: Any, attributes: np.ndarray, batch_size: int) -> np.ndarray:
@@ -375,7 +375,7 @@ def _reconstruction_error(graph: Graph, x: Any, attributes: np.ndarray, batch_si
     errors = [
         np.square(np.asarray(a, "float64").reshape(b.shape) - b).reshape(len(b), -1).mean(axis=1) for a, b in pairs
     ]
-    return np.mean(errors, axis=0)
+    return np.asarray(np.mean(errors, axis=0))
 
 
 def _check_settings(threshold: float, taus: Sequence[float], tolerance: float) -> None:

@@ -264,7 +264,7 @@ class IdentityMLP(keras.layers.Layer):
         return ops.cast(scaled, self.compute_dtype)
 
     def _precise(self) -> str:
-        return keras.backend.result_type(self.compute_dtype, "float32")
+        return str(keras.backend.result_type(self.compute_dtype, "float32"))
 
     def _of_heads(self, values: Any) -> list[Any]:
         """The last axis, C long, cut into the heads."""

@@ -111,9 +111,9 @@ def _sow_decompositions(
     of_targets("direct_clip_residual", lambda: directly()[1].residual)
 
 
-def _repeated(found: Decomposition) -> Any:
+def _repeated(parts: Decomposition) -> Any:
     """The bias for each row."""
-    return ops.broadcast_to(found.bias, ops.shape(found.residual))
+    return ops.broadcast_to(parts.bias, ops.shape(parts.residual))
 
 
 def _likelihood(scores: Any, names: Names) -> Any:

@@ -93,7 +93,7 @@ def read_layers(
     if not set(maps) <= set(known):
         raise ValueError(f"Expected names of maps out of {known}. Received: maps={sorted(set(maps) - set(known))}")
     parts: dict[str, list[np.ndarray]] = {name: [] for name in maps}
-    read = _Reading(labels, count_rows(inputs))
+    read = _Tally(labels, count_rows(inputs))
     for batch in read_rows(model, inputs, batch_size, {*maps, *_READ}):
         own, meaning = batch.of_layer(path)
         read.add(own, meaning, batch.rows)
@@ -116,18 +116,18 @@ def figures(model: Any, inputs: Any, labels: Any, paths: Sequence[str], batch_si
     Raises:
         ValueError: labels do not fit the heads, the rows or the classes.
     """
-    read, likelihood = _Reading(labels, count_rows(inputs)), RowMean()
+    read, likelihood = _Tally(labels, count_rows(inputs)), RowMean()
     for batch in read_rows(model, inputs, batch_size, _READ):
         own, meaning = batch.of_layer(paths[0])
         read.add(own, meaning, batch.rows)
         if "class_likelihood" in own:
             likelihood.add(own["class_likelihood"])
-    made = {name: Figure(("layer",), read.of_weights[name], "weights", _OF_WEIGHTS[name]) for name in _OF_WEIGHTS}
-    made |= read.step.figures("step", ("layer",), "Mean over features of |f^l - f^{l-1}|, the change of one layer.")
+    named = {name: Figure(("layer",), read.of_weights[name], "weights", _OF_WEIGHTS[name]) for name in _OF_WEIGHTS}
+    named |= read.step.figures("step", ("layer",), "Mean over features of |f^l - f^{l-1}|, the change of one layer.")
     heads = list(dict.fromkeys(meaning["score"].coords["target.head"]))
     coords: dict[str, Any] = {"head": heads, **axis_labels(meaning["deviation"])}
     if "class_likelihood" in meaning:
-        made |= likelihood.figures("class_likelihood", ("layer", "class"), "Likelihood of each class in each layer.")
+        named |= likelihood.figures("class_likelihood", ("layer", "class"), "Likelihood of each class in each layer.")
         coords |= axis_labels(meaning["class_likelihood"])
     accuracy = {head: mean.mean for head, mean in read.accuracy.items()}
     tied = {head: mean.mean for head, mean in read.tied.items()}
@@ -138,8 +138,8 @@ def figures(model: Any, inputs: Any, labels: Any, paths: Sequence[str], batch_si
         ("error", "root_mean_square", "Error of a layer's scores, in the label's unit.", error),
     ):
         if values:
-            made[name] = _by_layer_and_head(values, heads, statistic, meant)
-    return Figures(made, coords)
+            named[name] = _by_layer_and_head(values, heads, statistic, meant)
+    return Figures(named, coords)
 
 
 _OF_WEIGHTS = {
@@ -158,7 +158,7 @@ def _by_layer_and_head(values: Mapping[str, np.ndarray], heads: Sequence[str], s
     return Figure(("layer", "head"), np.stack(columns, axis=1), statistic, meaning, undefined=undefined)
 
 
-class _Reading:
+class _Tally:
     """The figures of all layers, filled batch by batch.
 
     Attributes:

@@ -261,13 +261,13 @@ class IMVLSTM(keras.layers.Layer):
         }
 
     def _read(self, input_shape: Any) -> VariableInputs:
-        found = VariableInputs.of(input_shape, self.stream_names)
-        if self.feature_names is not None and len(self.feature_names) != found.layout.width:
+        variables = VariableInputs.of(input_shape, self.stream_names)
+        if self.feature_names is not None and len(self.feature_names) != variables.layout.width:
             raise ValueError(
-                f"Expected {found.layout.width} feature names, one per variable. "
+                f"Expected {variables.layout.width} feature names, one per variable. "
                 f"Received: feature_names={list(self.feature_names)}"
             )
-        return found
+        return variables
 
     def _add_attention(self, count: int) -> None:
         heads, d = len(self._widths), self.units

@@ -100,21 +100,21 @@ def figures(model: Any, inputs: Any, labels: Any, paths: Sequence[str], batch_si
         if "variance" in batch.maps:
             variance.add(np.concatenate([_variance(batch, head) for head in batch.heads], axis=1))
     both, of = ("head", "feature"), batch.labels
-    made = prior.figures("prior_importance", both, "Variable attention: how much each variable weighs.")
-    made |= temporal.figures(
+    named = prior.figures("prior_importance", both, "Variable attention: how much each variable weighs.")
+    named |= temporal.figures(
         "temporal_importance",
         ("head", "time", "feature"),
         "Temporal attention: how much each step weighs.",
     )
     coords = axis_labels(of["variable_attention"]) | axis_labels(of["temporal_attention"])
     if targets is not None:
-        made |= posterior.figures(
+        named |= posterior.figures(
             "posterior_importance", both, "Probability that a variable generated the label, given window and label."
         )
     if "variance" in batch.maps:
-        made |= variance.figures("predictive_variance", ("target",), "Variance of the mixture, in squared units.")
+        named |= variance.figures("predictive_variance", ("target",), "Variance of the mixture, in squared units.")
         coords |= axis_labels(of["mean"])
-    return Figures(made, coords)
+    return Figures(named, coords)
 
 
 def variable_importance(
@@ -140,9 +140,9 @@ def variable_importance(
             (``output="prediction"``), so that there is no posterior.
     """
     replaced("variable_importance", "summarise(model, x, labels)", "prior_importance and posterior_importance")
-    made, coords = figures(model, inputs, labels, [_path(model, inputs, layer)], batch_size)
+    named, coords = figures(model, inputs, labels, [_path(model, inputs, layer)], batch_size)
     kind: Literal["posterior", "prior"] = "prior" if labels is None else "posterior"
-    values = dict(zip(coords["head"], made[f"{kind}_importance"].values, strict=True))
+    values = dict(zip(coords["head"], named[f"{kind}_importance"].values, strict=True))
     return VariableImportance(kind, tuple(coords["feature"]), values)
 
 
@@ -155,8 +155,8 @@ def temporal_importance(
     errors as ``variable_importance``. With padded inputs the mean is taken by position.
     """
     replaced("temporal_importance", "summarise(model, x)", "temporal_importance")
-    made, coords = figures(model, inputs, None, [_path(model, inputs, layer)], batch_size)
-    values = dict(zip(coords["head"], made["temporal_importance"].values, strict=True))
+    named, coords = figures(model, inputs, None, [_path(model, inputs, layer)], batch_size)
+    values = dict(zip(coords["head"], named["temporal_importance"].values, strict=True))
     steps = len(next(iter(values.values())))
     return TemporalImportance(tuple(coords.get("time", map(str, range(steps)))), tuple(coords["feature"]), values)
 
@@ -195,7 +195,7 @@ def _posterior(batch: _Batch, head: str, targets: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):  # a prior that underflowed is a posterior of zero
         joint = np.log(batch.prior(head)) + density.sum(axis=1)
     weights = np.exp(joint - joint.max(axis=1, keepdims=True))
-    return weights / weights.sum(axis=1, keepdims=True)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def _path(model: Any, inputs: Any, layer: str | None) -> str:

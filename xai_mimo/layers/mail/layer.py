@@ -157,8 +157,8 @@ class MAIL(keras.layers.Layer):
         self._head_axes: dict[str, int | None] = {}
         self._score_weights: dict[str, Any] = {}
         hierarchical = self.streams == "hierarchical"
-        wanted = SCORINGS[self.scoring].weights(self._layout, self.hidden_units, hierarchical)
-        for name, weight in wanted.items():
+        needed = SCORINGS[self.scoring].weights(self._layout, self.hidden_units, hierarchical)
+        for name, weight in needed.items():
             if self.use_bias or weight.role not in ("bias", "score_bias"):
                 self._head_axes[name] = weight.head_axis
                 self._score_weights[name] = self._add_score_weight(name, weight)

@@ -51,7 +51,8 @@ class MIMOAttentionLayer(MAIL):
         """List of M outputs, ``(..., output_stream_dims[j])``."""
         if not isinstance(inputs, list):
             raise ValueError(f"Expected the inputs to be a list of tensors. Received: inputs={inputs}")
-        return super().call(inputs, mask)
+        outputs: list[Any] = super().call(inputs, mask)
+        return outputs
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the published constructor, and those of ``MAIL`` besides."""

@@ -10,7 +10,7 @@ from xai_mimo.layers.heads import read_heads
 from xai_mimo.layers.keras_graph import as_functional, named_outputs
 from xai_mimo.layers.mhex.blocks import choose
 from xai_mimo.layers.mhex.head import MHEXHead
-from xai_mimo.layers.mhex.supervision import DeepSupervision, kinds_told_by
+from xai_mimo.layers.mhex.supervision import DeepSupervision, kinds_read_off
 
 
 def add_mhex(
@@ -75,7 +75,7 @@ def add_mhex(
     copied = _copy(model, chosen, settings, mask)
     if not isinstance(kinds, str):
         units = {name: int(tensor.shape[-1] or 1) for name, tensor in named_outputs(model).items()}
-        kinds = {**kinds_told_by(model, units, losses), **(kinds or {})}
+        kinds = {**kinds_read_off(model, units, losses), **(kinds or {})}
     return DeepSupervision(copied, kinds=kinds, weight=weight, block_weights=block_weights)
 
 

@@ -14,15 +14,15 @@ _EPSILON = 1e-8
 def scaled(maps: np.ndarray) -> np.ndarray:
     """(m - min) / (max - min + 1e-8) over the last two axes: in [0, 1], and 0 where a map is constant."""
     low, high = maps.min(axis=(-2, -1), keepdims=True), maps.max(axis=(-2, -1), keepdims=True)
-    return (maps - low) / (high - low + _EPSILON)
+    return np.asarray((maps - low) / (high - low + _EPSILON))
 
 
 def smoothed(maps: Sequence[np.ndarray], beta: float) -> list[np.ndarray]:
     """Running mean over blocks: S_l <- beta S_{l-1} + (1 - beta) S_l, with S_1 as it is."""
-    found: list[np.ndarray] = []
+    averaged: list[np.ndarray] = []
     for values in maps:
-        found.append(beta * found[-1] + (1 - beta) * values if found else values)
-    return found
+        averaged.append(beta * averaged[-1] + (1 - beta) * values if averaged else values)
+    return averaged
 
 
 def fuse(maps: xr.DataArray, fusion: str | Sequence[str]) -> xr.DataArray:

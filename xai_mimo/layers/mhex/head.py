@@ -122,8 +122,8 @@ class MHEXHead(keras.layers.Layer):
         weights = _weights_of(joint_mask(mask), local, self._precise())
         total = local + shortcut
         gate = ops.sigmoid(ops.matmul(self._mean(total, weights), self._of("gate_kernel")))
-        spread = ops.reshape(gate, (-1, *[1] * (len(local.shape) - 2), local.shape[-1]))
-        output = local * ops.cast(spread, self.compute_dtype) + shortcut
+        per_position = ops.reshape(gate, (-1, *[1] * (len(local.shape) - 2), local.shape[-1]))
+        output = local * ops.cast(per_position, self.compute_dtype) + shortcut
         if not (self.return_logits or is_collecting()):
             return output
         features = ops.relu(total)
@@ -168,7 +168,7 @@ class MHEXHead(keras.layers.Layer):
         }
 
     def _precise(self) -> str:
-        return keras.backend.result_type(self.compute_dtype, "float32")
+        return str(keras.backend.result_type(self.compute_dtype, "float32"))
 
     def _of(self, weight: str) -> Any:
         return ops.cast(ops.convert_to_tensor(getattr(self, weight)), self._precise())

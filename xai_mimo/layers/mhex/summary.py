@@ -80,11 +80,11 @@ def read_saliency(
         _saliency(batch, unit, nonnegativity, smoothing, size)
         for batch in _batches(model, inputs, features, batch_size)
     ]
-    found = xr.concat(parts, "sample", data_vars="minimal", coords="minimal", compat="override", join="override")
-    found["saliency"] = fuse(found["layer_saliency"], fusion)
+    saliency = xr.concat(parts, "sample", data_vars="minimal", coords="minimal", compat="override", join="override")
+    saliency["saliency"] = fuse(saliency["layer_saliency"], fusion)
     settings = {"features": features, "nonnegativity": nonnegativity, "smoothing": smoothing}
-    found.attrs = {**settings, "fusion": fusion if isinstance(fusion, str) else list(fusion)}
-    return found.assign_coords(sample=np.arange(found.sizes["sample"]))
+    saliency.attrs = {**settings, "fusion": fusion if isinstance(fusion, str) else list(fusion)}
+    return saliency.assign_coords(sample=np.arange(saliency.sizes["sample"]))
 
 
 def key_channels(
@@ -137,20 +137,20 @@ def figures(model: Any, inputs: Any, labels: Any, paths: Sequence[str], batch_si
         for block in batch.blocks:
             channels[block.path].add(np.moveaxis(_contributions(batch, block, "predicted"), 1, 0))
     positions = tuple(str(axis) for axis in rows["layer_saliency"].dims[3:])
-    made = saliency.figures(
+    named = saliency.figures(
         "saliency", ("head", *positions), "Where all blocks together see evidence for the predicted unit."
     )
-    made |= layers.figures(
+    named |= layers.figures(
         "layer_saliency", ("layer", "head", *positions), "Where one block sees evidence for the predicted unit."
     )
-    made |= logits.figures("logit", ("layer", "head"), "A block's logit of the predicted unit.")
+    named |= logits.figures("logit", ("layer", "head"), "A block's logit of the predicted unit.")
     for path, mean in channels.items():
         dims = ("head", f"{path}_channel")
-        made |= mean.figures(f"{path}_channel_contribution", dims, "What a channel adds to the block's logit.")
-        made[f"{path}_channel_rank"] = Figure(
+        named |= mean.figures(f"{path}_channel_contribution", dims, "What a channel adds to the block's logit.")
+        named[f"{path}_channel_rank"] = Figure(
             dims, _ranks(mean.mean), "score", "Place of a channel by its mean contribution, 0 for the largest."
         )
-    return Figures(made, {"layer": list(paths), "head": [str(head) for head in rows["head"].values]})
+    return Figures(named, {"layer": list(paths), "head": [str(head) for head in rows["head"].values]})
 
 
 def _contributions(batch: "_Batch", block: "_Block", unit: Units) -> np.ndarray:
@@ -189,15 +189,15 @@ class _Block:
 
     def of(self, weights: np.ndarray) -> np.ndarray:
         """sum_k f[p, k] w[k], ``(B, *S)``."""
-        return np.einsum("b...k,bk->b...", self.features, weights)
+        return np.asarray(np.einsum("b...k,bk->b...", self.features, weights))
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """Mean over the real positions."""
         axes = tuple(range(1, self.features.ndim - 1))
         if self.mask is None:
-            return values.mean(axis=axes)
+            return np.asarray(values.mean(axis=axes))
         count = np.maximum(self.mask.sum(axis=axes), 1.0)
-        return values.sum(axis=axes) / count.reshape(-1, *[1] * (values.ndim - len(axes) - 1))
+        return np.asarray(values.sum(axis=axes) / count.reshape(-1, *[1] * (values.ndim - len(axes) - 1)))
 
 
 @dataclass(frozen=True)
@@ -215,17 +215,17 @@ class _Batch:
 
     def units(self, unit: Units) -> dict[str, np.ndarray]:
         """The unit of each head that each row is read for, ``(B,)``."""
-        given = dict(unit) if isinstance(unit, Mapping) else dict.fromkeys(self.heads, unit)
-        if not given or not set(given) <= set(self.heads):
-            raise ValueError(f"Expected units for heads out of {list(self.heads)}. Received: {list(given)}")
-        return {head: self._units(head, given[head]) for head in self.heads if head in given}
+        by_head = dict(unit) if isinstance(unit, Mapping) else dict.fromkeys(self.heads, unit)
+        if not by_head or not set(by_head) <= set(self.heads):
+            raise ValueError(f"Expected units for heads out of {list(self.heads)}. Received: {list(by_head)}")
+        return {head: self._units(head, by_head[head]) for head in self.heads if head in by_head}
 
     def _units(self, head: str, unit: Any) -> np.ndarray:
         count, width = self.rows.stop - self.rows.start, self.heads[head]
         if isinstance(unit, str):
             if unit != "predicted":
                 raise ValueError(f"Expected a unit's number, numbers or 'predicted'. Received: unit={unit!r}")
-            return self._prediction(head).argmax(axis=-1)
+            return np.asarray(self._prediction(head).argmax(axis=-1))
         values = np.asarray(unit)
         fits = values.shape in ((), (self.total,)) and values.dtype.kind in "iu"
         if not fits or (values < 0).any() or (values >= width).any():
@@ -251,7 +251,7 @@ def _saliency(
     units = batch.units(unit)
     signed, kept, logits = {}, [], []
     for block in batch.blocks:
-        weights = np.stack([block.weights(head, found) for head, found in units.items()])
+        weights = np.stack([block.weights(head, chosen) for head, chosen in units.items()])
         maps = np.stack([block.of(w) for w in weights])
         signed[block.path] = maps
         logits.append([block.logits[np.arange(len(u)), block.starts[head] + u] for head, u in units.items()])
@@ -260,13 +260,13 @@ def _saliency(
         kept.append(np.maximum(maps, 0.0) if nonnegativity == "map" else maps)
     images = kept[0].ndim == 4
     if images:
-        wanted = size or batch.size
-        if wanted is None or smoothing:
+        size_of_maps = size or batch.size
+        if size_of_maps is None or smoothing:
             raise ValueError(
                 "Expected `smoothing` with tokens only, and for images a model with one input of images, or `size`. "
                 f"Received: smoothing={smoothing}, size={size}"
             )
-        layers = np.stack([scaled(resize(maps, wanted)) for maps in kept])
+        layers = np.stack([scaled(resize(maps, size_of_maps)) for maps in kept])
     else:
         layers = np.stack([maps / (np.abs(maps).max(-1, keepdims=True) + 1e-8) for maps in smoothed(kept, smoothing)])
     axes = ("height", "width") if images else ("token",)

@@ -78,7 +78,7 @@ class DeepSupervision(keras.Model):
         outputs = list(self.outputs_of.values())
         if isinstance(kinds, Mapping) and not set(kinds) <= set(self.output_names):
             raise ValueError(f"Expected `kinds` for outputs out of {self.output_names}. Received: kinds={dict(kinds)}")
-        self.kinds = {**self._read_kinds(network), **_told_kinds(kinds, outputs)}
+        self.kinds = {**self._read_kinds(network), **_named_kinds(kinds, outputs)}
         self.weight = _weights(weight, outputs, "weight", otherwise=0.0)
         names = [layer.name for layer in blocks]
         by_name = {key.rsplit("/", 1)[-1]: value for key, value in (block_weights or {}).items()}
@@ -154,7 +154,7 @@ class DeepSupervision(keras.Model):
 
     def _read_kinds(self, compiled: keras.Model) -> dict[str, HeadKind]:
         units = {self.outputs_of[head]: width for head, width in self.heads.items()}
-        return kinds_told_by(self.network, units, getattr(compiled, "loss", None))
+        return kinds_read_off(self.network, units, getattr(compiled, "loss", None))
 
     def _by_output(self, logits: Any) -> dict[str, Any]:
         ends = np.cumsum(list(self.heads.values())).tolist()
@@ -201,7 +201,7 @@ def match_heads(heads: Mapping[str, int], outputs: list[str]) -> dict[str, str]:
     return pairs
 
 
-def kinds_told_by(model: Any, units: Mapping[str, int], losses: Any) -> dict[str, HeadKind]:
+def kinds_read_off(model: Any, units: Mapping[str, int], losses: Any) -> dict[str, HeadKind]:
     """The kinds of those outputs whose activation or loss tells.
 
     Args:
@@ -217,7 +217,7 @@ def kinds_told_by(model: Any, units: Mapping[str, int], losses: Any) -> dict[str
     return {name: nature.kind for name, nature in natures.items() if nature is not None}
 
 
-def _told_kinds(kinds: str | Mapping[str, str] | None, outputs: list[str]) -> dict[str, Any]:
+def _named_kinds(kinds: str | Mapping[str, str] | None, outputs: list[str]) -> dict[str, Any]:
     """The kinds that the user gave."""
     named = dict.fromkeys(outputs, kinds) if isinstance(kinds, str) else {k: v for k, v in (kinds or {}).items() if v}
     for output, kind in named.items():
@@ -229,12 +229,12 @@ def _told_kinds(kinds: str | Mapping[str, str] | None, outputs: list[str]) -> di
     return {output: named[output] for output in outputs if output in named}
 
 
-def _weights(given: float | Mapping[str, float], names: list[str], argument: str, otherwise: float) -> dict[str, float]:
-    named = dict(given) if isinstance(given, Mapping) else dict.fromkeys(names, given)
+def _weights(value: float | Mapping[str, float], names: list[str], argument: str, otherwise: float) -> dict[str, float]:
+    named = dict(value) if isinstance(value, Mapping) else dict.fromkeys(names, value)
     unknown = set(named) - set(names)
     if unknown or any(isinstance(v, bool) or not np.isfinite(v) or v < 0 for v in named.values()):
         raise ValueError(
-            f"Expected `{argument}` to be finite and 0 or more, for names out of {names}. Received: {argument}={given}"
+            f"Expected `{argument}` to be finite and 0 or more, for names out of {names}. Received: {argument}={value}"
         )
     return {name: float(named.get(name, otherwise)) for name in names}
 
