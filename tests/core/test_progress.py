@@ -134,3 +134,17 @@ def test_a_comparison_tells_every_step_and_fills_the_bar(drawn):
 def test_a_step_that_fails_lets_its_error_through():
     with pytest.raises(BadSetting, match="no good"), steps(silent, "compare", 1)("one", 1):
         raise BadSetting("no good")
+
+
+def test_names_in_a_bar_are_neither_markup_nor_control_codes(monkeypatch, capsys):
+    import rich.console
+
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(rich.console.Console, "is_terminal", True)
+    with bar(True, "[/start]") as progress:
+        progress("explaining [red]a[/b] \x1b[31m\x07\nrest", 1.0)
+    text = capsys.readouterr().err
+    assert r"explaining [red]a[/b] \x1b[31m\x07 rest" in text
+    assert "\x07" not in text
+    assert "\x1b[31m" not in text

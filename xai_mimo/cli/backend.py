@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from xai_mimo.core.errors import BadSetting, MissingDependency, NotConvergedWarning, PluginWarning, UnusedStreamWarning
+from xai_mimo.core.terminal import printable
 
 BACKENDS = ("jax", "torch", "tensorflow")
 """From the lightest to install to the heaviest."""
@@ -62,5 +63,5 @@ def quiet_warnings(stream: TextIO) -> Iterator[None]:
         warnings.simplefilter("ignore")
         for ours in (NotConvergedWarning, PluginWarning, UnusedStreamWarning):
             warnings.simplefilter("once", ours)
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=stream)
+        warnings.showwarning = lambda message, *_, **__: print(f"warning: {printable(message)}", file=stream)
         yield

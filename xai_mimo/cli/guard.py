@@ -10,6 +10,7 @@ import typer
 
 from xai_mimo.cli.backend import quiet_warnings
 from xai_mimo.core.errors import XaiMimoError
+from xai_mimo.core.terminal import printable
 
 USER_ERROR, DEFECT, INTERRUPTED = 2, 1, 130
 
@@ -44,6 +45,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 def _exit(code: int, line: str, debug: bool) -> typer.Exit:
     if debug:
-        traceback.print_exc()
-    typer.echo(" ".join(line.split()), err=True)
+        for shown in traceback.format_exc().splitlines():
+            typer.echo(printable(shown), err=True)
+    typer.echo(printable(" ".join(line.split())), err=True)
     return typer.Exit(code)

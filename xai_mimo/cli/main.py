@@ -143,16 +143,16 @@ def doctor(backend: Backend = None, debug: Debug = False) -> None:
         used = use_backend(backend)
     except MissingDependency as err:
         show.table("Packages", ["package", "version"], examination.versions())
-        typer.echo(f"backend: {err}")
+        show.line(f"backend: {err}")
         raise typer.Exit(1) from err
     show.table("Packages", ["package", "version"], examination.versions())
     states = examination.plugin_states()
     show.table("Plugins", ["group", "name", "where", "state"], states)
-    typer.echo(f"backend: {used} (installed: {', '.join(installed())})")
+    show.line(f"backend: {used} (installed: {', '.join(installed())})")
     if not examination.usable(states):
-        typer.echo("not usable: the Keras adapter and the standard methods must load; see the states above.")
+        show.line("not usable: the Keras adapter and the standard methods must load; see the states above.")
         raise typer.Exit(1)
-    typer.echo("ready: `xai-mimo demo` makes a report.")
+    show.line("ready: `xai-mimo demo` makes a report.")
 
 
 def _names(heads: str | None) -> tuple[str, ...] | None:

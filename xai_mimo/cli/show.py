@@ -1,12 +1,18 @@
-"""Tables and lines of the command line."""
+"""Tables and lines of the command line.
+
+Names and texts may come from anyone: rich gets them as ``Text``, which it does not read as markup, without control
+characters.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
+from xai_mimo.core.terminal import printable
 from xai_mimo.record.rows import Record
 
 
@@ -15,9 +21,10 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
-    drawn = Table(*header, title=title, title_justify="left")
+    columns = [Column(Text(printable(name))) for name in header]
+    drawn = Table(*columns, title=Text(printable(title), style="table.title"), title_justify="left")
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*(Text(printable(cell)) for cell in row))
     console.print(drawn)
 
 
@@ -28,6 +35,11 @@ def verdicts(record: Record) -> None:
         table("Can the maps be trusted?", ["head", "method", "verdict", "why"], rows)
 
 
+def line(text: str) -> None:
+    """Print one line on stdout; line ends within the text are blanks."""
+    typer.echo(printable(text))
+
+
 def written(path: Path) -> None:
     """Name a file that was made, whole and on its own line."""
-    typer.echo(f"report: {path.resolve()}")
+    line(f"report: {path.resolve()}")

@@ -7,6 +7,8 @@ told as amounts (rows, say), since a method does not know what share of the whol
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from xai_mimo.core.terminal import printable
+
 Progress = Callable[[str, float], None]
 """Told what is being done, and the share of the whole work that is finished, from 0 to 1."""
 
@@ -40,12 +42,12 @@ def bar(is_shown: bool, what: str) -> Iterator[Progress]:
         progress.BarColumn(),
         progress.TextColumn("{task.percentage:>3.0f}%"),
         progress.TimeElapsedColumn(),
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
     )
     is_seen = console.is_terminal or console.is_jupyter
     with progress.Progress(*columns, console=console, transient=True, disable=not is_seen) as drawn:
-        task = drawn.add_task(what, total=1.0)
-        yield lambda text, share: drawn.update(task, description=text, completed=share)
+        task = drawn.add_task(printable(what), total=1.0)
+        yield lambda text, share: drawn.update(task, description=printable(text), completed=share)
 
 
 def part(progress: Progress, what: str, number: int, count: int) -> Progress:
