@@ -20,6 +20,20 @@ _METHODS = (
     ("shapley", "shapley", True, "castro2009"),
     ("expected_gradients", "expected_gradients", True, "erion2021"),
 )
+_METRICS = (
+    ("feature_agreement", "agreement", "feature agreement", "larger", (0.0, 1.0)),
+    ("sign_agreement", "agreement", "sign agreement", "larger", (0.0, 1.0)),
+    ("spearman", "agreement", "Spearman correlation", "larger", (-1.0, 1.0)),
+    ("pairwise_rank_agreement", "agreement", "pairwise rank agreement", "larger", (0.0, 1.0)),
+    ("deletion_area", "faithfulness", "deletion area", "larger", (0.0, None)),
+    ("insertion_area", "faithfulness", "insertion area", "smaller", (0.0, None)),
+    ("comprehensiveness", "faithfulness", "comprehensiveness", "larger", (0.0, None)),
+    ("sufficiency", "faithfulness", "sufficiency", "smaller", (0.0, None)),
+    ("effective_features", "complexity", "effective number of features", "neither", (1.0, None)),
+    ("share", "ground_truth", "share of mass on true features", "larger", (0.0, 1.0)),
+    ("auroc", "ground_truth", "AUROC", "larger", (0.0, 1.0)),
+    ("auroc_mean_map", "ground_truth", "AUROC of the mean map", "larger", (0.0, 1.0)),
+)
 _HEADS = ("heat dissipation failure", "power failure", "overstrain", "tool wear failure", "remaining life")
 _BIBTEX = '@misc{%s,\n  title = {A Title with {B}races & 50%% More},\n  author = {Doe, J. and M{\\"u}ller, K.},\n  year = {2025}\n}'
 FRACTIONS = [i / 10 for i in range(11)]
@@ -93,6 +107,10 @@ def make_record(
                 "converged": 0.998 if name == "integrated_gradients" else None,
             }
             for i, (label, name, signed, reference) in enumerate(used)
+        ],
+        "metrics": [
+            {"name": name, "family": family, "title": title, "better": better, "bounds": bounds, "reference": ""}
+            for name, family, title, better, bounds in _METRICS
         ],
         "scores": [s for h in names for s in _scores(draw, h, used, h == silent, truth)],
         "differences": [_difference(draw, h, m) for h in names for m in labels],

@@ -143,7 +143,7 @@ def test_a_right_record_comes_back_with_what_came_later_added(options):
     again = to_dict(check(record))
     assert {key: _without_defaults(again[key], record[key]) for key in record} == record
     added = {key: again[key] for key in again if key not in record}
-    assert added == {"settings": {}, "metrics": [], "maps": [], "stream_maps": [], "regions": None}
+    assert added == {"settings": {}, "maps": [], "stream_maps": [], "regions": None}
 
 
 def _without_defaults(values, like):

@@ -1,12 +1,26 @@
 """Numbers as words: three digits, percents, intervals, and short names that stay apart."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xai_mimo.reports.numbers import interval, number, percent, shorten, shorten_all, whole, words
+from tests.helpers.records import make_record
+from xai_mimo.record.check import check
+from xai_mimo.reports.numbers import (
+    directions,
+    in_two_lines,
+    interval,
+    metric_title,
+    number,
+    percent,
+    readable,
+    shorten,
+    shorten_all,
+    whole,
+)
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -44,8 +58,26 @@ def test_percent_interval_and_counts():
     assert interval(SimpleNamespace(low=-0.5, high=1.0)) == "−0.500 to 1.00"
     assert interval(SimpleNamespace(low=None, high=1.0)) == "–"
     assert whole(12345) == "12\u202f345"
-    assert words("auroc") == "AUROC"
-    assert words("rank_agreement") == "rank agreement"
+    assert readable("rank_agreement") == "rank agreement"
+
+
+def test_a_metric_has_the_title_and_the_direction_that_the_record_says():
+    record = check(make_record(1))
+    assert metric_title(record, "auroc") == "AUROC"
+    names = ["auroc", "insertion_area", "deletion_area", "effective_features", "auroc"]
+    assert directions(record, names) == "Larger is better: AUROC, deletion area. Smaller is better: insertion area."
+
+
+def test_an_older_record_names_metrics_by_their_identifiers():
+    record = dataclasses.replace(check(make_record(1)), metrics=())
+    assert metric_title(record, "auroc_mean_map") == "auroc mean map"
+    assert directions(record, ["auroc_mean_map"]) == ""
+
+
+def test_a_long_title_is_broken_near_its_middle():
+    assert in_two_lines("AUROC") == "AUROC"
+    assert in_two_lines("share of mass on true features") == "share of mass on\ntrue features"
+    assert in_two_lines("x" * 40) == shorten("x" * 40)
 
 
 def test_short_names_keep_both_ends_and_stay_apart():

@@ -12,7 +12,7 @@ from xai_mimo.record.check import check
 from xai_mimo.record.files import write_text
 from xai_mimo.record.rows import RANDOM, Family, Record, Role, Score, Share
 from xai_mimo.record.select import main_agreement, of_head, unexplained_streams, unique
-from xai_mimo.reports.numbers import DASH, MINUS, Bounded, number, words
+from xai_mimo.reports.numbers import DASH, MINUS, Bounded, directions, metric_title, number
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -104,10 +104,10 @@ def _scores(record: Record) -> str:
             shown = "random order" if method == RANDOM else escape(method)
             body.append([escape(target.name) if i == 0 else "", shown, *cells])
         body.append([])
-    headings = ["Head", "Method", *(_heading(metric) for _, metric in metrics)]
+    headings = ["Head", "Method", *(_heading(record, metric) for _, metric in metrics)]
     caption = (
         f"Scores per head over {record.data.explained_rows} rows, mean with 95\\,\\% bootstrap interval. "
-        "Deletion area: larger is better; insertion area: smaller is better. "
+        f"{escape(directions(record, [name for _, name in metrics]))} "
         f"Space: {escape(record.space.name)}. A dash is a value that is not defined."
     )
     return _table(headings, body, caption, "tab:xai-scores", names=2)
@@ -125,7 +125,7 @@ def _agreement(record: Record) -> str:
             cells = [_score_cell(by_role.get(role)) for role in _ROLES]
             body.append([escape(target.name) if i == 0 else "", f"{escape(one)} / {escape(other or '')}", *cells])
         body.append([])
-    name = _heading(metric[0]) + (f" at {metric[1]}" if metric[1] else "") if metric else "Agreement"
+    name = _heading(record, metric[0]) + (f" at {metric[1]}" if metric[1] else "") if metric else "Agreement"
     caption = f"{name} between methods, with its floors and its ceiling (mean, 95\\,\\% bootstrap interval over rows)."
     headings = ["Head", "Methods", "Agreement", "Floor, random", "Floor, permuted", "Ceiling"]
     return _table(headings, body, caption, "tab:xai-agreement", names=2)
@@ -149,8 +149,8 @@ def _shares(record: Record) -> str:
     return _table(["Head", "Method", *(escape(s) for s in streams)], body, caption, "tab:xai-shares", names=2)
 
 
-def _heading(metric: str) -> str:
-    text = words(metric)
+def _heading(record: Record, metric: str) -> str:
+    text = metric_title(record, metric)
     return escape(text[:1].upper() + text[1:])
 
 

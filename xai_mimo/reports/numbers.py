@@ -1,6 +1,9 @@
 """How numbers and names are written: the same in HTML, LaTeX and figures."""
 
+from collections.abc import Sequence
 from typing import Protocol
+
+from xai_mimo.record.rows import Record, Role
 
 DASH = "–"
 MINUS = "−"
@@ -54,22 +57,35 @@ def whole(value: int) -> str:
     return f"{value:,}".replace(",", "\u202f")
 
 
-def words(identifier: str) -> str:
-    """A metric's identifier as words: "pairwise_rank_agreement" -> "pairwise rank agreement"."""
-    return _WORDS.get(identifier, identifier.replace("_", " "))
+def readable(identifier: str) -> str:
+    """An identifier with blanks: "sign_agreement" -> "sign agreement"."""
+    return identifier.replace("_", " ")
 
 
-_WORDS = {
-    "auroc": "AUROC",
-    "auroc_mean_map": "AUROC of the mean map",
-    "share": "share of mass on true features",
-    "spearman": "Spearman correlation",
-    "kendall": "Kendall correlation",
-    "effective_features": "effective number of features",
+ROLES: dict[Role, str] = {
+    "value": "value",
     "floor_random": "floor (random map)",
     "floor_permuted": "floor (permuted map)",
+    "ceiling": "ceiling",
     "control_random": "random order",
 }
+"""How the roles of scores are written."""
+
+
+def metric_title(record: Record, name: str) -> str:
+    """A metric's name as it calls itself; older records do not say, and the identifier stands for it."""
+    return next((m.title for m in record.metrics if m.name == name), readable(name))
+
+
+def directions(record: Record, names: Sequence[str]) -> str:
+    """Which of some metrics are better when larger, and which when smaller, as sentences; "" where nothing is known."""
+    better = {m.name: m.better for m in record.metrics}
+    sentences = []
+    for word in ("larger", "smaller"):
+        titles = [metric_title(record, name) for name in dict.fromkeys(names) if better.get(name) == word]
+        if titles:
+            sentences.append(f"{word.capitalize()} is better: {', '.join(titles)}.")
+    return " ".join(sentences)
 
 
 def shorten(name: str, longest: int = 26) -> str:
@@ -79,6 +95,15 @@ def shorten(name: str, longest: int = 26) -> str:
         return clean
     tail = longest // 3
     return f"{clean[: longest - tail - 1]}…{clean[-tail:]}"
+
+
+def in_two_lines(text: str, longest: int = 18) -> str:
+    """A text on two lines of about the same length, broken at a blank, where it is longer than one line."""
+    blanks = [i for i, letter in enumerate(text) if letter == " "]
+    if len(text) <= longest or not blanks:
+        return shorten(text)
+    middle = min(blanks, key=lambda i: abs(2 * i - len(text)))
+    return f"{shorten(text[:middle])}\n{shorten(text[middle + 1 :])}"
 
 
 def shorten_all(names: list[str], longest: int = 26) -> list[str]:

@@ -19,7 +19,7 @@ from xai_mimo.reports.figures.canvas import as_rows, inked, plain_numbers
 from xai_mimo.reports.figures.heat import Heat, Side
 from xai_mimo.reports.figures.palette import INK, LINE, MUTED
 from xai_mimo.reports.figures.streams import leading
-from xai_mimo.reports.numbers import shorten, shorten_all, words
+from xai_mimo.reports.numbers import readable, shorten, shorten_all
 
 Array = np.ndarray[Any, Any]
 
@@ -43,7 +43,7 @@ def layer_map(record: Record, row: MapRow) -> Figure | None:
     values, axes, names = _without_ones(record, row)
     if not values.any():
         return None
-    label = f"{shorten(words(row.name))}, mean over {row.rows} rows"
+    label = f"{shorten(readable(row.name))}, mean over {row.rows} rows"
     inner = _inner(axes, values.shape)
     order = [axis for axis in axes if axis not in inner] + inner
     values = values.transpose([axes.index(axis) for axis in order])

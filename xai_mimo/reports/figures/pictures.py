@@ -12,7 +12,7 @@ from xai_mimo.record.select import of_head, unique
 from xai_mimo.reports.figures.examples import example_map, kinds_of_streams
 from xai_mimo.reports.figures.layers import hidden_panels, layer_map
 from xai_mimo.reports.figures.streams import ROWS_SHOWN, stream_map, streams_with_positions
-from xai_mimo.reports.numbers import number, whole, words
+from xai_mimo.reports.numbers import number, readable, whole
 
 
 class Picture(NamedTuple):
@@ -63,7 +63,7 @@ def of_layers(record: Record) -> list[tuple[str, list[Picture], list[str]]]:
     for layer in unique(r.layer for r in record.maps):
         mine = [row for row in record.maps if row.layer == layer]
         shown = {row.name: _of_map(record, row) for row in mine}
-        notes = [f"{words(row.name)}: {row.note or 'zero everywhere'}" for row in mine if shown[row.name] is None]
+        notes = [f"{readable(row.name)}: {row.note or 'zero everywhere'}" for row in mine if shown[row.name] is None]
         layers.append((layer, [picture for picture in shown.values() if picture is not None], notes))
     return layers
 
@@ -108,7 +108,7 @@ def _of_map(record: Record, row: MapRow) -> Picture | None:
         parts.append(f"Deviation from identity by layer: {deviation}; near 0 a map may be read in the input's words.")
     if row.note:
         parts.append(f"{row.note}.")
-    return Picture(row.name, words(row.name).capitalize(), " ".join(parts), figure)
+    return Picture(row.name, readable(row.name).capitalize(), " ".join(parts), figure)
 
 
 def _deviation(record: Record, layer: str) -> str:

@@ -11,7 +11,7 @@ from xai_mimo.record.rows import RANDOM, CurveKind, Gap, Record, Role
 from xai_mimo.record.select import agreement_pairs, head_unit, main_agreement, of_head, unique
 from xai_mimo.reports.figures.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
 from xai_mimo.reports.figures.palette import INK, LINE, MUTED, Style, styles
-from xai_mimo.reports.numbers import MINUS, shorten, shorten_all, words
+from xai_mimo.reports.numbers import MINUS, in_two_lines, metric_title, shorten, shorten_all
 
 _FLOORS: tuple[Role, ...] = ("floor_random", "floor_permuted")
 _SMALLEST_GAP = 1e-8
@@ -52,7 +52,7 @@ def agreement(
     axes.set_ylim(len(pairs) - 0.5, -0.5)
     plain_numbers(axes, "x")
     name, at = chosen
-    axes.set_xlabel(words(name) + (f" at {at}" if at else "") + " (no unit)")
+    axes.set_xlabel(metric_title(record, name) + (f" at {at}" if at else "") + " (no unit)")
     if with_legend:
         _agreement_legend(figure)
     return figure
@@ -173,17 +173,10 @@ def ground_truth(record: Record, head: str, *, with_legend: bool = True) -> Figu
             axes.plot([estimate] * 2, [y - reach, y + reach], ":", color=INK, linewidth=1.2, zorder=1)
         elif r.role == "value":
             dot(axes, estimate, r, y, look[r.method])
-    as_rows(axes, [_TWO_LINES.get(m, shorten(words(m))) for m in metrics], range(len(metrics)))
+    as_rows(axes, [in_two_lines(metric_title(record, m)) for m in metrics], range(len(metrics)))
     axes.set_ylim(len(metrics) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("score (no unit, 1 is best; dotted: chance)")
     if with_legend:
         legend(figure, {m: look[m] for m in methods})
     return figure
-
-
-_TWO_LINES = {
-    "share": "share of mass\non true features",
-    "auroc": "AUROC, row by row",
-    "auroc_mean_map": "AUROC\nof the mean map",
-}

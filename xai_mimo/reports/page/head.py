@@ -13,7 +13,7 @@ from xai_mimo.record.select import (
     unique,
 )
 from xai_mimo.reports.figures.pictures import notes_of_streams
-from xai_mimo.reports.numbers import words
+from xai_mimo.reports.numbers import directions, metric_title
 from xai_mimo.reports.page.examples import ExampleView, view_of_example
 
 FEATURES_LISTED = 50
@@ -52,6 +52,7 @@ class HeadView:
         verdicts, shares, gaps, differences: its rows.
         features: its rows, those of the 50 leading features. hidden_features: how many more the record holds.
         agreement: scores of the family in lines. other_scores: all others.
+        directions: in words, which of the other scores are better when larger, and which when smaller.
         examples: its rows.
         notes: of scores, shares and streams without a picture, each once.
         true: features known to matter.
@@ -70,6 +71,7 @@ class HeadView:
     gaps: Sequence[Gap]
     agreement: Sequence[AgreementLine]
     other_scores: Sequence[Score]
+    directions: str
     differences: Sequence[Difference]
     examples: Sequence[ExampleView]
     notes: Sequence[str]
@@ -93,6 +95,7 @@ def view_of_head(record: Record, number: int) -> HeadView:
     scores, shares = of_head(record.scores, name), of_head(record.shares, name)
     ranked = feature_ranking(record, name)
     leading = set(ranked[:FEATURES_LISTED])
+    other_scores = [r for r in scores if r.family != "agreement"]
     notes = [r.note for r in (*scores, *shares) if r.note]
     return HeadView(
         number=number,
@@ -106,8 +109,9 @@ def view_of_head(record: Record, number: int) -> HeadView:
         features=[r for r in of_head(record.features, name) if not ranked or (r.stream, r.feature) in leading],
         hidden_features=max(0, len(ranked) - FEATURES_LISTED),
         gaps=of_head(record.gaps, name),
-        agreement=agreement_lines(scores),
-        other_scores=[r for r in scores if r.family != "agreement"],
+        agreement=agreement_lines(record, scores),
+        other_scores=other_scores,
+        directions=directions(record, [r.metric for r in other_scores]),
         differences=of_head(record.differences, name),
         examples=[
             view_of_example(record, row, f"h{number}-e{i}")
@@ -118,11 +122,11 @@ def view_of_head(record: Record, number: int) -> HeadView:
     )
 
 
-def agreement_lines(scores: Iterable[Score]) -> list[AgreementLine]:
+def agreement_lines(record: Record, scores: Iterable[Score]) -> list[AgreementLine]:
     """Agreement scores with floors and ceiling in one line for each metric and pair."""
     return [
         AgreementLine(
-            metric=words(name.metric) + (f" at {name.k}" if name.k else ""),
+            metric=metric_title(record, name.metric) + (f" at {name.k}" if name.k else ""),
             pair=" / ".join(label for label in (name.method, name.other) if label),
             value=by_role.get("value"),
             references=tuple(by_role.get(role) for role in _REFERENCES),

@@ -3,6 +3,7 @@
 The same record gives the same bytes: no clock, no random ids.
 """
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,8 @@ def render(record: Record | Mapping[str, Any]) -> str:
             verdict_words=VERDICTS,
             styles=styles(record),
             random=RANDOM,
+            roles=numbers.ROLES,
+            title_of=functools.partial(numbers.metric_title, record),
         )
     )
 
@@ -72,7 +75,7 @@ def _environment() -> Environment:
         percent=numbers.percent,
         interval=numbers.interval,
         whole=numbers.whole,
-        words=numbers.words,
+        readable=numbers.readable,
         settings=_settings,
     )
     return environment
