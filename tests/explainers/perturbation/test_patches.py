@@ -6,9 +6,9 @@ import pytest
 import xai_mimo as xm
 from tests.helpers.frameworks import needs
 from xai_mimo.core.errors import BadSetting, UnknownName
+from xai_mimo.core.patches import players_of
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.explainers import Occlusion, Shapley
-from xai_mimo.explainers.perturbation.patches import players_of
 
 pytestmark = [
     pytest.mark.all_frameworks,

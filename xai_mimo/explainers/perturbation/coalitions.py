@@ -8,10 +8,10 @@ import numpy as np
 
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.patches import Patch, check_streams, players_of
 from xai_mimo.core.streams import Array, Stream, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.passes import slices
-from xai_mimo.explainers.perturbation.patches import Patch, check_streams, players_of
 
 Players = Literal["features", "variables", "patches", "streams"]
 """Every single input value; every entry of a stream's last axis over all its other axes (the whole series of a feature,

@@ -10,10 +10,10 @@ from xai_mimo.core.baselines import Baseline, resolve_baseline
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.patches import Patch, check_patch
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.passes import slices
 from xai_mimo.explainers.perturbation.coalitions import Game, Players
-from xai_mimo.explainers.perturbation.patches import Patch, check_patch
 
 
 @dataclass(frozen=True)

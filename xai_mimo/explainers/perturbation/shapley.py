@@ -10,11 +10,11 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, positive, whole
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.patches import Patch, check_patch
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.passes import slices
 from xai_mimo.explainers.perturbation.coalitions import Game, Players
-from xai_mimo.explainers.perturbation.patches import Patch, check_patch
 
 # Beyond this many players a table of all coalitions is too large, whatever the budget.
 _MOST_EXACT = 16
