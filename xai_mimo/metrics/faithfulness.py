@@ -19,13 +19,14 @@ Explainability through Faithfulness Violation Test".
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
+from xai_mimo.core.players import Masker, WholePlayers
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
@@ -34,8 +35,6 @@ from xai_mimo.metrics.scene import Scene
 from xai_mimo.record.rows import RANDOM, Better, Family, Role
 
 Predict = Callable[[Arrays], Mapping[str, Array]]
-Players = Literal["features", "variables", "streams"]
-"""Every single value; every entry of a stream's last axis over all other axes; whole streams."""
 
 ERASER_FRACTIONS = (0.01, 0.05, 0.10, 0.20, 0.50)
 """Shares of the features that count as the explanation: DeYoung et al. (2020), Section 4.2."""
@@ -123,7 +122,7 @@ def removal_curves(
     selectors: Sequence[Selector],
     replacement: Arrays,
     *,
-    players: Players = "features",
+    players: WholePlayers = "features",
     steps: int = 10,
     controls: int = 3,
     rng: np.random.Generator,
@@ -138,7 +137,7 @@ def removal_curves(
         maps: label -> ``(target, sample, player)``, targets in the order of the selectors.
         selectors: the explained targets.
         replacement: rows to replace with, ``{stream: (row, *shape)}``; values are averaged over them.
-        players: what is replaced at once, see ``Players``.
+        players: what is replaced at once, see ``core.players``.
         steps: points of a curve beyond the first; all features when there are fewer.
         controls: number of random orders, each the same for all targets and methods.
         max_memory: bytes of one batch of replaced inputs.
@@ -151,7 +150,8 @@ def removal_curves(
     if steps < 1 or controls < 1:
         raise BadSetting(f"steps and controls must be at least 1; got {steps} and {controls}.")
     rows = count_rows(inputs)
-    size = sum(int(np.prod(_own_axes(x, players), dtype=np.int64)) for x in inputs.values())
+    masker = Masker.of(inputs, players)
+    size = masker.count
     for label, values in maps.items():
         if np.shape(values) != (len(selectors), rows, size):
             raise ShapeMismatch(
@@ -160,7 +160,7 @@ def removal_curves(
             )
     ranks = _orders([*maps.values(), np.zeros((controls, rows, size))], rng)
     counts = _counts(size, steps)
-    answers = _answers(predict, inputs, selectors, replacement, ranks, counts[1:-1], players, max_memory, advance)
+    answers = _answers(predict, inputs, selectors, replacement, ranks, counts[1:-1], masker, max_memory, advance)
     full, empty = take(predict(inputs), selectors), take_mean(predict(replacement), selectors)
     change = full.T[None, None, :, None, :] - _with_ends(answers, full, empty)  # (kind, order, sample, point, target)
     targets = np.arange(len(selectors))
@@ -212,7 +212,7 @@ def _answers(
     replacement: Arrays,
     ranks: Array,
     counts: Array,
-    players: Players,
+    masker: Masker,
     max_memory: int,
     advance: Advance,
 ) -> Array:
@@ -226,9 +226,9 @@ def _answers(
         items = np.arange(start, min(total, start + batch))
         kind, order, row, point, draw = np.unravel_index(items, shape)
         in_top = ranks[order, row] < counts[point][:, None]
-        replaced = np.where(kind[:, None] == 0, in_top, ~in_top)
-        mixed = _mix(inputs, replacement, replaced, row, draw, players)
-        answers[items] = take(predict(mixed), rows_of(selectors, row)).T
+        known = np.where(kind[:, None] == 0, ~in_top, in_top)
+        rows, replaced = ({n: x[i] for n, x in part.items()} for part, i in ((inputs, row), (replacement, draw)))
+        answers[items] = take(predict(masker.against_own(rows, replaced, known)), rows_of(selectors, row)).T
         advance(len(items) / total)
     found: Array = answers.reshape(*shape, len(selectors)).mean(axis=4)
     return found
@@ -240,24 +240,6 @@ def _with_ends(answers: Array, full: Array, empty: Array) -> Array:
     first = np.stack([full.T, empty.T])[:, None, :, None, :]  # deletion begins with all, insertion with nothing
     ends = [np.broadcast_to(end, (kinds, orders, rows, 1, targets)) for end in (first, first[::-1])]
     return np.concatenate([ends[0], answers, ends[1]], axis=3)
-
-
-def _mix(inputs: Arrays, replacement: Arrays, replaced: Array, row: Array, draw: Array, players: Players) -> Arrays:
-    """Rows of the inputs with the marked players taken from the replacement."""
-    mixed, start = {}, 0
-    for name, x in inputs.items():
-        own = _own_axes(x, players)
-        width = int(np.prod(own, dtype=np.int64))
-        mask = replaced[:, start : start + width].reshape(-1, *(1,) * (x.ndim - 1 - len(own)), *own)
-        mixed[name] = np.where(mask, replacement[name][draw], x[row])
-        start += width
-    return mixed
-
-
-def _own_axes(x: Array, players: Players) -> tuple[int, ...]:
-    """Lengths of the axes along which a stream's players differ: all of them, the last, or none."""
-    axes: tuple[int, ...] = x.shape[1:]
-    return axes if players == "features" else axes[-1:] if players == "variables" else ()
 
 
 def curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:

@@ -14,6 +14,7 @@ from scipy import special
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.players import replace
 from xai_mimo.core.streams import Array, Head
 from xai_mimo.core.targets import Selector
 from xai_mimo.metrics.metric import Bounds, Need, Quantity
@@ -159,8 +160,8 @@ def delete_top(
     gone = np.zeros(flat.shape, dtype=bool)
     np.put_along_axis(gone, order[:, :k], True, axis=1)
     parts = np.split(gone, np.cumsum([m[0].size for m in magnitudes.values()])[:-1], axis=1)
-    masks = {name: part.reshape(m.shape) for (name, m), part in zip(magnitudes.items(), parts, strict=True)}
-    return {name: np.where(masks[name], replacement[name], x) if name in masks else x for name, x in inputs.items()}
+    known = {name: ~part.reshape(m.shape) for (name, m), part in zip(magnitudes.items(), parts, strict=True)}
+    return replace(inputs, replacement, known)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model, Randomisable
+from xai_mimo.core.players import WholePlayers
 from xai_mimo.core.positions import position_axes
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array, Stream
@@ -38,7 +39,7 @@ class PerturbedModel:
     background: Arrays
     replacement: Arrays
     selectors: Sequence[Selector]
-    players: Literal["features", "variables", "streams"]
+    players: WholePlayers
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.patches import Patch, check_patch
+from xai_mimo.core.players import Players
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.passes import slices
-from xai_mimo.explainers.perturbation.coalitions import Game, Players
+from xai_mimo.explainers.perturbation.coalitions import Game
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Occlusion:
         """Take away each player of each row in turn; one prediction serves all targets."""
         baselines = resolve_baseline(self.baseline, model.streams, context.background)
         game = Game.of(model, inputs, baselines, selectors, context, self.players, self.patch)
-        prediction, count = take(model.predict(inputs), selectors), sum(game.sizes)
+        prediction, count = take(model.predict(inputs), selectors), game.masker.count
         lost = np.empty((len(selectors), game.rows * count))
         for part in slices(game.rows * count, context.chunk(count)):
             row, player = np.divmod(np.arange(part.start, part.stop), count)
@@ -64,7 +65,7 @@ class Occlusion:
             lost[:, part] = prediction[:, row] - game.values(row, known)
             context.advance(len(row) / count)
         return Attribution(
-            values=game.split(lost.reshape(len(selectors), game.rows, count)),
+            values=game.masker.split(lost.reshape(len(selectors), game.rows, count)),
             prediction=prediction,
             diagnostics={"evaluations": np.full(prediction.shape, count)},
         )

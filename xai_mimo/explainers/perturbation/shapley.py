@@ -11,10 +11,11 @@ from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, positive, whole
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.patches import Patch, check_patch
+from xai_mimo.core.players import Players
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.passes import slices
-from xai_mimo.explainers.perturbation.coalitions import Game, Players
+from xai_mimo.explainers.perturbation.coalitions import Game
 
 # Beyond this many players a table of all coalitions is too large, whatever the budget.
 _MOST_EXACT = 16
@@ -76,7 +77,7 @@ class Shapley:
         """Enumerate or sample, whichever the budget allows."""
         background = _thin(context.background, int(self.background_rows))
         game = Game.of(model, inputs, background, selectors, context, self.players, self.patch)
-        count = sum(game.sizes)
+        count = game.masker.count
         is_exact = count <= _MOST_EXACT and 2**count <= self.budget
         nobody = game.values(np.arange(game.rows), np.zeros((game.rows, count), dtype=bool))
         if is_exact:
@@ -88,10 +89,10 @@ class Shapley:
         if self.standard_error is not None:
             diagnostics["converged"] = _is_settled(values, error, self.standard_error)
         return Attribution(
-            values=game.split(values),
+            values=game.masker.split(values),
             prediction=take(model.predict(inputs), selectors),
             baseline_prediction=nobody,
-            standard_error=game.split(error),
+            standard_error=game.masker.split(error),
             diagnostics=diagnostics,
         )
 
