@@ -57,12 +57,12 @@ _PACKAGES = {  # distribution -> module
 
 def versions() -> dict[str, str]:
     """Versions of Python, of this package and of every framework loaded in this process."""
-    found = {"python": platform.python_version()}
+    loaded = {"python": platform.python_version()}
     for package, module in _PACKAGES.items():
         if module in sys.modules:
             with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-                found[package] = importlib.metadata.version(package)
-    return found
+                loaded[package] = importlib.metadata.version(package)
+    return loaded
 
 
 def settings_of(method: Method) -> dict[str, Any]:
@@ -135,10 +135,10 @@ def to_dataset(
 
 
 def _attrs(attribution: Attribution, attrs: Mapping[str, Any]) -> dict[str, Any]:
-    made = {"schema": SCHEMA, "signed": int(attribution.signed), **attrs}
+    all_attrs = {"schema": SCHEMA, "signed": int(attribution.signed), **attrs}
     if attribution.unexplained:
-        made["unexplained"] = json.dumps(attribution.unexplained)
-    return {**made, "reference": attribution.reference} if attribution.reference else made
+        all_attrs["unexplained"] = json.dumps(attribution.unexplained)
+    return {**all_attrs, "reference": attribution.reference} if attribution.reference else all_attrs
 
 
 def validate(explanation: xr.Dataset) -> xr.Dataset:

@@ -12,14 +12,14 @@ Patch = int | Sequence[int] | Mapping[str, int | Sequence[int]]
 """Positions along each axis of a patch: one number for all axes of positions, one for each, or these by stream."""
 
 
-def check_patch(patch: Patch | None, *, wanted: bool) -> None:
+def check_patch(patch: Patch | None, *, is_needed: bool) -> None:
     """Raise ``BadSetting`` unless a patch is given where patches are the players, in whole numbers of at least 1."""
-    if patch is None or not wanted:
-        if wanted or patch is not None:
+    if patch is None or not is_needed:
+        if is_needed or patch is not None:
             raise BadSetting("players='patches' and patch=..., the size of one, belong together; give both or neither.")
         return
-    for given in patch.values() if isinstance(patch, Mapping) else [patch]:
-        sizes = [given] if isinstance(given, int | np.integer) else given
+    for size in patch.values() if isinstance(patch, Mapping) else [patch]:
+        sizes = [size] if isinstance(size, int | np.integer) else size
         if (
             isinstance(sizes, str)
             or not isinstance(sizes, Sequence)
@@ -27,7 +27,7 @@ def check_patch(patch: Patch | None, *, wanted: bool) -> None:
             or any(not _is_size(n) for n in sizes)
         ):
             raise BadSetting(
-                f"a patch needs whole numbers of at least 1, one for each axis of positions; got {given!r}."
+                f"a patch needs whole numbers of at least 1, one for each axis of positions; got {size!r}."
             )
 
 
@@ -48,11 +48,11 @@ def players_of(stream: Stream, shape: Sequence[int], patch: Patch) -> Array:
     Raises:
         BadSetting: as many sizes as the stream has no axes.
     """
-    given = patch.get(stream.name) if isinstance(patch, Mapping) else patch if len(shape) > 1 else None
-    if given is None:
+    size = patch.get(stream.name) if isinstance(patch, Mapping) else patch if len(shape) > 1 else None
+    if size is None:
         return np.arange(int(np.prod(shape, dtype=np.int64))).reshape(tuple(shape))
-    axes = _axes(stream, shape, given)
-    sizes = [int(given)] * len(axes) if isinstance(given, int | np.integer) else [int(n) for n in given]
+    axes = _axes(stream, shape, size)
+    sizes = [int(size)] * len(axes) if isinstance(size, int | np.integer) else [int(n) for n in size]
     label = np.zeros((1,) * len(shape), dtype=np.int64)
     for axis, size in zip(axes, sizes, strict=True):
         along = np.arange(shape[axis]) // size
@@ -60,16 +60,16 @@ def players_of(stream: Stream, shape: Sequence[int], patch: Patch) -> Array:
     return label
 
 
-def _axes(stream: Stream, shape: Sequence[int], given: int | Sequence[int]) -> list[int]:
+def _axes(stream: Stream, shape: Sequence[int], size: int | Sequence[int]) -> list[int]:
     """The axes that a patch extends over."""
-    beside = channel_axis(stream) if len(shape) > 1 else None
-    positions = [i for i in range(len(shape)) if i != beside]
-    if isinstance(given, int | np.integer) or len(given) == len(positions):
+    channel = channel_axis(stream) if len(shape) > 1 else None
+    positions = [i for i in range(len(shape)) if i != channel]
+    if isinstance(size, int | np.integer) or len(size) == len(positions):
         return positions
-    if len(given) == len(shape):
+    if len(size) == len(shape):
         return list(range(len(shape)))
     raise BadSetting(
-        f"the patch {tuple(given)} of stream '{stream.name}' wants {len(positions)} sizes, one for each axis of "
+        f"the patch {tuple(size)} of stream '{stream.name}' wants {len(positions)} sizes, one for each axis of "
         f"positions of {tuple(shape)}."
     )
 

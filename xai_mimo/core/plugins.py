@@ -21,12 +21,12 @@ Group = Literal["xai_mimo.adapters", "xai_mimo.methods", "xai_mimo.metrics", "xa
 
 def plugins(group: Group) -> dict[str, importlib.metadata.EntryPoint]:
     """Entry points of a group by name; ours win over others of the same name, else the first found."""
-    found: dict[str, importlib.metadata.EntryPoint] = {}
+    entries: dict[str, importlib.metadata.EntryPoint] = {}
     for entry in importlib.metadata.entry_points(group=group):
-        if entry.name not in found:
-            found[entry.name] = entry
+        if entry.name not in entries:
+            entries[entry.name] = entry
             continue
-        one, other = found[entry.name], entry
+        one, other = entries[entry.name], entry
         if one.value == other.value:
             continue
         winner, loser = (other, one) if _is_ours(other) and not _is_ours(one) else (one, other)
@@ -35,8 +35,8 @@ def plugins(group: Group) -> dict[str, importlib.metadata.EntryPoint]:
             PluginWarning,
             stacklevel=2,
         )
-        found[entry.name] = winner
-    return found
+        entries[entry.name] = winner
+    return entries
 
 
 def _is_ours(entry: importlib.metadata.EntryPoint) -> bool:
@@ -79,9 +79,9 @@ def adapt(
     """
     if isinstance(model, Model) and streams is None and heads is None:
         return model
-    known = plugins("xai_mimo.adapters")
+    entries = plugins("xai_mimo.adapters")
     for kind in type(model).__mro__:
-        entry = known.get(kind.__module__.split(".")[0])
+        entry = entries.get(kind.__module__.split(".")[0])
         if entry is None or (entry.name == "builtins" and not callable(model)):
             continue
         adapter = load_plugin(entry)
@@ -89,7 +89,7 @@ def adapt(
             return cast(Model, adapter(model, streams=streams, heads=heads, max_memory=max_memory))
     raise NotSupported(
         f"no adapter for {type(model).__module__}.{type(model).__name__}; there are adapters for "
-        f"{', '.join(sorted(known)) or 'nothing (is xai-mimo installed?)'}. Wrap the model in a function that takes "
+        f"{', '.join(sorted(entries)) or 'nothing (is xai-mimo installed?)'}. Wrap the model in a function that takes "
         "one array per stream and returns one per head, and pass streams=... and heads=...."
     )
 
@@ -97,13 +97,13 @@ def adapt(
 def method(spec: str | Method) -> Method:
     """A method from its name (default settings) or from its own settings object."""
     if isinstance(spec, str):
-        known = plugins("xai_mimo.methods")
-        if spec not in known:
-            raise unknown(spec, known, "method")
-        made = load_plugin(known[spec])
-        if made is None:
+        entries = plugins("xai_mimo.methods")
+        if spec not in entries:
+            raise unknown(spec, entries, "method")
+        kind = load_plugin(entries[spec])
+        if kind is None:
             raise NotSupported(f"method '{spec}' is installed but cannot be loaded; see the warning above.")
-        spec = made()
+        spec = kind()
     if not isinstance(spec, Method):
         raise BadSetting(f"a method is a name or an object like IntegratedGradients(); got {spec!r}.")
     return spec
@@ -114,10 +114,10 @@ def engine(spec: str | Engine | None) -> Engine:
     if spec is None:
         return Serial()
     if isinstance(spec, str):
-        installed = plugins("xai_mimo.engines")
-        if spec not in installed:
-            raise unknown(spec, installed, "engine")
-        kind = load_plugin(installed[spec])
+        entries = plugins("xai_mimo.engines")
+        if spec not in entries:
+            raise unknown(spec, entries, "engine")
+        kind = load_plugin(entries[spec])
         if kind is None:
             raise NotSupported(f"engine '{spec}' is installed but cannot be loaded; see the warning above.")
         spec = kind()

@@ -159,9 +159,9 @@ def pair_names(
     return None
 
 
-def unknown(name: str, known: Iterable[str], what: str) -> UnknownName:
+def unknown(name: str, existing: Iterable[str], what: str) -> UnknownName:
     """The error for a name that does not exist, with the nearest one that does."""
-    names = [str(k) for k in known]
+    names = [str(k) for k in existing]
     close = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return UnknownName(f"no {what} is called '{name}'; there are: {', '.join(names) or 'none'}.{hint}")
@@ -247,21 +247,21 @@ def count_rows(arrays: Mapping[str, Array]) -> int:
 
 def _check_array(values: Any, stream: Stream) -> Array:
     what = f"input stream '{stream.name}'"
-    wanted = f"(batch, {', '.join('any' if n is None else str(n) for n in stream.shape)})"
+    expected = f"(batch, {', '.join('any' if n is None else str(n) for n in stream.shape)})"
     if hasattr(values, "columns") and hasattr(values, "to_numpy"):
         values = _order_columns(values, stream)
     try:
         array = np.asarray(values)
     except ValueError as err:
-        raise ShapeMismatch(f"{what} is not a regular array ({err}); it wants {wanted}.") from err
+        raise ShapeMismatch(f"{what} is not a regular array ({err}); it wants {expected}.") from err
     if array.dtype.kind not in "fiub" and str(array.dtype) != "bfloat16":
         raise BadValues(f"{what} has dtype {array.dtype}; expected numbers. Encode text and categories first.")
     if array.ndim != len(stream.shape) + 1:
         hint = " If this is a single row, add the batch axis: x[None]." if array.ndim == len(stream.shape) else ""
-        raise ShapeMismatch(f"{what} wants {wanted}; got {array.shape}.{hint}")
+        raise ShapeMismatch(f"{what} wants {expected}; got {array.shape}.{hint}")
     for got, want in zip(array.shape[1:], stream.shape, strict=True):
         if want is not None and got != want:
-            raise ShapeMismatch(f"{what} wants {wanted}; got {array.shape}.")
+            raise ShapeMismatch(f"{what} wants {expected}; got {array.shape}.")
     if array.dtype.kind == "f" or str(array.dtype) == "bfloat16":
         _check_finite(array, what)
     return _cast(array, stream, what)
@@ -293,15 +293,15 @@ def _check_finite(array: Array, what: str) -> None:
 
 
 def _cast(array: Array, stream: Stream, what: str) -> Array:
-    wanted = np.dtype(stream.dtype)
-    if array.dtype == wanted:
+    dtype = np.dtype(stream.dtype)
+    if array.dtype == dtype:
         return array
     if stream.is_integer and array.dtype.kind == "f" and (array != np.round(array)).any():
         raise BadValues(f"{what} is an integer stream ({stream.dtype}); got fractions of dtype {array.dtype}.")
     with np.errstate(over="ignore", invalid="ignore"):
-        cast = array.astype(wanted)
+        cast = array.astype(dtype)
     if stream.is_integer and (cast != array).any():
         raise BadValues(f"{what} has values that do not fit into {stream.dtype}.")
-    if wanted.kind == "f" and not np.isfinite(cast).all():
+    if dtype.kind == "f" and not np.isfinite(cast).all():
         raise BadValues(f"{what} has values too large for the model's dtype {stream.dtype}; rescale them.")
     return cast

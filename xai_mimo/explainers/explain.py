@@ -80,18 +80,18 @@ def explain(
     inputs = check_inputs(x, adapted.streams)
     space = space_of(adapted, at)
     chosen, seed, rows_per_block = find_method(method), _seed(seed), int(rows_per_block)
-    known = _background(background, inputs, space, rows=background_rows, seed=seed)
+    background_there = _background(background, inputs, space, rows=background_rows, seed=seed)
     job = ExplainJob(
         space=space,
         method=chosen,
         inputs=inputs,
-        background=known,
+        background=background_there,
         targets=targets,
         labels=check_labels(labels, adapted.heads, count_rows(inputs)),
         seed=seed,
         max_memory=int(max_memory),
         rows_per_block=rows_per_block,
-        attrs=attributes(space, chosen, inputs, known, seed=seed, rows_per_block=rows_per_block),
+        attrs=attributes(space, chosen, inputs, background_there, seed=seed, rows_per_block=rows_per_block),
     )
     with bar(bool(progress) and not callable(progress), chosen.name) as shown:
         advance = progress if callable(progress) else counted(shown, chosen.name, job.rows)

@@ -1,4 +1,7 @@
-"""What every gradient method needs of a model: the check at its door, and gradients at many points at once."""
+"""What methods share that work in pieces.
+
+``slices`` is everybody's; ``differentiable``, ``points_at_once``, ``add_axes`` and ``zeros`` are for ``gradients``.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -33,8 +36,8 @@ def slices(total: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, total))
 
 
-def spread(weights: Array, values: Array) -> Array:
-    """Weights given extra axes at the end, so that they multiply values of more axes."""
+def add_axes(weights: Array, values: Array) -> Array:
+    """Weights with as many axes as the values, the new ones of length 1 at the end, so that both can be multiplied."""
     return weights.reshape(*weights.shape, *(1,) * (values.ndim - weights.ndim))
 
 

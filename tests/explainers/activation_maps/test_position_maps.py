@@ -132,7 +132,7 @@ def test_other_methods_name_the_one_that_reads_positions(network):
     with pytest.raises(NotSupported, match=r"no layer sows a map 'attention'.*read by the method 'position_maps'"):
         xm.explain(network, x, "interception")
     with pytest.raises(NotSupported, match=r"position by position.*Put 'position_maps' in its place"):
-        xm.compare(network, x)
+        xm.compare(network, x, ["interception", "integrated_gradients"])
 
 
 def test_the_maps_are_those_of_the_layers_own_reading():

@@ -134,27 +134,26 @@ def _cut(
     method: str,
 ) -> CamCut:
     by_name = {s.name: s for s in model.streams}
-    found = _candidates(part, owners, stream, raw=() if part is model else by_name)
-    if len(found) > 1:
-        wanted = list(dict.fromkeys(owners[s.name][0] for s in found))
+    candidates = _candidates(part, owners, stream, raw=() if part is model else by_name)
+    if len(candidates) > 1:
+        sources = list(dict.fromkeys(owners[s.name][0] for s in candidates))
         mend = (
-            f"choose one: stream='{wanted[0]}'"
-            if len(wanted) > 1
+            f"choose one: stream='{sources[0]}'"
+            if len(sources) > 1
             else "name the layer that joins them as one, or the one behind it"
         )
         raise BadSetting(
-            f"layer '{layer}' reads positions of {', '.join(repr(s.name) for s in found)}, and {method} draws one map: "
-            f"{mend}."
+            f"layer '{layer}' reads positions of {', '.join(repr(s.name) for s in candidates)}, and {method} draws "
+            f"one map: {mend}."
         )
-    if not found:
+    if not candidates:
         raise NotSupported(
             f"behind layer '{layer}' is read {_described(part, owners)}: no positions that are computed from "
             + (f"input stream '{stream}' alone" if stream else "one input stream alone")
             + ", so there is no map to draw. Name a layer before the positions are pooled or flattened."
         )
-    return CamCut(
-        part, read, layer, found[0], by_name[owners[found[0].name][0]], dict(owners), stream is not None, method
-    )
+    source = candidates[0]
+    return CamCut(part, read, layer, source, by_name[owners[source.name][0]], dict(owners), stream is not None, method)
 
 
 def _candidates(

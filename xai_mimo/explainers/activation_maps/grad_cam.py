@@ -147,11 +147,11 @@ def _pieces(
         read, chosen = cut.read({name: x[part] for name, x in inputs.items()}), rows_of(selectors, part)
         outputs, gradients = cut.gradients(read, chosen)
         cut.check_others(gradients, selectors)
-        activations, found = (
+        activations, slopes = (
             tokens.patches(np.moveaxis(v, lead + (axis or 0), -1), lead, axes=v.ndim - lead - 1, what=cut.reads)
             for lead, v in ((1, read[cut.source.name]), (2, gradients[cut.source.name]))
         )
-        yield _Piece(part, read, activations, found, take(outputs, chosen))
+        yield _Piece(part, read, activations, slopes, take(outputs, chosen))
         context.advance(part.stop - part.start)
 
 
@@ -162,8 +162,8 @@ def _over_positions(values: Array) -> Array:
 
 def _weighted(activations: Array, weights: Array) -> Array:
     """``(target, row, *positions)``: the channels summed with a weight for each target, row and channel."""
-    found: Array = np.einsum("tnk,n...k->tn...", weights, activations.astype(np.float64))
-    return found
+    maps: Array = np.einsum("tnk,n...k->tn...", weights, activations.astype(np.float64))
+    return maps
 
 
 def _check_whole(maps: Array, explained: Array, selectors: Sequence[Selector], cut: CamCut) -> None:

@@ -77,15 +77,15 @@ class PositionMaps:
         one = self._read(model, {name: x[:1] for name, x in inputs.items()})
         owners = {layer: _stream_of(model, layer, self.stream) for layer in one}
         values = {name: np.zeros((len(selectors), *x.shape)) for name, x in inputs.items()}
-        size = sum(found.values.nbytes for found in one.values()) + sum(8 * v[:, 0].size for v in values.values())
+        size = sum(m.values.nbytes for m in one.values()) + sum(8 * v[:, 0].size for v in values.values())
         for part in slices(len(selectors[0].units), context.chunk(3 * size)):
             maps, chosen = self._read(model, {name: x[part] for name, x in inputs.items()}), rows_of(selectors, part)
             for stream in dict.fromkeys(owners.values()):
-                mine = [found for layer, found in maps.items() if owners[layer] == stream]
+                mine = [class_map for layer, class_map in maps.items() if owners[layer] == stream]
                 values[stream.name][:, part] = self._fused(mine, model, chosen, stream, inputs[stream.name].shape[1:])
             context.advance(part.stop - part.start)
-        references = dict.fromkeys(found.reference for found in one.values())
-        pictures = [len(found.axes) > 2 or is_image(owners[layer].axes) for layer, found in one.items()]
+        references = dict.fromkeys(class_map.reference for class_map in one.values())
+        pictures = [len(class_map.axes) > 2 or is_image(owners[layer].axes) for layer, class_map in one.items()]
         signed = self.nonnegativity == "none" and (self.fusion == "sum" or not all(pictures))
         mapped = {stream.name for stream in owners.values()}
         return Attribution(
@@ -99,14 +99,16 @@ class PositionMaps:
     def _read(self, model: Model, rows: Arrays) -> dict[str, InterceptionMap]:
         """The chosen layers' maps by path."""
         maps = model.intercept(rows) if isinstance(model, Interceptable) else {}
-        found = {m.layer: m for m in maps.values() if m.name == _MAP and "target" in m.axes and len(m.axes) > 1}
-        if not found:
+        class_maps = {m.layer: m for m in maps.values() if m.name == _MAP and "target" in m.axes and len(m.axes) > 1}
+        if not class_maps:
             raise NotSupported(
                 f"no layer of this model says anything of positions: none sows a map '{_MAP}' over positions and "
                 f"targets, as xai_mimo.layers.MHEXHead does (there are: {', '.join(maps) or 'no maps'}). Use another "
                 "method, e.g. 'grad_cam'."
             )
-        return found if self.layers is None else {path: found[path] for path in _paths(self.layers, found)}
+        return (
+            class_maps if self.layers is None else {path: class_maps[path] for path in _paths(self.layers, class_maps)}
+        )
 
     def _fused(
         self,
@@ -118,9 +120,9 @@ class PositionMaps:
     ) -> Array:
         """One map over a stream from those of its layers: ``(target, row, *shape)``."""
         layers, tokens = [], TokenGrid.of(self.prefix_tokens, self.grid)
-        for found in maps:
-            axes, what = len(found.axes) - 1, f"map '{_MAP}' of layer '{found.layer}'"
-            rows = tokens.patches(_of_targets(found, model, selectors), 2, axes=axes, what=what)
+        for class_map in maps:
+            axes, what = len(class_map.axes) - 1, f"map '{_MAP}' of layer '{class_map.layer}'"
+            rows = tokens.patches(_of_targets(class_map, model, selectors), 2, axes=axes, what=what)
             rows, axes = tokens.lay(rows, stream, shape, axes=axes, what=what)
             size = positions_of(stream, shape, axes=axes, what=what)
             rows = resize(np.maximum(rows, 0.0) if self.nonnegativity == "map" else rows, size)
@@ -135,39 +137,39 @@ def _scaled(values: Array, axes: int) -> Array:
     """Maps ``(target, row, *positions)`` brought to [0, 1]; signed maps of sequences to [-1, 1]."""
     flat = values.reshape(*values.shape[:2], -1)
     if axes == 1:
-        scaled = flat / (np.abs(flat).max(axis=2, keepdims=True) + _TINY)
+        scaled: Array = flat / (np.abs(flat).max(axis=2, keepdims=True) + _TINY)
     else:
         low = flat.min(axis=2, keepdims=True)
         scaled = (flat - low) / (flat.max(axis=2, keepdims=True) - low + _TINY)
     return scaled.reshape(values.shape)
 
 
-def _of_targets(found: InterceptionMap, model: Model, selectors: Sequence[Selector]) -> Array:
+def _of_targets(class_map: InterceptionMap, model: Model, selectors: Sequence[Selector]) -> Array:
     """The map of each target: ``(target, row, *positions)`` in float64."""
-    values = np.moveaxis(found.values, 1 + found.axes.index("target"), 1)
-    owners = found.coords["target.head"]
+    values = np.moveaxis(class_map.values, 1 + class_map.axes.index("target"), 1)
+    owners = class_map.coords["target.head"]
     names = list(dict.fromkeys(owners))
-    order = match_heads(names, model, selectors, found)
+    order = match_heads(names, model, selectors, class_map)
     sizes = {head.name: head.size for head in model.heads}
     rows = []
     for selector in selectors:
         mine = [i for i, owner in enumerate(owners) if owner == names[order[selector.head]]]
         if len(mine) != sizes[selector.head]:
             raise NotSupported(
-                f"layer '{found.layer}' has maps for {len(mine)} units of head '{selector.head}', and the model's head "
-                f"has {sizes[selector.head]}. Give the layer as many units."
+                f"layer '{class_map.layer}' has maps for {len(mine)} units of head '{selector.head}', and the "
+                f"model's head has {sizes[selector.head]}. Give the layer as many units."
             )
         rows.append(values[np.arange(len(values)), np.array(mine)[selector.units]])
     return np.stack(rows).astype(np.float64)
 
 
-def _paths(layers: Sequence[str], found: Mapping[str, InterceptionMap]) -> list[str]:
+def _paths(layers: Sequence[str], class_maps: Mapping[str, InterceptionMap]) -> list[str]:
     """Paths of the layers that were named."""
     paths = []
     for layer in layers:
-        fits = [p for p in found if p == layer] or [p for p in found if p.rsplit("/", 1)[-1] == layer]
+        fits = [p for p in class_maps if p == layer] or [p for p in class_maps if p.rsplit("/", 1)[-1] == layer]
         if not fits:
-            raise unknown(layer, found, f"layer that sows '{_MAP}'")
+            raise unknown(layer, class_maps, f"layer that sows '{_MAP}'")
         if len(fits) > 1:
             raise BadSetting(f"layer '{layer}' could be any of {', '.join(fits)}; give the whole path.")
         paths.append(fits[0])
@@ -198,5 +200,5 @@ def _reads(model: Model, layer: str, raw: Mapping[str, Stream]) -> list[str]:
         owners = model.layer_streams(layer)
     except NotSupported:  # the layer is called several times
         return []
-    computed = [owner for name, found in owners.items() if name not in raw for owner in found]
+    computed = [owner for name, sources in owners.items() if name not in raw for owner in sources]
     return list(dict.fromkeys(computed))

@@ -14,7 +14,7 @@ from xai_mimo.core.completeness import scale
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.explainers.gradients.paths import Paths, starts_of
-from xai_mimo.explainers.passes import slices, spread
+from xai_mimo.explainers.passes import add_axes, slices
 
 # Fewer miss kinks that lie together between two points, with gaps that happen to cancel.
 _FIRST_PIECES = 8
@@ -115,11 +115,11 @@ def integrate(paths: Paths, *, tolerance: float, max_evaluations: int, rounding:
         while pending:
             live = pending.pop()
             value, slope = _at_middles(paths, live, ledger)
-            found = _simpson(paths, live, slope)
+            parts = _simpson(paths, live, slope)
             if is_first:
-                _set_allowance(paths, live, found, ledger, tolerance)
-            is_failed = _failed(live, _errors(paths, live, found, slope, ledger), ledger, _narrowest(paths))
-            paths.add(total, live.path[~is_failed], {n: v[:, ~is_failed] for n, v in found.items()})
+                _set_allowance(paths, live, parts, ledger, tolerance)
+            is_failed = _failed(live, _errors(paths, live, parts, slope, ledger), ledger, _narrowest(paths))
+            paths.add(total, live.path[~is_failed], {n: v[:, ~is_failed] for n, v in parts.items()})
             halves = _halves(live, value, slope, np.flatnonzero(is_failed))
             # Depth first, so that few pieces are held at a time.
             pending += [halves.pick(part) for part in _whole_paths(halves.path, at_once)]
@@ -158,25 +158,25 @@ def _at_middles(paths: Paths, live: Pieces, ledger: _Ledger) -> tuple[Array, Arr
 
 def _simpson(paths: Paths, live: Pieces, slope: Arrays) -> Arrays:
     """Attributions on the pieces by Simpson's rule, ``{stream: (target, piece, *shape)}`` in float64."""
-    found = {}
+    parts = {}
     for name, span in paths.spans(live.path).items():
         mean = live.slope_low[name].astype(np.float64) + live.slope_high[name] + 4.0 * slope[name]
-        found[name] = mean * (spread((live.stop - live.start) / 6, span) * span)
-    return found
+        parts[name] = mean * (add_axes((live.stop - live.start) / 6, span) * span)
+    return parts
 
 
-def _set_allowance(paths: Paths, live: Pieces, found: Arrays, ledger: _Ledger, tolerance: float) -> None:
+def _set_allowance(paths: Paths, live: Pieces, parts: Arrays, ledger: _Ledger, tolerance: float) -> None:
     """Fix what the paths of a row may spend, from the row's change and attributions, averaged over its baselines."""
     path, starts = np.unique(live.path), starts_of(live.path // paths.per_row)
     change = np.abs(np.add.reduceat(live.high - live.low, starts, axis=1)) / paths.per_row
     mass = np.zeros_like(change)
-    for values in found.values():
+    for values in parts.values():
         mass += _absolute(np.add.reduceat(values, starts, axis=1)) / paths.per_row
     of_path = np.repeat(np.stack([scale(change, mass), mass]), paths.per_row, axis=2)
     ledger.allowed[:, :, path] = _MARGIN * tolerance * of_path
 
 
-def _errors(paths: Paths, live: Pieces, found: Arrays, slope: Arrays, ledger: _Ledger) -> Array:
+def _errors(paths: Paths, live: Pieces, parts: Arrays, slope: Arrays, ledger: _Ledger) -> Array:
     """Errors of the pieces as shares of what their paths are allowed: ``(target, piece)``.
 
     The gap is the *sum* of the errors of the attributions, which may cancel. A kink within a piece turns the gradient
@@ -190,7 +190,7 @@ def _errors(paths: Paths, live: Pieces, found: Arrays, slope: Arrays, ledger: _L
         bend = (ends - 2.0 * slope[name]) * span
         turn += bend.reshape(*turn.shape, -1).sum(axis=2)
         turned += _absolute(bend)
-        gap = gap + found[name].reshape(*turn.shape, -1).sum(axis=2)
+        gap = gap + parts[name].reshape(*turn.shape, -1).sum(axis=2)
     gap, least = np.abs(gap), np.finfo(np.float64).tiny
     spread_out = np.minimum(gap * (turned / np.maximum(np.abs(turn), least)), (live.stop - live.start) * turned / 3)
     allowed = np.maximum(ledger.allowed[:, :, live.path], least)

@@ -11,7 +11,7 @@ from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.streams import count_rows
 from xai_mimo.core.targets import Selector, take, take_mean
 from xai_mimo.explainers.gradients.sampling import mean_gradient
-from xai_mimo.explainers.passes import differentiable, spread
+from xai_mimo.explainers.passes import add_axes, differentiable
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,19 @@ class ExpectedGradients:
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Draw baselines and path points for all rows, and average; all targets share them."""
         differentiable(model, self.name)
-        rows, known = len(selectors[0].units), count_rows(context.background)
+        rows, depth = len(selectors[0].units), count_rows(context.background)
         choosing, placing = context.rng.spawn(2)
 
         def draw(count: int) -> tuple[Arrays, Arrays]:
-            index, t = choosing.integers(known, size=(count, rows)), placing.random((count, rows))
+            index, t = choosing.integers(depth, size=(count, rows)), placing.random((count, rows))
             points, factors = {}, {}
             for name, x in inputs.items():
                 wide = np.result_type(x.dtype, np.float32)
                 baseline = context.background[name].astype(wide)[index]
                 factors[name] = x.astype(wide) - baseline
-                points[name] = (baseline + spread(t.astype(wide), baseline) * factors[name]).astype(x.dtype, copy=False)
+                points[name] = (baseline + add_axes(t.astype(wide), baseline) * factors[name]).astype(
+                    x.dtype, copy=False
+                )
             return points, factors
 
         values, error = mean_gradient(

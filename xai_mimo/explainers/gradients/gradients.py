@@ -45,10 +45,10 @@ class InputXGradient:
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """One forward pass for all targets, one backward pass for each."""
-        found = _gradient(model, inputs, selectors, context, method=self.name)
-        for name, values in found.values.items():
+        attribution = _gradient(model, inputs, selectors, context, method=self.name)
+        for name, values in attribution.values.items():
             values *= inputs[name]
-        return found
+        return attribution
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ def _gradient(
     prediction = np.empty((len(selectors), rows))
     for part in slices(rows, points_at_once(inputs, len(selectors), context)):
         chosen = rows_of(selectors, part)
-        outputs, found = machine.gradients({name: x[part] for name, x in inputs.items()}, chosen)
+        outputs, gradients = machine.gradients({name: x[part] for name, x in inputs.items()}, chosen)
         prediction[:, part] = take(outputs, chosen)
-        for name, gradient in found.items():
+        for name, gradient in gradients.items():
             values[name][:, part] = gradient
         context.advance(part.stop - part.start)
     return Attribution(values=values, prediction=prediction)

@@ -82,9 +82,11 @@ class IntegratedGradients:
             values, diagnostics = self._fixed(paths, self.steps)
         else:
             rounding = _rounding(outputs, selectors)
-            found = integrate(paths, tolerance=self.tolerance, max_evaluations=self.max_evaluations, rounding=rounding)
-            values = found.values
-            count = np.repeat(found.evaluations[None], len(selectors), axis=0)
+            integrated = integrate(
+                paths, tolerance=self.tolerance, max_evaluations=self.max_evaluations, rounding=rounding
+            )
+            values = integrated.values
+            count = np.repeat(integrated.evaluations[None], len(selectors), axis=0)
             diagnostics = {"evaluations": count, **self._verdict(values, prediction, before, rounding)}
         context.advance(paths.rows)
         return Attribution(values, prediction, before, diagnostics=diagnostics)

@@ -9,7 +9,7 @@ from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take
-from xai_mimo.explainers.passes import differentiable, points_at_once, slices, spread
+from xai_mimo.explainers.passes import add_axes, differentiable, points_at_once, slices
 
 
 def gauss_legendre(nodes: int) -> tuple[Array, Array]:
@@ -60,14 +60,14 @@ class Paths:
 
     def points(self, path: Array, t: Array) -> Arrays:
         """The points at ``t`` in [0, 1] of the given paths, in the model's dtypes."""
-        found = {}
+        points = {}
         for name, x in self.inputs.items():
             wide = np.result_type(x.dtype, np.float32)
             end, start = x[path // self.per_row].astype(wide), self.baselines[name][path % self.per_row].astype(wide)
-            t_wide = spread(t.astype(wide), end)
+            t_wide = add_axes(t.astype(wide), end)
             # Both ends are met exactly.
-            found[name] = ((1 - t_wide) * start + t_wide * end).astype(x.dtype, copy=False)
-        return found
+            points[name] = ((1 - t_wide) * start + t_wide * end).astype(x.dtype, copy=False)
+        return points
 
     def spans(self, path: Array) -> Arrays:
         """Row minus baseline of paths: ``{stream: (path, *shape)}`` in float64."""
@@ -89,9 +89,9 @@ class Paths:
         gradients: Arrays = {}
         for part in slices(len(path), self.at_once):
             targets = self.targets(path[part])
-            outputs, found = self.model.gradients(self.points(path[part], t[part]), targets)
+            outputs, slopes = self.model.gradients(self.points(path[part], t[part]), targets)
             values[:, part] = take(outputs, targets)
-            for name, g in found.items():
+            for name, g in slopes.items():
                 if name not in gradients:
                     gradients[name] = np.empty((len(g), len(path), *g.shape[2:]), g.dtype)
                 gradients[name][:, part] = g
@@ -113,7 +113,7 @@ class Paths:
             ``{stream: (target, path, *shape)}`` in float64.
         """
         nodes, weights = rule
-        found = {n: np.zeros((len(self.selectors), len(path), *x.shape[1:])) for n, x in self.inputs.items()}
+        integrals = {n: np.zeros((len(self.selectors), len(path), *x.shape[1:])) for n, x in self.inputs.items()}
         for part in slices(len(path), max(1, self.at_once // len(nodes))):
             for some in slices(len(nodes), self.at_once):
                 count, shared = part.stop - part.start, weights[some]
@@ -122,10 +122,10 @@ class Paths:
                 )
                 for name, g in gradients.items():
                     by_node = g.reshape(len(g), count, len(shared), *g.shape[2:])
-                    found[name][:, part] += np.einsum("tnk...,k->tn...", by_node, shared)
+                    integrals[name][:, part] += np.einsum("tnk...,k->tn...", by_node, shared)
         for name, span in self.spans(path).items():
-            found[name] *= span
-        return found
+            integrals[name] *= span
+        return integrals
 
     def add(self, total: Arrays, path: Array, values: Arrays) -> None:
         """Add the paths' attributions to their rows, averaged over the baselines, in place.
@@ -141,4 +141,5 @@ class Paths:
 
     def mean_over_baselines(self, values: Array) -> Array:
         """``(target, path)`` -> ``(target, sample)``."""
-        return values.reshape(len(values), self.rows, self.per_row).mean(axis=2)
+        mean: Array = values.reshape(len(values), self.rows, self.per_row).mean(axis=2)
+        return mean

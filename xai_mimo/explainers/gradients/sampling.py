@@ -40,9 +40,9 @@ def mean_gradient(
         flat = {name: p.reshape(count * rows, *p.shape[2:]) for name, p in points.items()}
         every = rows_of(selectors, np.tile(np.arange(rows), count))
         for part in slices(rows, at_once) if count == 1 else [slice(0, count * rows)]:
-            _, found = machine.gradients({n: x[part] for n, x in flat.items()}, rows_of(every, part))
+            _, gradients = machine.gradients({n: x[part] for n, x in flat.items()}, rows_of(every, part))
             where = part if count == 1 else slice(0, rows)
-            for name, gradient in found.items():
+            for name, gradient in gradients.items():
                 new = gradient.reshape(len(gradient), count, -1, *gradient.shape[2:]).astype(np.float64)
                 if factors is not None:
                     new *= factors[name][:, where]

@@ -53,10 +53,10 @@ def intercept(model: Any, x: Any, *, max_memory: int | None = None) -> xr.Datase
     maps = _maps(adapted, inputs)
     dims = _dims(maps)
     coords: dict[str, Any] = {"sample": np.arange(count_rows(inputs))}
-    for key, found in maps.items():
-        for dim, axis, size in zip(dims[key], found.axes, found.values.shape[1:], strict=True):
-            coords |= _labels(dim, axis, size, found.coords)
-    data = {key: (("sample", *dims[key]), found.values) for key, found in maps.items()}
+    for key, layer_map in maps.items():
+        for dim, axis, size in zip(dims[key], layer_map.axes, layer_map.values.shape[1:], strict=True):
+            coords |= _labels(dim, axis, size, layer_map.coords)
+    data = {key: (("sample", *dims[key]), layer_map.values) for key, layer_map in maps.items()}
     return xr.Dataset(
         data,
         coords,
@@ -120,18 +120,18 @@ class Interception:
         prediction = take(model.predict(inputs), selectors)
         context.advance(len(prediction[0]))
         if self.kind != "contribution":
-            found = last_layer_rows(chosen, selectors) if self.kind == "change" else head_rows(chosen, model, selectors)
-            return Attribution(by_stream(found, chosen, inputs), prediction, signed=False, reference=chosen.reference)
+            rows = last_layer_rows(chosen, selectors) if self.kind == "change" else head_rows(chosen, model, selectors)
+            return Attribution(by_stream(rows, chosen, inputs), prediction, signed=False, reference=chosen.reference)
         there = _maps(model, context.background)
-        known = _choose(there, "contribution", chosen.layer)
+        background_map = _choose(there, "contribution", chosen.layer)
         rows, bias = contributions(
             chosen,
-            known,
+            background_map,
             model,
             selectors,
             prediction=prediction,
             background=model.predict(context.background),
-            unowned=(unowned_parts(chosen, maps), unowned_parts(known, there)),
+            unowned=(unowned_parts(chosen, maps), unowned_parts(background_map, there)),
             from_background=self.baseline == "background",
         )
         return Attribution(by_stream(rows, chosen, inputs), prediction, bias, reference=chosen.reference)
@@ -149,32 +149,32 @@ def _maps(model: Model, inputs: Arrays) -> Interceptions:
 
 def _choose(maps: Interceptions, name: str, layer: str | None) -> InterceptionMap:
     """The one map of this name, of the layer with this name or path."""
-    found = {m.layer: m for m in maps.values() if m.name == name}
-    if not found:
+    by_layer = {m.layer: m for m in maps.values() if m.name == name}
+    if not by_layer:
         is_over_positions = any(m.name == "class_map" for m in maps.values())
         mend = " Maps over positions are read by the method 'position_maps'." if is_over_positions else ""
         raise NotSupported(f"no layer sows a map '{name}'; there are: {', '.join(maps)}.{mend}")
     if layer is None:
-        if len(found) > 1:
-            raise BadSetting(f"several layers sow '{name}' ({', '.join(found)}); name one: Interception(layer=...).")
-        return next(iter(found.values()))
-    fits = [path for path in found if path == layer] or [p for p in found if p.rsplit("/", 1)[-1] == layer]
+        if len(by_layer) > 1:
+            raise BadSetting(f"several layers sow '{name}' ({', '.join(by_layer)}); name one: Interception(layer=...).")
+        return next(iter(by_layer.values()))
+    fits = [path for path in by_layer if path == layer] or [p for p in by_layer if p.rsplit("/", 1)[-1] == layer]
     if not fits:
-        raise unknown(layer, found, f"layer that sows '{name}'")
+        raise unknown(layer, by_layer, f"layer that sows '{name}'")
     if len(fits) > 1:
         raise BadSetting(f"layer '{layer}' could be any of {', '.join(fits)}; give the whole path.")
-    return found[fits[0]]
+    return by_layer[fits[0]]
 
 
 def _dims(maps: Interceptions) -> dict[str, tuple[str, ...]]:
     """Dimension names of each map: shared by the maps of a layer whose axes have the same length and labels."""
     owner: dict[str, tuple[int, Any]] = {}
     dims = {}
-    for key, found in maps.items():
+    for key, layer_map in maps.items():
         names = []
-        for axis, size in zip(found.axes, found.values.shape[1:], strict=True):
-            meaning = (size, found.coords.get(axis))
-            dim = f"{found.layer}_{axis}"
+        for axis, size in zip(layer_map.axes, layer_map.values.shape[1:], strict=True):
+            meaning = (size, layer_map.coords.get(axis))
+            dim = f"{layer_map.layer}_{axis}"
             names.append(dim if owner.setdefault(dim, meaning) == meaning else f"{key}_{axis}")
         dims[key] = tuple(names)
     return dims
@@ -182,11 +182,11 @@ def _dims(maps: Interceptions) -> dict[str, tuple[str, ...]]:
 
 def _labels(dim: str, axis: str, size: int, coords: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Coordinates of one dimension; every one has an index, so that it can be renamed and stored."""
-    further = {k.split(".", 1)[1]: list(v) for k, v in coords.items() if k.startswith(f"{axis}.")}
+    labels = {k.split(".", 1)[1]: list(v) for k, v in coords.items() if k.startswith(f"{axis}.")}
     if axis in coords:
         ticks: Array | list[str] = list(coords[axis])
-    elif further:
-        ticks = [":".join(parts) for parts in zip(*further.values(), strict=True)]
+    elif labels:
+        ticks = [":".join(parts) for parts in zip(*labels.values(), strict=True)]
     else:
         ticks = np.arange(size)
-    return {dim: ticks, **{f"{dim}_{label}": (dim, values) for label, values in further.items()}}
+    return {dim: ticks, **{f"{dim}_{label}": (dim, values) for label, values in labels.items()}}

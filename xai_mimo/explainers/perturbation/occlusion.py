@@ -50,7 +50,7 @@ class Occlusion:
     def __post_init__(self) -> None:
         if self.players not in get_args(Players):
             raise BadSetting(f"players {self.players!r} is not one of {', '.join(get_args(Players))}.")
-        check_patch(self.patch, wanted=self.players == "patches")
+        check_patch(self.patch, is_needed=self.players == "patches")
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Take away each player of each row in turn; one prediction serves all targets."""

@@ -69,7 +69,7 @@ class Shapley:
         whole(self.background_rows, "background_rows")
         if self.players not in get_args(Players):
             raise BadSetting(f"players {self.players!r} is not one of {', '.join(get_args(Players))}.")
-        check_patch(self.patch, wanted=self.players == "patches")
+        check_patch(self.patch, is_needed=self.players == "patches")
         if self.standard_error is not None:
             positive(self.standard_error, "standard_error")
 
