@@ -1,5 +1,6 @@
 """``compare`` end to end on a model that can be solved by hand."""
 
+import doctest
 import json
 import math
 
@@ -46,6 +47,19 @@ def test_the_record_follows_the_documented_layout(result):
     assert list(result.scores.columns) == (
         ["head", "family", "metric", "method", "other", "role", "k", "estimate", "low", "high", "rows", "note"]
     )
+
+
+def test_the_example_of_the_documentation_runs():
+    (example,) = doctest.DocTestFinder().find(compare, "compare")
+    outcome = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example)
+    assert outcome.attempted == 11
+    assert outcome.failed == 0
+
+
+def test_the_metrics_that_ran_are_a_table(result):
+    table = result.metrics.set_index("name")
+    assert set(table.index) == set(result.scores.metric)
+    assert table.loc["insertion_area", "better"] == "smaller"
 
 
 def test_every_number_is_finite_or_null_with_a_note(result):

@@ -37,12 +37,19 @@ def compare(
     command: str = "",
     progress: bool = False,
 ) -> Comparison:
-    """Explain a model with several methods and score them, head by head.
+    """Explain a model with several methods and score them, head by head, in one space.
 
     Args:
         model: anything ``adapt`` takes.
         x: rows to explain, as ``check_inputs`` takes them.
-        methods: names or settings objects; a mapping gives them labels of your own.
+        methods: names or settings objects (``xai_mimo.methods()`` lists what there is); a mapping gives them labels of
+            your own. None follows the model: "interception" where a layer explains itself, "integrated_gradients"
+            where there are gradients, "shapley" (or "occlusion", where there are more values than its budget is enough
+            for); ``record.settings["methods"]`` says what was chosen and what was left out.
+        metrics: names or settings objects (``xai_mimo.metrics()`` lists what there is, what it needs and which
+            direction is better). None runs every metric that applies, but for those that explain all rows again, and
+            so cost as much as the methods many times over: "max_sensitivity", "local_lipschitz" and
+            "parameter_randomisation" run only when they are named. Verdicts need "deletion_area" and "insertion_area".
         labels: true values, ``{head: (sample, ...)}`` for some heads or a list with all; shown beside examples and
             needed for targets with unit "label".
         truth: features known to matter, ``{head: {stream: [feature, ...]}}`` or ``{head: [stream, ...]}``; or, where
@@ -55,14 +62,71 @@ def compare(
         space: "variables" to take every entry of a stream's last axis as a whole (a series over all its steps, a
             channel); "streams" to compare shares of whole streams; "inputs" to insist on the model's inputs.
         rows: explain at most this many rows, drawn with the seed; None explains all.
-        seed: of everything random.
+        seed: of everything random. What one method or metric draws does not depend on which others run.
         settings: of the scores.
         title, command: written into the record.
         progress: show a progress bar.
     Returns:
-        Explanations, scores with intervals, and verdicts.
+        A ``Comparison``: the explanations, and the record with these tables, each a data frame under the same name;
+        what each of their columns means stands with the attribute (``help(Comparison.scores)``).
+
+        - ``verdicts``: what may be concluded for each head and method. Read this first, and its evidence.
+        - ``differences``: who is better, paired over rows: the one table to rank methods by. In the metric's unit,
+          positive where the first is better; distrust what is not below 0.05 in ``p_corrected``.
+        - ``scores``: every metric of every method (or pair), with its floors, ceiling and control; ``metrics`` says
+          which direction is better, and between which bounds values lie. By family:
+
+          agreement (no unit): how alike two maps are. Neither direction is better: maps that agree may all be wrong.
+          Worth nothing below its floors, and cannot be expected to pass its ceiling.
+
+          faithfulness: areas, comprehensiveness and sufficiency in the head's unit, so never compare them over heads;
+          drops in per cent of the probability; violation and deletion accuracy as shares of rows. Rows with replaced
+          features may lie off the data, and a model may react to that alone: read them against the control.
+
+          ground_truth (shares and AUROC, larger is better): as good as the truth that was given, which is of the
+          data's rule, while a map speaks of the model. Beside them stands chance.
+
+          complexity (numbers of features, and the Gini index; neither is better): a sharp map is not a right one.
+
+          completeness (relative gap, smaller is better): says that a method was computed well, not that it is right.
+
+          robustness (smaller is better): a map that ignores its row is perfectly robust. randomisation (smaller is
+          better): near 1, a map does not depend on what the model has learned.
+        - ``shares``, ``features``, ``curves``, ``gaps``, ``examples``: what the methods say, without a judgement.
     Raises:
-        BadSetting, NotSupported, UnknownName, ShapeMismatch, EmptyData, BadValues: see the functions named above.
+        UnknownName: a method, metric, head, stream, feature or layer that there is not; the nearest name is given.
+        DuplicateName: a method, a metric or a true feature twice.
+        BadSetting: a setting out of range, a space that there is not or that contradicts ``at``, or several layers that
+            explain themselves and none named.
+        NotSupported: the model has not what a method needs; the methods have no common space; or a metric that was
+            named does not apply (each says why).
+        ShapeMismatch, BadValues: rows, labels, truth or background that do not fit the model or each other.
+        EmptyData: no rows, or an empty list of methods.
+        SchemaError: two methods divide a stream differently, so their maps cannot be laid side by side.
+        MetricFailed: a metric raised an error, or gave what is no quantity; it is named.
+    Warns:
+        UnusedStreamWarning: a head gave exact zeros on a whole stream. NotConvergedWarning: rows missed a method's
+        tolerance. PluginWarning: a plugin cannot be loaded and is left out.
+
+    Example:
+        >>> import numpy as np
+        >>> import xai_mimo as xm
+        >>> def wear(sensors, age):
+        ...     return {"wear": sensors @ [3.0, -1.0, 0.0] + 0.5 * age[:, 0]}
+        >>> model = xm.adapt(wear, streams={"sensors": ["heat", "load", "noise"], "age": 1}, heads={"wear": 1})
+        >>> rng = np.random.default_rng(0)
+        >>> x = {"sensors": rng.normal(size=(60, 3)), "age": rng.normal(size=(60, 1))}
+        >>> truth = {"wear": {"sensors": ["heat", "load"], "age": ["0"]}}
+        >>> result = xm.compare(model, x, ["occlusion", "shapley"], truth=truth)
+        >>> print(result.verdicts[["head", "method", "verdict"]].to_string(index=False))
+        head    method   verdict
+        wear occlusion supported
+        wear   shapley supported
+        >>> scores = result.scores.query("metric == 'share' and role == 'value'")
+        >>> print(scores[["method", "estimate"]].round(2).to_string(index=False))
+           method  estimate
+        occlusion       1.0
+          shapley       1.0
     """
     request = read_request(
         model,

@@ -12,7 +12,18 @@ import xarray as xr
 
 from xai_mimo.core.streams import Array
 from xai_mimo.record.check import to_dict
-from xai_mimo.record.rows import Difference, FeatureRow, Nested, Record, Score, Share, TaskRow, Verdict, plain
+from xai_mimo.record.rows import (
+    Difference,
+    FeatureRow,
+    MetricRow,
+    Nested,
+    Record,
+    Score,
+    Share,
+    TaskRow,
+    Verdict,
+    plain,
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,7 @@ class Comparison:
         Columns:
             head: name of the target.
             family: agreement, faithfulness, ground_truth, complexity, ...
-            metric: of the family; ``differences`` says who is better where directions differ.
+            metric: of the family; which direction is better stands in ``metrics``.
             method: label, or "random" for the control.
             other: label of the second method where a metric compares two; else None.
             role: "value"; "floor_random" and "floor_permuted", what chance gives; "ceiling", what the method reaches
@@ -48,6 +59,20 @@ class Comparison:
             note: why something is NaN, or what else to know.
         """
         return _table(self.record.scores, Score)
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """The metrics that ran, so that a score can be read.
+
+        Columns:
+            name: as in ``scores``.
+            family: as in ``scores``.
+            title: what reports call it.
+            better: "larger" or "smaller" values speak for a method; "neither": no direction does.
+            bounds: smallest and largest possible value; None where there is no bound.
+            reference: BibTeX key of its source; the entry is in ``record.references``.
+        """
+        return _table(self.record.metrics, MetricRow)
 
     @property
     def differences(self) -> pd.DataFrame:
