@@ -1,10 +1,13 @@
 """Figures over seeds: Student's interval within the metric's bounds, tables that hold every figure."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from xai_mimo.studies.summary import ALL_HEADS, interval, summarise, tables, task_rows, to_csv, to_markdown
+from xai_mimo.studies.summary import ALL_HEADS, Row, interval, summarise, tables, task_rows, to_csv, to_markdown
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -77,3 +80,49 @@ def test_markdown_and_csv_hold_every_figure():
     lines = to_csv(rows).splitlines()
     assert len(lines) == len(rows) + 1
     assert lines[0] == "network,head,family,metric,method,estimate,low,high,seeds,values"
+
+
+def named(*names):
+    """One figure for a head of each name."""
+    return [Row("baseline", name, "task", "r2", "", -0.5, None, None, 1, (-0.5,)) for name in names]
+
+
+@pytest.mark.parametrize(
+    "name", ["=1+1", '=HYPERLINK("x","y")', "+1+1", "-a", "-2+3|'x'!A0", "@SUM(A1)", " =1", "\uff1d1"]
+)
+def test_a_name_that_a_spreadsheet_would_compute_is_written_as_text(name):
+    line = next(csv.DictReader(io.StringIO(to_csv(named(name)), newline="")))
+    assert line["head"] == f"'{name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "written"), [("\t=1", "' =1"), ("\r=1", "' =1"), ("\n=1", "' =1"), ("a\r\n=1,2\x1b", r"a  =1,2\x1b")]
+)
+def test_control_characters_in_a_name_neither_hide_a_formula_nor_break_a_line(name, written):
+    lines = list(csv.DictReader(io.StringIO(to_csv(named(name)), newline="")))
+    assert [line["head"] for line in lines] == [written]
+
+
+@pytest.mark.parametrize("name", ["-1", "+2.5", "-1e-3", "-.5", "a=1", "rate-1", "a,b", 'a"b', ALL_HEADS, "'a"])
+def test_numbers_and_other_names_are_written_as_they_are(name):
+    line = next(csv.DictReader(io.StringIO(to_csv(named(name)), newline="")))
+    assert line["head"] == name
+    assert (line["estimate"], line["low"], line["values"]) == ("-0.5", "", "-0.5")
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("a|b", r"a\|b"),
+        ("a\\|b", r"a\\\|b"),
+        ("<script>&lt;", r"\<script\>\&lt;"),
+        ("[x](y)", r"\[x\](y)"),
+        ("`*_b_*`", r"\`\*\_b\_\*\`"),
+        ("average_precision", "average_precision"),
+        ("two\nlines\x1b", r"two lines\\x1b"),
+    ],
+)
+def test_names_in_markdown_are_text(name, written):
+    text = to_markdown(named(name), name)
+    assert text.startswith(f"# {written}\n")
+    assert f"\n| network | {written} |\n|---|---|\n| baseline | -0.500 |\n" in text

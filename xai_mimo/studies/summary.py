@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from xai_mimo.core.terminal import printable
 from xai_mimo.record.rows import TaskRow
 
 _NOTES = (
@@ -18,6 +20,10 @@ _NOTES = (
 )
 
 _Key = tuple[str, str, str, str, str]  # network, head, family, metric, method
+
+_MARKDOWN = re.compile(r"[\\`*\[\]<>&|~$#]|\b_|_\b")  # an underscore within a word stands for itself
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # what makes a spreadsheet compute a cell; also at full width
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 _UNBOUNDED = ("rmse", "r2")  # all other metrics lie between 0 and 1, and so do their intervals
 
@@ -122,23 +128,41 @@ def task_rows(rows: Sequence[Row]) -> list[TaskRow]:
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """Every row; the seeds' values in one column, separated by blanks."""
+    """Every row; the seeds' values in one column, separated by blanks.
+
+    A name that a spreadsheet would compute (it begins with ``=``, ``+``, ``-`` or ``@`` and is no number) gets ``'``
+    in front, which spreadsheets take for "this is text"; control characters are replaced as on a terminal.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*asdict(rows[0])])
     for r in rows:
-        plain = {**asdict(r), "values": " ".join(f"{v:.6g}" for v in r.values)}
-        writer.writerow(["" if v is None else v for v in plain.values()])
+        names = [_as_text(name) for name in (r.network, r.head, r.family, r.metric, r.method)]
+        bounds = ["" if bound is None else bound for bound in (r.low, r.high)]
+        writer.writerow([*names, r.estimate, *bounds, r.seeds, " ".join(f"{v:.6g}" for v in r.values)])
     return text.getvalue()
 
 
+def _as_text(name: str) -> str:
+    name = printable(name)
+    return f"'{name}" if name.lstrip().startswith(_FORMULA) and not _NUMBER.fullmatch(name) else name
+
+
 def to_markdown(rows: Sequence[Row], title: str) -> str:
-    """Every table: task scores, and maps against the truth; mean and 95 % interval over seeds."""
-    parts = [f"# {title}", "", *_NOTES]
+    """Every table: task scores, and maps against the truth; mean and 95 % interval over seeds.
+
+    Names are text: what Markdown or HTML would read in them is escaped.
+    """
+    parts = [f"# {_in_markdown(title)}", "", *_NOTES]
     for name, header, body in tables(rows):
-        parts += ["", f"## {name}", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-        parts += [f"| {' | '.join(line)} |" for line in body]
+        columns = [_in_markdown(column) for column in header]
+        parts += ["", f"## {_in_markdown(name)}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+        parts += [f"| {' | '.join([_in_markdown(network), *figures])} |" for network, *figures in body]
     return "\n".join(parts) + "\n"
+
+
+def _in_markdown(name: str) -> str:
+    return _MARKDOWN.sub(r"\\\g<0>", printable(name))
 
 
 def tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
