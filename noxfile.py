@@ -1,16 +1,13 @@
 """The suite on every Python that is supported: ``nox``, ``nox -s tests-jax-3.13``, ``nox -l`` for a list.
 
 ``make check`` and ``make test`` use one Python and one environment with everything; here each session has its own,
-with one backend. Tests that need another framework skip themselves or are left out.
+with one backend. Tests that need another framework skip themselves.
 """
 
 import nox
 
 PYTHONS = ("3.11", "3.12", "3.13")
 PINNED = ("--quiet", "--constraint", "constraints.txt")
-
-# These tests hold several frameworks against each other; make test runs them.
-ONE_FRAMEWORK = "not three_backends and not of_torch and not lightest_backend and not behind_keras"
 
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["check", "minimal", "tests-jax"]
@@ -26,9 +23,8 @@ def _tests(session: nox.Session, backend: str, extras: str, tests: str) -> None:
         "JAX_COMPILATION_CACHE_DIR": str(compiled),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    chosen = session.posargs or ["-n", "2", "-m", tests, "-k", ONE_FRAMEWORK]
-    left_out = [] if "captum" in extras else ["--ignore-glob=*test_captum_methods.py"]
-    session.run("python", "-m", "pytest", *left_out, *chosen, env=environment)
+    chosen = session.posargs or ["-n", "2", "-m", tests]
+    session.run("python", "-m", "pytest", *chosen, env=environment)
 
 
 @nox.session(python=PYTHONS, name="tests-jax")

@@ -3,18 +3,18 @@
 import subprocess
 import sys
 
-import captum.attr
 import numpy as np
 import pytest
-import torch
 from xai_mimo_adapters.captum_methods import CaptumIntegratedGradients
 
+from tests.helpers.frameworks import imported
 from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported
 from xai_mimo.core.method import Context
 from xai_mimo.core.plugins import method
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import Selector, select
 
+captum_attr, torch = imported("captum.attr"), imported("torch")
 once = pytest.mark.all_frameworks
 RULES = ["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"]
 
@@ -142,7 +142,7 @@ def test_the_numbers_are_those_of_captum_on_the_torch_module_itself(rule, dtype,
     tensors = tuple(torch.from_numpy(x) for x in inputs.values())
     zeros = tuple(torch.from_numpy(x) for x in start.values())
     for t, column in enumerate(columns):
-        theirs = captum.attr.IntegratedGradients(model.module).attribute(
+        theirs = captum_attr.IntegratedGradients(model.module).attribute(
             tensors, zeros, target=torch.from_numpy(column), n_steps=12, method=rule
         )
         for name, value in zip(inputs, theirs, strict=True):

@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-import shap
 from xai_mimo_adapters.shap_methods import ShapKernel, ShapPermutation
 
+from tests.helpers.frameworks import imported
 from xai_mimo.core.errors import BadSetting, MissingDependency
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Model
@@ -16,6 +16,7 @@ from xai_mimo.core.plugins import method
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import Selector, select
 
+shap = imported("shap")
 once = pytest.mark.all_frameworks
 BOTH = pytest.mark.parametrize("explainer", [ShapPermutation(), ShapKernel()], ids=lambda e: e.name)
 

@@ -14,6 +14,7 @@ import xarray as xr
 
 import xai_mimo as xm
 from tests.helpers import toys
+from tests.helpers.frameworks import imported
 from xai_mimo.core import plugins
 from xai_mimo.core.engine import Engine, Serial
 from xai_mimo.core.errors import BadSetting, BadValues, FileProblem, UnknownName
@@ -114,7 +115,7 @@ def test_only_the_blocks_that_are_missing_are_done(model, x, tmp_path):
 
 
 def test_a_store_of_the_first_version_is_gone_on_with(model, x, tmp_path):
-    zarr = pytest.importorskip("zarr")
+    zarr = imported("zarr")
     path = tmp_path / "run.zarr"
     with pytest.raises(BadValues, match="left out"):
         xm.explain(model, x, METHOD, rows_per_block=5, engine=Kept((0, 1)), store=path)

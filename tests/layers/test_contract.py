@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from tests.helpers.frameworks import needs
 from xai_mimo.layers import MAIL, MIMOAttentionLayer
 from xai_mimo.sowing import sow
 from xai_mimo.testing import backends, check_backends, check_layer
@@ -32,6 +33,7 @@ def test_the_published_layer_keeps_the_contract():
     check_layer(lambda: MIMOAttentionLayer(2, [1, 2], 3), [inputs(4, 3), inputs(4, 2)], maps=MAPS, dtypes=())
 
 
+@needs("jax", "tensorflow", "torch")
 @pytest.mark.all_frameworks
 def test_mail_gives_the_same_numbers_on_three_backends():
     layer = MAIL([2, 1], scoring="dense", rescale=True, streams="hierarchical", normalizer="sparsemax")

@@ -7,10 +7,13 @@ import sys
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.all_frameworks
+from tests.helpers.frameworks import needs
+
+pytestmark = [pytest.mark.all_frameworks, needs("jax", "tensorflow", "torch")]
 
 _MAKE = """
 import sys, keras, numpy as np
+from tests.helpers.frameworks import needs
 from xai_mimo.layers import MAIL
 keras.utils.set_random_seed(4)
 a, b = keras.Input((6,), name="a"), keras.Input((4,), name="b")

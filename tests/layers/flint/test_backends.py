@@ -11,8 +11,9 @@ import pytest
 
 from tests.helpers import flint_answer
 from tests.helpers.flint_by_hand import mixed_data, mixed_flint, mixed_predictor
+from tests.helpers.frameworks import needs
 
-pytestmark = pytest.mark.all_frameworks
+pytestmark = [pytest.mark.all_frameworks, needs("jax", "tensorflow", "torch")]
 ROOT = Path(__file__).parents[3]
 
 

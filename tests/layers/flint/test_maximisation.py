@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.flint_by_hand import mixed_flint
+from tests.helpers.frameworks import needs
 from xai_mimo.layers import FLINT, Maximisation
 from xai_mimo.layers.flint.maximisation import maximise
 
@@ -43,6 +44,7 @@ def test_objective_equals_the_slow_formula_per_row(rng):
         np.testing.assert_allclose(found.start[n], (weights[j] * x[n]).sum(), rtol=1e-4, atol=1e-5)
 
 
+@needs("torch")
 def test_steps_are_those_of_torch(rng):
     import torch
 

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from keras import ops
 
+from tests.helpers.frameworks import needs
 from xai_mimo.layers.flint.networks import BinAverage, as_torch, default_decoder, default_dictionary
 
 pytestmark = pytest.mark.all_frameworks
 
 
+@needs("torch")
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 7, 14])
 def test_bins_are_those_of_torch(length, rng):
     import torch

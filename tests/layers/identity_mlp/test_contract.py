@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 import xai_mimo as xm
+from tests.helpers.frameworks import needs
 from tests.helpers.identity_by_hand import HEADS, built, maps_of, randomize, trained, weights_of
 from xai_mimo.layers import IdentityMLP
 from xai_mimo.testing import check_backends, check_layer
@@ -34,6 +35,7 @@ def test_layer_for_images_keeps_the_contract(rng):
     check_layer(lambda: IdentityMLP(3, 2, scale=(0, 9), scale_to=0.9), x, maps=maps, dtypes=("float32",))
 
 
+@needs("jax", "tensorflow", "torch")
 @pytest.mark.slow
 @pytest.mark.all_frameworks
 def test_three_backends_give_the_same_maps_and_gradients_at_the_kinks_too(rng):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from tests.helpers.frameworks import needs
 from tests.helpers.mhex_by_hand import IMAGE, TOKENS, built, maps_of, pair
 from xai_mimo.layers import MHEXHead
 from xai_mimo.testing import check_backends, check_layer
@@ -22,6 +23,7 @@ def test_head_for_tokens_keeps_the_contract():
     check_layer(make, pair(TOKENS), maps=TOKEN_MAPS, dtypes=("float64", "mixed_bfloat16"))
 
 
+@needs("jax", "tensorflow", "torch")
 @pytest.mark.slow
 @pytest.mark.all_frameworks
 @pytest.mark.parametrize("shape", [IMAGE, TOKENS], ids=["image", "tokens"])

@@ -28,7 +28,7 @@ def image_model():
     x = MHEXHead(heads=HEADS, name="first")([layers.Conv2D(4, 1)(image), layers.Conv2D(4, 3, padding="same")(image)])
     small = layers.AveragePooling2D(2)(x)
     x = MHEXHead(heads=HEADS, name="second", use_bias=True)([layers.Conv2D(4, 1)(small), small])
-    model = keras.Model(image, outputs(x))
+    model = with_weights(keras.Model(image, outputs(x)))
     for i, name in enumerate(("first", "second")):
         randomize(model.get_layer(name), i)
     return model
