@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xai_mimo.record.arrays import coarsen, plain
+from xai_mimo.record.arrays import coarsen, rounded
 
 pytestmark = pytest.mark.all_frameworks
 
 
 def test_float32_survives_the_rounding(rng):
     values = rng.standard_normal((5, 4)).astype("float32") * 1e-3
-    back = np.asarray(json.loads(json.dumps(plain(values))), dtype="float32")
+    back = np.asarray(json.loads(json.dumps(rounded(values))), dtype="float32")
     np.testing.assert_array_equal(back, values)
 
 
 def test_a_number_without_axes_stays_a_number():
-    assert plain(np.float64(1 / 3)) == 0.33333333
+    assert rounded(np.float64(1 / 3)) == 0.33333333
 
 
 def test_blocks_of_two_by_hand():

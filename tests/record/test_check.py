@@ -6,7 +6,7 @@ from tests.helpers.pictured_record import pictured_record
 from tests.helpers.records import make_record
 from xai_mimo.core.errors import SchemaError
 from xai_mimo.record.check import check, from_dict, to_dict
-from xai_mimo.record.rows import plain
+from xai_mimo.record.row import plain
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -12,18 +12,8 @@ import xarray as xr
 
 from xai_mimo.core.streams import Array
 from xai_mimo.record.check import to_dict
-from xai_mimo.record.rows import (
-    Difference,
-    FeatureRow,
-    MetricRow,
-    Nested,
-    Record,
-    Score,
-    Share,
-    TaskRow,
-    Verdict,
-    plain,
-)
+from xai_mimo.record.row import Nested, plain
+from xai_mimo.record.rows import Difference, FeatureRow, MetricRow, Record, Score, Share, TaskRow, Verdict
 
 
 @dataclass(frozen=True)

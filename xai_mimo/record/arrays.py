@@ -12,7 +12,7 @@ DIGITS = 8
 """Significant digits of nested values: more than float32 has, so that nothing that was computed is lost."""
 
 
-def plain(values: Array) -> Any:
+def rounded(values: Array) -> Any:
     """Nested lists of numbers with 8 significant digits; one number for an array without axes."""
     array = np.asarray(values, dtype=np.float64)
     rounded = [float(f"{value:.{DIGITS}g}") for value in array.ravel().tolist()]

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from xai_mimo.core.errors import SchemaError
-from xai_mimo.record.rows import SCHEMA, Record, plain
+from xai_mimo.record.row import plain
+from xai_mimo.record.rows import SCHEMA, Record
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError

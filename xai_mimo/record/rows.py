@@ -16,11 +16,12 @@ of them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from xai_mimo.core.errors import SchemaError
-from xai_mimo.record.frozen import frozen, shape_of, thawed
+from xai_mimo.record.frozen import shape_of
+from xai_mimo.record.row import ABSENT, Nested, NotedRow, Picture, Row, plain
 
 SCHEMA = "xai_mimo.comparison/1"
 RANDOM = "random"
@@ -33,68 +34,10 @@ Role = Literal["value", "floor_random", "floor_permuted", "ceiling", "control_ra
 Better = Literal["larger", "smaller", "neither"]
 VerdictWord = Literal["supported", "doubtful", "misleading", "undecided"]
 CurveKind = Literal["deletion", "insertion"]
-Nested = Annotated[Any, "nested lists of numbers"]
-"""A number, or tuples of numbers of any depth, regular like an array; 8 significant digits."""
-
-_ABSENT = "absent when None"  # an attribute that came later than the schema: the file has no such key for None
-
-
-class _Row:
-    """What all rows share: nothing inside can be changed, and every number is finite."""
-
-    # Read by pydantic at the door: a number in quotes is an error, not a number.
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"strict": True, "allow_inf_nan": False, "extra": "ignore"}
-
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:  # type: ignore[attr-defined]
-            value = getattr(self, name)
-            if isinstance(value, str | int | None):
-                continue
-            try:
-                object.__setattr__(self, name, frozen(value))
-            except ValueError as err:
-                raise SchemaError(f"{type(self).__name__}.{name} {err}") from err
-
-
-class _NotedRow(_Row):
-    """A row in which None always comes with a note."""
-
-    _MAY_BE_NONE: ClassVar[tuple[str, ...]] = ()
-    note: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        empty = [
-            name
-            for name in self.__dataclass_fields__  # type: ignore[attr-defined]
-            if getattr(self, name) is None and name not in self._MAY_BE_NONE
-        ]
-        if empty and not self.note:
-            raise SchemaError(f"{', '.join(empty)} is null without a note that says why")
-
-
-class _Picture(_NotedRow):
-    """Values over named axes: as many levels as axes, a label for each position along a labelled axis."""
-
-    axes: tuple[str, ...]
-    coords: Mapping[str, tuple[str, ...]]
-
-    def _check_shape(self, values: Nested | None) -> None:
-        if values is None:
-            return
-        shape = shape_of(values)
-        if len(shape) != len(self.axes):
-            raise SchemaError(f"the axes {list(self.axes)} do not fit values of shape {shape}")
-        for key, labels in self.coords.items():
-            axis = key.split(".", 1)[0]
-            if axis not in self.axes or len(labels) != shape[self.axes.index(axis)]:
-                raise SchemaError(
-                    f"{len(labels)} labels of {key!r} do not fit the axes {list(self.axes)} of shape {shape}"
-                )
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamRow(_Row):
+class StreamRow(Row):
     """An input stream of the model.
 
     Attributes:
@@ -111,7 +54,7 @@ class StreamRow(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadRow(_Row):
+class HeadRow(Row):
     """A head of the model.
 
     Attributes:
@@ -128,7 +71,7 @@ class HeadRow(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelRow(_Row):
+class ModelRow(Row):
     """The model that was explained.
 
     Attributes:
@@ -145,7 +88,7 @@ class ModelRow(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataRow(_Row):
+class DataRow(Row):
     """The rows that were given.
 
     Attributes:
@@ -160,7 +103,7 @@ class DataRow(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpaceStream(_Row):
+class SpaceStream(Row):
     """A stream that the maps lie on.
 
     Attributes:
@@ -177,7 +120,7 @@ class SpaceStream(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpaceRow(_Row):
+class SpaceRow(Row):
     """Where the comparison took place.
 
     Attributes:
@@ -188,11 +131,11 @@ class SpaceRow(_Row):
 
     name: str
     text: str
-    streams: tuple[SpaceStream, ...] | None = field(default=None, metadata={_ABSENT: True})
+    streams: tuple[SpaceStream, ...] | None = field(default=None, metadata={ABSENT: True})
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetRow(_Row):
+class TargetRow(Row):
     """What is explained, one scalar for each row.
 
     Attributes:
@@ -207,7 +150,7 @@ class TargetRow(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MethodRow(_Row):
+class MethodRow(Row):
     """A method of the comparison.
 
     Attributes:
@@ -236,7 +179,7 @@ class MethodRow(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricRow(_Row):
+class MetricRow(Row):
     """What is to be known of a metric of the scores.
 
     Attributes:
@@ -257,7 +200,7 @@ class MetricRow(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score(_NotedRow):
+class Score(NotedRow):
     """One metric of one method (or pair of methods) for one target.
 
     Attributes:
@@ -292,7 +235,7 @@ class Score(_NotedRow):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference(_NotedRow):
+class Difference(NotedRow):
     """How much better one method is than another, paired over rows.
 
     Attributes:
@@ -325,7 +268,7 @@ class Difference(_NotedRow):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share(_NotedRow):
+class Share(NotedRow):
     """A stream's share of the magnitude of a method's map, from 0 to 1.
 
     Attributes:
@@ -348,7 +291,7 @@ class Share(_NotedRow):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureRow(_NotedRow):
+class FeatureRow(NotedRow):
     """What a method gives one feature, in the unit of its maps; the 200 largest features.
 
     Attributes:
@@ -376,7 +319,7 @@ class FeatureRow(_NotedRow):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamMap(_Picture):
+class StreamMap(Picture):
     """Where in a stream with positions a method's map lies; channels of images summed; none for tokens.
 
     All stream maps hold at most 400 000 values: larger images come in square blocks of pixels, summed, larger series
@@ -411,7 +354,7 @@ class StreamMap(_Picture):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MapRow(_Picture):
+class MapRow(Picture):
     """A map that a layer sows, mean over rows; without what an interception method of the comparison shows already.
 
     At most 65 536 values each and 262 144 in all; larger ones are null.
@@ -442,7 +385,7 @@ class MapRow(_Picture):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve(_Row):
+class Curve(Row):
     """How far the prediction moves while features are replaced, or kept, in the order of a map.
 
     |f(x) - v| in the head's unit: deletion rises from 0 (a larger area is better), insertion falls to 0 (a smaller
@@ -478,7 +421,7 @@ class Curve(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gap(_Row):
+class Gap(Row):
     """How far a method's attributions are from summing to the change of the prediction; 0 is best.
 
     Attributes:
@@ -498,7 +441,7 @@ class Gap(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Example(_Row):
+class Example(Row):
     """One row, and what every method says of it.
 
     All examples hold at most 400 000 values, one stream of an example 12 288: larger images come in square blocks of
@@ -541,7 +484,7 @@ class Example(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict(_Row):
+class Verdict(Row):
     """What may be concluded from a method's map of a head.
 
     Attributes:
@@ -560,7 +503,7 @@ class Verdict(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskRow(_Row):
+class TaskRow(Row):
     """How well a model of a study does its task.
 
     Attributes:
@@ -585,7 +528,7 @@ class TaskRow(_Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record(_Row):
+class Record(Row):
     """A comparison as plain values: what the JSON file holds and all that a report reads.
 
     Attributes:
@@ -646,7 +589,7 @@ class Record(_Row):
     task: tuple[TaskRow, ...] = ()
     truth: Mapping[str, Mapping[str, tuple[str, ...]]] | None
     regions: Mapping[str, Mapping[str, float]] | None = None
-    true_features: Mapping[str, Mapping[str, tuple[str, ...]]] | None = field(default=None, metadata={_ABSENT: True})
+    true_features: Mapping[str, Mapping[str, tuple[str, ...]]] | None = field(default=None, metadata={ABSENT: True})
     versions: Mapping[str, str]
     references: Mapping[str, str]
 
@@ -669,19 +612,6 @@ class Record(_Row):
             if name not in self.__dataclass_fields__:
                 raise KeyError(name)
             return plain(getattr(self, name))
-
-
-def plain(value: Any) -> Any:
-    """A row, or rows, as JSON knows them: dictionaries and lists, free to be changed."""
-    if isinstance(value, _Row):
-        return {
-            f.name: plain(getattr(value, f.name))
-            for f in fields(value)  # type: ignore[arg-type]
-            if not f.metadata.get(_ABSENT) or getattr(value, f.name) is not None
-        }
-    if isinstance(value, tuple) and value and isinstance(value[0], _Row):
-        return [plain(row) for row in value]
-    return thawed(value)
 
 
 def _unique(names: Iterable[str], table: str) -> list[str]:

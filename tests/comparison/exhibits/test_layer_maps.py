@@ -7,7 +7,7 @@ from tests.helpers.pictured_model import IMAGE, SERIES, Pictured, pictured_data
 from xai_mimo.comparison.exhibits import layer_maps as room
 from xai_mimo.comparison.exhibits.layer_maps import layer_maps
 from xai_mimo.core.streams import Stream
-from xai_mimo.record.rows import plain
+from xai_mimo.record.row import plain
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -10,7 +10,7 @@ from xai_mimo.comparison.regions import Regions
 from xai_mimo.core.explanation import streams_of
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Stream
-from xai_mimo.record.arrays import coarsen, in_blocks, plain
+from xai_mimo.record.arrays import coarsen, in_blocks, rounded
 from xai_mimo.record.rows import Example
 
 MOST_VALUES = 400_000
@@ -102,10 +102,10 @@ class _Part(NamedTuple):
         fits = averaged.size <= most
         region = None
         if mask is not None and fits:
-            region = plain(in_blocks(mask, stream.axes, side, "mean") if side > 1 else mask)
+            region = rounded(in_blocks(mask, stream.axes, side, "mean") if side > 1 else mask)
         return _Part(
-            plain(averaged) if fits else None,
-            {method: plain(blocks) for method, blocks in summed.items() if blocks.size <= most},
+            rounded(averaged) if fits else None,
+            {method: rounded(blocks) for method, blocks in summed.items() if blocks.size <= most},
             region,
             _size_note(stream, values.shape, side, fits=fits),
         )

@@ -6,7 +6,7 @@ import numpy as np
 
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model
 from xai_mimo.core.streams import Array, Stream, count_rows
-from xai_mimo.record.arrays import plain
+from xai_mimo.record.arrays import rounded
 from xai_mimo.record.rows import MapRow
 
 MOST_VALUES = 65_536
@@ -103,7 +103,7 @@ def _row(sown: InterceptionMap, mean: Array | None, rows: int, *, fits: bool) ->
         name=sown.name,
         axes=tuple(sown.axes),
         coords={axis: tuple(labels) for axis, labels in sown.coords.items()} if known else {},
-        mean=plain(mean) if known and mean is not None else None,
+        mean=rounded(mean) if known and mean is not None else None,
         rows=rows,
         reference=sown.reference,
         note=note,

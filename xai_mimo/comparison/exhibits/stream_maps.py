@@ -9,7 +9,7 @@ import xarray as xr
 from xai_mimo.core.explanation import stream_names
 from xai_mimo.core.positions import IMAGE, POSITIONS, is_image
 from xai_mimo.core.streams import Array, Stream
-from xai_mimo.record.arrays import coarsen, plain
+from xai_mimo.record.arrays import coarsen, rounded
 from xai_mimo.record.rows import StreamMap
 
 MOST_VALUES = 400_000
@@ -72,4 +72,4 @@ def _picture(values: Array, stream: Stream, most: int, steps: Sequence[str]) -> 
     ticks = {"time": list(steps)} | ({axes[-1]: list(stream.features)} if axes[-1] not in POSITIONS else {})
     coords = {axis: ticks[axis] for axis, size in zip(axes, shape, strict=True) if len(ticks.get(axis, ())) == size}
     note = f"summed over blocks of {side} x {side} pixels" if side > 1 else ""
-    return {"axes": axes, "coords": coords, **{name: plain(mean) for name, mean in means.items()}, "note": note}
+    return {"axes": axes, "coords": coords, **{name: rounded(mean) for name, mean in means.items()}, "note": note}

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.record.rows import Example, Nested, Record
+from xai_mimo.record.row import Nested
+from xai_mimo.record.rows import Example, Record
 from xai_mimo.record.select import space_streams, unexplained_streams
 from xai_mimo.reports.figures import pictures
 from xai_mimo.reports.figures.examples import kinds_of_streams
