@@ -31,29 +31,29 @@ def use_backend(name: str | None) -> str:
     Raises:
         BadSetting: no such backend, or Keras runs on another one already. MissingDependency: it is not installed.
     """
-    found = installed()
-    wanted = name or os.environ.get("KERAS_BACKEND") or (found[0] if found else None)
-    if wanted is None:
+    at_hand = installed()
+    backend = name or os.environ.get("KERAS_BACKEND") or (at_hand[0] if at_hand else None)
+    if backend is None:
         raise MissingDependency("no Keras backend is installed: pip install 'xai-mimo[jax]' (or torch, or tensorflow).")
-    if wanted not in BACKENDS:
-        raise BadSetting(f"backend '{wanted}' is not one of {', '.join(BACKENDS)}.")
-    if wanted not in found:
+    if backend not in BACKENDS:
+        raise BadSetting(f"backend '{backend}' is not one of {', '.join(BACKENDS)}.")
+    if backend not in at_hand:
         raise MissingDependency(
-            f"backend '{wanted}' is not installed: pip install 'xai-mimo[{wanted}]'; "
-            f"installed: {', '.join(found) or 'none'}."
+            f"backend '{backend}' is not installed: pip install 'xai-mimo[{backend}]'; "
+            f"installed: {', '.join(at_hand) or 'none'}."
         )
-    if "keras" in sys.modules and sys.modules["keras"].backend.backend() != wanted:
+    if "keras" in sys.modules and sys.modules["keras"].backend.backend() != backend:
         raise BadSetting(
-            f"Keras runs on {sys.modules['keras'].backend.backend()} already; start again to use {wanted}."
+            f"Keras runs on {sys.modules['keras'].backend.backend()} already; start again to use {backend}."
         )
-    os.environ["KERAS_BACKEND"] = wanted
+    os.environ["KERAS_BACKEND"] = backend
     # Keras loads TensorFlow where it is installed, whatever the backend; it greets unless both are set.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ.setdefault("MPLBACKEND", "agg")
     for noisy in ("absl", "jax", "tensorflow", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    return wanted
+    return backend
 
 
 @contextmanager

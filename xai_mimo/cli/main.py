@@ -50,7 +50,7 @@ def demo(
     from xai_mimo.studies.demo import run_demo
 
     with bar(True, "starting") as progress:
-        found = run_demo(
+        demo_result = run_demo(
             out,
             seed=seed,
             rows=rows,
@@ -59,10 +59,10 @@ def demo(
             explain=explain,
             progress=progress,
         )
-    scores = [[h, *(f"{v:.3f}" for v in s.values())] for h, s in found.task.items()]
+    scores = [[h, *(f"{v:.3f}" for v in s.values())] for h, s in demo_result.task.items()]
     show.table("Task scores on held-out rows", ["head", "average precision", "AUROC"], scores)
-    show.verdicts(found.comparison.record)
-    show.written(found.report)
+    show.verdicts(demo_result.comparison.record)
+    show.written(demo_result.report)
 
 
 @app.command()
@@ -84,11 +84,11 @@ def study(
 
     settings = load_settings(study).narrowed(seed=seed, rows=rows, heads=_names(heads), epochs=epochs)
     with bar(True, "starting") as progress:
-        found = run_study(settings, out=out, progress=progress)
-    for title, header, body in summary.tables(found.rows):
+        result = run_study(settings, out=out, progress=progress)
+    for title, header, body in summary.tables(result.rows):
         show.table(title, header, body)
-    show.verdicts(found.comparison.record)
-    show.written(found.report)
+    show.verdicts(result.comparison.record)
+    show.written(result.report)
 
 
 @app.command()

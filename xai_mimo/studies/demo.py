@@ -15,9 +15,9 @@ from xai_mimo.datasets import FAILURES, predictive_maintenance
 from xai_mimo.record.files import writable_folder
 from xai_mimo.record.rows import TaskRow
 from xai_mimo.studies import training
-from xai_mimo.studies.cells import background
 from xai_mimo.studies.networks import mail_network
 from xai_mimo.studies.rows import save_rows
+from xai_mimo.studies.runs import background
 
 _POSITIVES = 0.2
 _HIDDEN = 32

@@ -31,14 +31,16 @@ def compare_saved(
     Raises:
         FileProblem, BadValues: a file that is not what it should be; and whatever ``compare`` raises.
     """
-    given = load_rows(data)
+    rows_of_file = load_rows(data)
     net = load_model(model, compile=False)
     adapted = adapt(net)
-    adapted = adapt(net, _annotated_streams(adapted.streams, given), _annotated_heads(adapted.heads, given))
+    adapted = adapt(
+        net, _annotated_streams(adapted.streams, rows_of_file), _annotated_heads(adapted.heads, rows_of_file)
+    )
     return compare(
         adapted,
-        given.inputs,
-        labels=given.labels or None,
+        rows_of_file.inputs,
+        labels=rows_of_file.labels or None,
         targets=heads,
         rows=rows,
         seed=seed,
@@ -48,15 +50,17 @@ def compare_saved(
     )
 
 
-def _annotated_streams(streams: tuple[Stream, ...], given: Rows) -> list[Stream]:
-    for name in given.features:
+def _annotated_streams(streams: tuple[Stream, ...], rows_of_file: Rows) -> list[Stream]:
+    for name in rows_of_file.features:
         if name not in {s.name for s in streams}:
             raise unknown(name, [s.name for s in streams], "input stream of the model")
-    return [Stream(s.name, s.shape, s.dtype, s.axes, given.features.get(s.name, s.features), s.unit) for s in streams]
+    return [
+        Stream(s.name, s.shape, s.dtype, s.axes, rows_of_file.features.get(s.name, s.features), s.unit) for s in streams
+    ]
 
 
-def _annotated_heads(heads: tuple[Head, ...], given: Rows) -> list[Head]:
-    for name in (*given.labels, *given.kinds):
+def _annotated_heads(heads: tuple[Head, ...], rows_of_file: Rows) -> list[Head]:
+    for name in (*rows_of_file.labels, *rows_of_file.kinds):
         if name not in {h.name for h in heads}:
             raise unknown(name, [h.name for h in heads], "head of the model")
-    return [Head(h.name, h.shape, given.kinds.get(h.name, h.kind), h.units, h.unit) for h in heads]
+    return [Head(h.name, h.shape, rows_of_file.kinds.get(h.name, h.kind), h.units, h.unit) for h in heads]

@@ -20,7 +20,7 @@ from xai_mimo.core.progress import Progress, part, silent
 from xai_mimo.core.streams import Array
 from xai_mimo.datasets import Data
 from xai_mimo.record.files import writable_folder, write_text
-from xai_mimo.studies import cells, summary
+from xai_mimo.studies import runs, summary
 from xai_mimo.studies.rows import save_rows
 from xai_mimo.studies.settings import StudySettings
 from xai_mimo.studies.table import read_table
@@ -69,14 +69,16 @@ def run_study(
     folder = writable_folder(out or settings.out or f"{data.name}_study")
     identity = _identity(settings, data)
     splits = {seed: prepare(data, settings.training.test_share, seed) for seed in settings.training.seeds}
-    networks = [cells.BASELINE, *map(cells.mail_name, settings.training.scorings)]
+    networks = [runs.BASELINE, *map(runs.mail_name, settings.training.scorings)]
     jobs = [(network, seed) for seed in settings.training.seeds for network in networks]
-    found = []
+    results = []
     for i, (network, seed) in enumerate(jobs):
         advance = part(tell, f"{network}, seed {seed}", i, len(jobs) + 1)
-        found.append(cells.run_cell(settings, splits[seed], network, seed, folder / "networks", identity, advance))
-    rows = summary.summarise(found)
-    _write_tables(folder, settings, rows, found)
+        results.append(
+            runs.train_and_score(settings, splits[seed], network, seed, folder / "networks", identity, advance)
+        )
+    rows = summary.summarise(results)
+    _write_tables(folder, settings, rows, results)
     tell("report", len(jobs) / (len(jobs) + 1))
     comparison, report = _report(settings, splits[settings.training.seeds[0]], folder, rows)
     tell("done", 1.0)
@@ -103,13 +105,13 @@ def _identity(settings: StudySettings, data: Data) -> str:
 
 
 def _write_tables(
-    folder: Path, settings: StudySettings, rows: Sequence[summary.Row], found: Sequence[dict[str, Any]]
+    folder: Path, settings: StudySettings, rows: Sequence[summary.Row], results: Sequence[dict[str, Any]]
 ) -> None:
     whole = {
         "schema": "xai_mimo.study/1",
         "settings": settings.model_dump(mode="json"),
         "rows": [dataclasses.asdict(r) for r in rows],
-        "networks": list(found),
+        "networks": list(results),
     }
     write_text(json.dumps(whole, indent=1, allow_nan=False), folder / "study.json")
     write_text(summary.to_markdown(rows, settings.title), folder / "study.md")
@@ -120,8 +122,8 @@ def _report(
     settings: StudySettings, prepared: Prepared, folder: Path, rows: Sequence[summary.Row]
 ) -> tuple[Comparison, Path]:
     """The full comparison, with ceilings and curves, of one network: first seed, scoring of the report."""
-    network, seed = cells.mail_name(settings.report_scoring), settings.training.seeds[0]
-    model = cells.load_cell(folder / "networks", network, seed, prepared.test)
+    network, seed = runs.mail_name(settings.report_scoring), settings.training.seeds[0]
+    model = runs.load_network(folder / "networks", network, seed, prepared.test)
     shown = prepared.test.take(
         report_rows(model, prepared.test, settings.explaining.rows, settings.explaining.negatives)
     )
@@ -132,7 +134,7 @@ def _report(
         settings.explaining.methods,
         labels=shown.labels,
         truth=shown.truth or None,
-        background=cells.background(prepared.train, seed),
+        background=runs.background(prepared.train, seed),
         seed=seed,
         title=f"{settings.title} ({network}, seed {seed})",
         command="xai-mimo study",

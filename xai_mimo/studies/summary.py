@@ -1,4 +1,4 @@
-"""What the cells of a study say together: means over seeds with intervals, as rows, Markdown and CSV."""
+"""What the runs of a study say together: means over seeds with intervals, as rows, Markdown and CSV."""
 
 import csv
 import io
@@ -69,28 +69,28 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
     return mean, mean - half, mean + half
 
 
-def summarise(cells: Sequence[Mapping[str, Any]]) -> list[Row]:
+def summarise(runs: Sequence[Mapping[str, Any]]) -> list[Row]:
     """Rows over seeds, for every network, head and metric, with the mean over heads behind them.
 
     Args:
-        cells: results of single networks, as ``study`` writes them: keys ``network, seed, task, truth``.
+        runs: results of single networks, as ``study`` writes them: keys ``network, seed, task, truth``.
     """
-    found: dict[_Key, dict[int, float]] = {}
-    for cell in cells:
-        for head, scores in cell["task"].items():
+    by_key: dict[_Key, dict[int, float]] = {}
+    for run in runs:
+        for head, scores in run["task"].items():
             for metric, value in scores.items():
-                found.setdefault((cell["network"], head, "task", metric, ""), {})[cell["seed"]] = value
-        for score in cell["truth"]:
+                by_key.setdefault((run["network"], head, "task", metric, ""), {})[run["seed"]] = value
+        for score in run["truth"]:
             for metric in ("share", "auroc"):
-                key = (cell["network"], score["head"], "truth", metric, score["method"])
-                found.setdefault(key, {})[cell["seed"]] = score[metric]
-    return [_row(key, values) for key, values in {**found, **_over_heads(found)}.items()]
+                key = (run["network"], score["head"], "truth", metric, score["method"])
+                by_key.setdefault(key, {})[run["seed"]] = score[metric]
+    return [_row(key, values) for key, values in {**by_key, **_over_heads(by_key)}.items()]
 
 
-def _over_heads(found: Mapping[_Key, Mapping[int, float]]) -> dict[_Key, dict[int, float]]:
+def _over_heads(by_key: Mapping[_Key, Mapping[int, float]]) -> dict[_Key, dict[int, float]]:
     """Per seed the mean over heads, of figures that every head of a study with several heads can have."""
     together: dict[_Key, dict[int, list[float]]] = {}
-    for (network, _, family, metric, method), values in found.items():
+    for (network, _, family, metric, method), values in by_key.items():
         seeds = together.setdefault((network, ALL_HEADS, family, metric, method), {})
         for seed, value in values.items():
             seeds.setdefault(seed, []).append(value)
@@ -167,15 +167,15 @@ def _in_markdown(name: str) -> str:
 
 def tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
     """(title, header, lines) of a table per task metric, and per method and metric of the maps; a line per network."""
-    found = []
+    printed = []
     for family, metric, method in dict.fromkeys((r.family, r.metric, r.method) for r in rows):
         mine = [r for r in rows if (r.family, r.metric, r.method) == (family, metric, method)]
         heads = list(dict.fromkeys(r.head for r in mine))
         cells = {(r.network, r.head): cell(r) for r in mine}
         lines = [[n, *(cells.get((n, h), "-") for h in heads)] for n in dict.fromkeys(r.network for r in mine)]
         title = f"{metric} on held-out rows" if family == "task" else f"{metric} of {method} on the true features"
-        found.append((title, ["network", *heads], lines))
-    return found
+        printed.append((title, ["network", *heads], lines))
+    return printed
 
 
 def cell(row: Row) -> str:

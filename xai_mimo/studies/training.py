@@ -168,13 +168,13 @@ def task_scores(heads: tuple[Head, ...], labels: Arrays, outputs: Arrays) -> dic
 def _scores(head: Head, truth: Array, output: Array) -> dict[str, float]:
     if head.kind == "multiclass":
         return {"accuracy": float(metrics.accuracy_score(truth, output.argmax(axis=1)))}
-    found = np.asarray(output, dtype=np.float64).reshape(len(truth))
+    scores = np.asarray(output, dtype=np.float64).reshape(len(truth))
     if head.kind == "binary":
         return {
-            "average_precision": float(metrics.average_precision_score(truth, found)),
-            "auroc": float(metrics.roc_auc_score(truth, found)),
+            "average_precision": float(metrics.average_precision_score(truth, scores)),
+            "auroc": float(metrics.roc_auc_score(truth, scores)),
         }
     return {
-        "r2": float(metrics.r2_score(truth, found)),
-        "rmse": float(np.sqrt(metrics.mean_squared_error(truth, found))),
+        "r2": float(metrics.r2_score(truth, scores)),
+        "rmse": float(np.sqrt(metrics.mean_squared_error(truth, scores))),
     }

@@ -26,7 +26,7 @@ BACKGROUND_ROWS = 100
 _LEAN = ScoreSettings(steps=1, controls=1, ceilings=False, resamples=100)
 
 
-def run_cell(
+def train_and_score(
     settings: StudySettings,
     prepared: Prepared,
     network: str,
@@ -42,16 +42,16 @@ def run_cell(
         network: "baseline" or "mail_<scoring>". seed: of weights and order.
         folder: for ``<network>-seed<k>.keras`` and ``.json``.
         digest: hash of everything that decides the result; an earlier result with another one is replaced.
-        progress: told the step and the share of this cell that is done.
+        progress: told the step and the share of this run that is done.
     Returns:
         ``{network, seed, digest, seconds, loss, task: {head: {metric: value}}, truth: [{head, method, rows, share,
         auroc}], rows: {head: number explained}, held_out: row numbers, mean, std: {stream: [...]}}``.
     """
     make_folder(folder)
-    kept = _kept(folder, network, seed, digest)
-    if kept is not None:
+    earlier = _earlier_run(folder, network, seed, digest)
+    if earlier is not None:
         progress("there already", 1.0)
-        return kept
+        return earlier
     started = time.perf_counter()
     with training.seeded(seed):
         net = _build(settings, prepared, network)
@@ -73,7 +73,7 @@ def run_cell(
     for i, head in enumerate(prepared.test.heads):
         progress(f"explaining {head.name}", 0.7 + 0.3 * i / len(prepared.test.heads))
         truth += _truth_scores(settings, prepared, model, network, head, seed)
-    cell = {
+    run = {
         "network": network,
         "seed": seed,
         "digest": digest,
@@ -85,8 +85,8 @@ def run_cell(
         "mean": {name: values.tolist() for name, values in prepared.mean.items()},
         "std": {name: values.tolist() for name, values in prepared.std.items()},
     }
-    write_text(json.dumps(cell, indent=1, allow_nan=False), _path(folder, network, seed, "json"))
-    return cell
+    write_text(json.dumps(run, indent=1, allow_nan=False), _path(folder, network, seed, "json"))
+    return run
 
 
 def mail_name(scoring: Scoring) -> str:
@@ -94,8 +94,8 @@ def mail_name(scoring: Scoring) -> str:
     return f"mail_{scoring}"
 
 
-def load_cell(folder: Path, network: str, seed: int, data: Data) -> Model:
-    """The network of a cell, adapted, with the names of the data."""
+def load_network(folder: Path, network: str, seed: int, data: Data) -> Model:
+    """A trained network, adapted, with the names of the data."""
     saved = load_model(_path(folder, network, seed, "keras"), compile=False)
     return adapt(saved, streams=data.streams, heads=data.heads)
 
@@ -116,12 +116,12 @@ def _path(folder: Path, network: str, seed: int, kind: str) -> Path:
     return folder / f"{network}-seed{seed}.{kind}"
 
 
-def _kept(folder: Path, network: str, seed: int, digest: str) -> dict[str, Any] | None:
+def _earlier_run(folder: Path, network: str, seed: int, digest: str) -> dict[str, Any] | None:
     path = _path(folder, network, seed, "json")
     if not path.is_file() or not _path(folder, network, seed, "keras").is_file():
         return None
-    cell: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return cell if cell.get("digest") == digest else None
+    run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return run if run.get("digest") == digest else None
 
 
 def _build(settings: StudySettings, prepared: Prepared, network: str) -> Any:
