@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from xai_mimo.comparison.spaces import Cut, Space, choose_space
+from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.comparison.truth import check_truth, true_features
+from xai_mimo.core.cut import Cut
 from xai_mimo.core.errors import BadSetting, DuplicateName, NotSupported
 from xai_mimo.core.explanation import describe, features_of, to_dataset, validate
 from xai_mimo.core.method import Attribution
@@ -87,7 +88,7 @@ def test_a_layer_that_reads_encoded_streams_is_compared_at_the_layer():
     assert space.name == "at:mail"
     assert space.is_at_layer
     assert "not over the model's raw inputs" in space.text
-    np.testing.assert_array_equal(space.cut.move(ROW)["wear_encoded"], ROW["wear"])
+    np.testing.assert_array_equal(space.cut.enter(ROW)["wear_encoded"], ROW["wear"])
 
 
 def test_a_layer_can_be_named_without_interception():
@@ -203,7 +204,7 @@ def test_truth_by_variable_holds_for_the_whole_series():
 
 
 def test_truth_behind_encoders_counts_whole_streams_and_says_so():
-    space = Space("at:mail", "", Cut("mail", Sown(), dict, {**ENCODED, "wear": ("wear",)}))
+    space = Space("at:mail", "", Cut(Cuttable({**ENCODED, "wear": ("wear",)}), Sown(), "mail"))
     streams = (Stream("thermal_encoded", (3,)), STREAMS[1], Stream("wear_encoded", (1,)))
     inputs = {"thermal_encoded": np.ones((1, 3)), "wear": np.ones((1, 2)), "wear_encoded": np.ones((1, 1))}
     found = masks({"risk": {"thermal": ["air"]}}, space, streams, inputs)

@@ -59,5 +59,5 @@ def _space_with_interception(
 def _explained(model: Model, space: Space, first_row: Arrays) -> tuple[Model, int]:
     """The model whose inputs are explained, and how many values a row of them has."""
     if space.cut is not None and space.is_at_layer:
-        model, first_row = space.cut.model, space.cut.move(first_row)
+        model, first_row = space.cut.part, space.cut.enter(first_row)
     return model, sum(x[0].size for x in first_row.values())

@@ -83,7 +83,7 @@ def _perturbed(request: Request) -> PerturbedModel:
     space, background = request.space, request.backgrounds[0]
     model, inputs = request.model, request.inputs
     if space.cut is not None and space.is_at_layer:
-        model, inputs, background = space.cut.model, space.cut.move(inputs), space.cut.move(background)
+        model, inputs, background = space.cut.part, space.cut.enter(inputs), space.cut.enter(background)
     return PerturbedModel(
         model,
         inputs,

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.comparison.layer_shares import layer_shares
-from xai_mimo.comparison.spaces import Cut, Space
+from xai_mimo.comparison.spaces import Space
+from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.errors import EmptyData
 from xai_mimo.core.explanation import describe, to_dataset
 from xai_mimo.core.method import Context, Method
@@ -157,15 +158,15 @@ class Again:
         whole = asked.model if model is None else model
         cut = asked.cut_of(method)
         if cut is not None and model is not None:
-            cut = cut.of(model)
+            cut = cut_at(model, cut.layer)
         rows, background = asked.inputs if inputs is None else inputs, self.background
         if asked.reads_shares(method):
             return values_of(asked.shown(layer_shares(whole, rows, asked.selectors, method)))
         if cut is not None:
             # Moved rows of a comparison at the layer are rows of the layer already.
-            rows = rows if inputs is not None and asked.space.is_at_layer else cut.move(rows)
-            background = cut.move(background)
-        explained = whole if cut is None else cut.model
+            rows = rows if inputs is not None and asked.space.is_at_layer else cut.enter(rows)
+            background = cut.enter(background)
+        explained = whole if cut is None else cut.part
         layer = None if cut is None else cut.layer
         return np.concatenate(
             [

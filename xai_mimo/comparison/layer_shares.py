@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xai_mimo.core.cut import layers_called
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.explanation import describe, settings_of, to_dataset, versions
 from xai_mimo.core.method import Attribution, Method
@@ -60,13 +61,10 @@ def layer_shares(model: Model, inputs: Arrays, selectors: Sequence[Selector], me
 
 def _attention(model: Model, inputs: Arrays, layer: str | None) -> InterceptionMap:
     maps = model.intercept(inputs) if isinstance(model, Interceptable) else {}
-    found = [
-        m
-        for m in maps.values()
-        if m.name == "attention"
-        and "feature.stream" in m.coords
-        and layer in (None, m.layer, m.layer.rsplit("/", 1)[-1])
-    ]
+    found = [m for m in maps.values() if m.name == "attention" and "feature.stream" in m.coords]
+    if layer is not None:
+        fits = layers_called(layer, [m.layer for m in found])
+        found = [m for m in found if m.layer in fits]
     if len(found) != 1:
         raise NotSupported(
             f"stream shares need one attention map that tells the stream of each feature; found {len(found)} among "

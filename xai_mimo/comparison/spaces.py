@@ -5,38 +5,12 @@ raw inputs. Maps are therefore put into one space before anything is compared, a
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.errors import BadSetting, NotSupported
-from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, Splittable, require
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A part of a model that reads a layer's inputs.
-
-    Attributes:
-        layer: path of the layer.
-        model: the part behind the cut; its streams are the layer's inputs.
-        move: the model's inputs -> what the layer reads.
-        owners: for each stream of the layer, the model's streams that it depends on; its own name alone where it is
-            that raw input itself.
-    """
-
-    layer: str
-    model: Model
-    move: Callable[[Arrays], Arrays]
-    owners: Mapping[str, tuple[str, ...]]
-
-    def of(self, model: Model) -> "Cut":
-        """Another model of the same structure, cut at the same layer."""
-        return _cut(model, self.layer)
-
-    @property
-    def reads_raw_inputs(self) -> bool:
-        """Whether the layer's streams are the model's inputs themselves."""
-        return all(owners == (name,) for name, owners in self.owners.items())
+from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, require
 
 
 @dataclass(frozen=True)
@@ -96,7 +70,7 @@ def choose_space(model: Model, first_row: Arrays, *, intercepts: bool, at: str |
     if layer is None:
         return _streams(None) if space == "streams" else _inputs(None)
     try:
-        cut = _cut(model, layer)
+        cut = cut_at(model, layer)
     except NotSupported as err:
         return _without_cut(model, first_row, layer, space, at, err)
     if space == "streams":
@@ -170,11 +144,6 @@ def _is_over_positions(layer: str, maps: Collection[InterceptionMap]) -> bool:
 def _maps(model: Model, first_row: Arrays) -> Interceptions:
     mend = "Leave 'interception' out of the methods, or build the model with a layer of xai_mimo.layers."
     return require(model, Interceptable, for_="'interception'", instead=mend).intercept(first_row)
-
-
-def _cut(model: Model, layer: str) -> Cut:
-    able = require(model, Splittable, for_=f"at='{layer}'")
-    return Cut(layer, able.tail(layer), lambda inputs: able.activations(inputs, layer), able.layer_streams(layer))
 
 
 def _without_cut(

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.baselines import choose_background
+from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.engine import Engine
 from xai_mimo.core.errors import BadSetting, BadValues
 from xai_mimo.core.method import Method, positive, whole
@@ -22,7 +23,6 @@ from xai_mimo.core.streams import check_inputs, count_rows
 from xai_mimo.core.targets import AnyTarget, check_labels
 from xai_mimo.explainers.job import ExplainJob, attributes
 from xai_mimo.explainers.run_warnings import RunWarnings
-from xai_mimo.explainers.space import Space, space_of
 from xai_mimo.explainers.store import BlockStore
 
 
@@ -78,11 +78,11 @@ def explain(
     engine = find_engine(engine)
     adapted = adapt(model, max_memory=max_memory)
     inputs = check_inputs(x, adapted.streams)
-    space = space_of(adapted, at)
+    cut = cut_at(adapted, at)
     chosen, seed, rows_per_block = find_method(method), _seed(seed), int(rows_per_block)
-    background_there = _background(background, inputs, space, rows=background_rows, seed=seed)
+    background_there = _background(background, inputs, cut, rows=background_rows, seed=seed)
     job = ExplainJob(
-        space=space,
+        cut=cut,
         method=chosen,
         inputs=inputs,
         background=background_there,
@@ -91,7 +91,7 @@ def explain(
         seed=seed,
         max_memory=int(max_memory),
         rows_per_block=rows_per_block,
-        attrs=attributes(space, chosen, inputs, background_there, seed=seed, rows_per_block=rows_per_block),
+        attrs=attributes(cut, chosen, inputs, background_there, seed=seed, rows_per_block=rows_per_block),
     )
     with bar(bool(progress) and not callable(progress), chosen.name) as shown:
         advance = progress if callable(progress) else counted(shown, chosen.name, job.rows)
@@ -109,11 +109,11 @@ def _seed(seed: Any) -> int:
     return int(seed)
 
 
-def _background(background: Any, inputs: Arrays, space: Space, *, rows: int, seed: int) -> Arrays:
+def _background(background: Any, inputs: Arrays, cut: Cut, *, rows: int, seed: int) -> Arrays:
     if background is None:
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
-        return space.enter(choose_background(inputs, rows, rng))
-    return space.enter(check_inputs(background, space.whole.streams))
+        return cut.enter(choose_background(inputs, rows, rng))
+    return cut.enter(check_inputs(background, cut.whole.streams))
 
 
 def _in_memory(job: ExplainJob, engine: Engine, advance: Advance) -> tuple[xr.Dataset, RunWarnings]:

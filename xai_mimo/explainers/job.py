@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xai_mimo.core.cut import Cut
 from xai_mimo.core.digest import digest
 from xai_mimo.core.explanation import describe, settings_of, to_dataset, versions
 from xai_mimo.core.method import Context, Method
@@ -15,7 +16,6 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import count_rows
 from xai_mimo.core.targets import AnyTarget, Target, select
-from xai_mimo.explainers.space import Space
 
 # What must agree, beside targets, labels and versions, before an interrupted run may go on.
 _IDENTITY = (
@@ -35,16 +35,16 @@ class ExplainJob:
     """What ``explain`` was asked for, checked; split into blocks whose numbers depend on nothing else.
 
     Attributes:
-        space: the model, and where it is explained.
+        cut: the model, and where it is explained.
         method: with its settings.
-        inputs: rows of the whole model. background: rows of the space.
+        inputs: rows of the whole model. background: rows of its part.
         targets: as the user gave them. labels: ``{head: (sample, ...)}``, perhaps of some heads only.
         seed: of all blocks. max_memory: bytes, see ``explain``.
         rows_per_block: rows that are explained at a time.
         attrs: attributes of the result, known before it is computed; see ``attributes``.
     """
 
-    space: Space
+    cut: Cut
     method: Method
     inputs: Arrays
     background: Arrays
@@ -72,12 +72,12 @@ class ExplainJob:
     def block(self, number: int, advance: Advance = silent) -> xr.Dataset:
         """Explain one block; its randomness depends on the seed and its number alone."""
         part = self.rows_of(number)
-        rows = self.space.enter({name: x[part] for name, x in self.inputs.items()})
-        model = self.space.explained
+        rows = self.cut.enter({name: x[part] for name, x in self.inputs.items()})
+        model = self.cut.part
         labels = {head: values[part] for head, values in self.labels.items()}
         selectors = select(self.targets, model.heads, model.predict(rows), labels)
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, number)))
-        context = Context(rng, self.background, self.max_memory, advance, self.space.layer)
+        context = Context(rng, self.background, self.max_memory, advance, self.cut.layer)
         attribution = self.method(model, rows, selectors, context)
         samples = np.arange(part.start, part.stop)
         return to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=self.attrs)
@@ -97,7 +97,7 @@ class ExplainJob:
 
 
 def attributes(
-    space: Space, method: Method, inputs: Arrays, background: Arrays, *, seed: int, rows_per_block: int
+    cut: Cut, method: Method, inputs: Arrays, background: Arrays, *, seed: int, rows_per_block: int
 ) -> dict[str, Any]:
     """Attributes of an explanation that are known before it is computed.
 
@@ -110,11 +110,11 @@ def attributes(
         "reference": method.reference,
         "seed": seed,
         "versions": json.dumps(versions()),
-        "fingerprint": space.whole.fingerprint(),
-        "space": space.name,
-        "reads": json.dumps(space.reads()),
+        "fingerprint": cut.whole.fingerprint(),
+        "space": cut.space,
+        "reads": json.dumps(cut.owners),
         "data_sha256": digest(inputs),
         "background_sha256": digest(background),
         "rows_per_block": rows_per_block,
-        **describe(space.explained.streams, space.explained.heads),
+        **describe(cut.part.streams, cut.part.heads),
     }

@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from xai_mimo.core.cut import layers_called
+
 # ``sow`` and ``collect`` were imported from here before they had a file of their own; layers of others still do.
 from xai_mimo.sowing import MapLabels as MapLabels
 from xai_mimo.sowing import collect as collect
@@ -62,7 +64,7 @@ def layer_path(labels: Mapping[str, MapLabels], layer: str | None, model: Any, *
         ValueError: no layer fits, or several do.
     """
     paths = [label.layer for label in labels.values() if label.name == sows]
-    fits = [path for path in paths if layer in (None, path, path.rsplit("/", 1)[-1])]
+    fits = paths if layer is None else layers_called(layer, paths)
     if len(fits) != 1:
         expected = f"one {kind}" if layer is None else f"one {kind} called '{layer}'"
         mend = " Name one with `layer`." if len(fits) > 1 else ""

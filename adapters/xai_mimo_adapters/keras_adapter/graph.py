@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from xai_mimo.core.cut import find_layer, layers_called
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.streams import Array, Stream, unknown
 
@@ -157,25 +158,24 @@ def find_step(graph: Graph, layer: str, sowing: Callable[[], Sequence[str]]) -> 
         layer: name ("mail") or path ("model/mail").
         sowing: asked for the paths of layers that sow maps, which the error for an unknown layer lists first.
     Raises:
-        UnknownName: no such layer. NotSupported: the name fits several layers, or the layer is called several times.
+        UnknownName: no such layer. BadSetting: the name fits several layers. NotSupported: the layer is called several
+            times, so it has no one set of inputs.
     """
     layers = [step for step in graph.steps if isinstance(step.operation, keras.Layer)]
-    found = [s for s in layers if s.path == layer] or [s for s in layers if s.operation.name == layer]
-    if not found:
-        paths = [s.path for s in layers]
+    paths = [s.path for s in layers]
+    if not layers_called(layer, paths):
         names = [s.operation.name if paths.count(s.path) == 1 else s.path for s in layers]
         first = set(sowing())
         ranked = sorted(zip(names, paths, strict=True), key=lambda pair: pair[1] not in first)
         raise unknown(layer, dict.fromkeys(name for name, _ in ranked), "layer")
-    different = dict.fromkeys(s.path for s in found)
-    if len(different) > 1:
-        raise NotSupported(f"several layers are called '{layer}'; give the path of one: {', '.join(different)}.")
-    if len(found) > 1:
+    path = find_layer(layer, paths)
+    calls = [s for s in layers if s.path == path]
+    if len(calls) > 1:
         raise NotSupported(
-            f"layer '{layer}' is called {len(found)} times in this model, so it has no one set of inputs. "
+            f"layer '{layer}' is called {len(calls)} times in this model, so it has no one set of inputs. "
             "Explain at a layer that is called once."
         )
-    return found[0]
+    return calls[0]
 
 
 def cuttable_layers(graph: Graph) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from xai_mimo.core.errors import NotSupported, UnknownName
+from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName
 from xai_mimo.core.model import Differentiable, Randomisable, Splittable, require
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.targets import select
@@ -169,7 +169,7 @@ def test_a_name_that_fits_two_layers_asks_for_the_path(rows):
     adapter = adapt(model)
     paths = [layer.path for name in ("one", "two") for layer in model.get_layer(name).layers[1:]]
     if len(set(paths)) == 2:
-        with pytest.raises(NotSupported, match="several layers are called 'same'"):
+        with pytest.raises(BadSetting, match="several layers are called 'same'"):
             adapter.tail("same")
     else:
         with pytest.raises(NotSupported, match="'same' is called 2 times"):

@@ -1,11 +1,11 @@
 """The cut that a class activation map is read at: whose channels, which input stream, and who else is read."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
+from xai_mimo.core.cut import Cut, cut_at, layers_called
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Differentiable, Model, Splittable, require
@@ -21,29 +21,25 @@ class CamCut:
     """The part of a model behind a layer, and the stream whose map is drawn.
 
     Attributes:
-        model: the part; its streams are what the layer reads, and the inputs that reach a head beside it.
-        read: the model's inputs -> the part's.
+        at: its part's streams are what the layer reads, and the inputs that reach a head beside it.
         layer: for error texts.
         source: the part's stream that holds the activations.
         stream: the model's stream that these depend on, over which the map is laid.
-        owners: the part's streams -> the model's streams that they depend on.
         alone: whether the user chose the stream, and so left the others out.
         method: for error texts.
     """
 
-    model: Model
-    read: Callable[[Arrays], Arrays]
+    at: Cut
     layer: str
     source: Stream
     stream: Stream
-    owners: Mapping[str, tuple[str, ...]]
     alone: bool
     method: str
 
     def gradients(self, read: Arrays, selectors: Sequence[Selector]) -> tuple[Arrays, Arrays]:
         """Outputs, and gradients of every stream of the part that has one: ``{stream: (target, row, *shape)}``."""
-        floats = [s.name for s in self.model.streams if np.dtype(s.dtype).kind == "f"]
-        return require(self.model, Differentiable, for_=self.method).gradients(read, selectors, floats)
+        floats = [s.name for s in self.at.part.streams if np.dtype(s.dtype).kind == "f"]
+        return require(self.at.part, Differentiable, for_=self.method).gradients(read, selectors, floats)
 
     @property
     def reads(self) -> str:
@@ -53,7 +49,7 @@ class CamCut:
     @property
     def unexplained(self) -> tuple[str, ...]:
         """The model's streams that were left out."""
-        others = [owner for owners in self.owners.values() for owner in owners if owner != self.stream.name]
+        others = [owner for owners in self.at.owners.values() for owner in owners if owner != self.stream.name]
         return tuple(dict.fromkeys(others)) if self.alone else ()
 
     def check_others(self, gradients: Arrays, selectors: Sequence[Selector]) -> None:
@@ -63,7 +59,7 @@ class CamCut:
             NotSupported: a target reacts to the explained stream on a way around the layer, or to another stream that
                 was not left out by naming the explained one.
         """
-        for name, owners in self.owners.items():
+        for name, owners in self.at.owners.items():
             if name == self.source.name or (self.alone and self.stream.name not in owners):
                 continue
             if name in gradients:
@@ -76,8 +72,8 @@ class CamCut:
                 raise self._also_read(selectors[int(moved[0])].head, name, owners)
 
     def _is_mask(self, name: str) -> bool:
-        dtype = next(s.dtype for s in self.model.streams if s.name == name)
-        return dtype == "bool" and self.owners[name] == (self.stream.name,) and name != self.stream.name
+        dtype = next(s.dtype for s in self.at.part.streams if s.name == name)
+        return dtype == "bool" and self.at.owners[name] == (self.stream.name,) and name != self.stream.name
 
     def _also_read(self, head: str, name: str, owners: Sequence[str]) -> NotSupported:
         if self.stream.name in owners:
@@ -109,32 +105,19 @@ def cam_cut(
     names = [s.name for s in model.streams]
     if stream is not None and stream not in names:
         raise unknown(stream, names, "input stream")
-    if context.layer is not None and at in (None, context.layer, context.layer.rsplit("/", 1)[-1]):
-        same = {name: (name,) for name in names}
-        return _cut(model, model, lambda rows: rows, same, layer=context.layer, stream=stream, method=method)
+    if context.layer is not None and (at is None or layers_called(at, [context.layer])):
+        return _checked(Cut(model, model), layer=context.layer, stream=stream, method=method)
     mend = f"It is the part behind '{context.layer}': leave `at` out to read its own streams." if context.layer else ""
     able = require(model, Splittable, for_=method, instead=mend)
-    layer = at if at is not None else _last_with_positions(able, stream, method, names)
-    read = partial(_read, able, layer)
-    return _cut(able, able.tail(layer), read, able.layer_streams(layer), layer=layer, stream=stream, method=method)
+    layer = at if at is not None else _last_with_positions(able, stream, method)
+    return _checked(cut_at(model, layer), layer=layer, stream=stream, method=method)
 
 
-def _read(model: Splittable, layer: str, rows: Arrays) -> Arrays:
-    return model.activations(rows, layer)
-
-
-def _cut(
-    model: Model,
-    part: Model,
-    read: Callable[[Arrays], Arrays],
-    owners: Mapping[str, tuple[str, ...]],
-    *,
-    layer: str,
-    stream: str | None,
-    method: str,
-) -> CamCut:
-    by_name = {s.name: s for s in model.streams}
-    candidates = _candidates(part, owners, stream, raw=() if part is model else by_name)
+def _checked(cut: Cut, *, layer: str, stream: str | None, method: str) -> CamCut:
+    """The cut, where the layer reads positions of one stream, which is then the one that is drawn."""
+    part, owners = cut.part, cut.owners
+    by_name = {s.name: s for s in cut.whole.streams}
+    candidates = _candidates(cut, stream)
     if len(candidates) > 1:
         sources = list(dict.fromkeys(owners[s.name][0] for s in candidates))
         mend = (
@@ -153,21 +136,20 @@ def _cut(
             + ", so there is no map to draw. Name a layer before the positions are pooled or flattened."
         )
     source = candidates[0]
-    return CamCut(part, read, layer, source, by_name[owners[source.name][0]], dict(owners), stream is not None, method)
+    return CamCut(cut, layer, source, by_name[owners[source.name][0]], stream is not None, method)
 
 
-def _candidates(
-    part: Model, owners: Mapping[str, tuple[str, ...]], stream: str | None, raw: Collection[str]
-) -> list[Stream]:
+def _candidates(cut: Cut, stream: str | None) -> list[Stream]:
     """Streams of the part with positions computed from one of the model's streams; raw ones pass beside the layer."""
+    raw = () if cut.layer is None else [s.name for s in cut.whole.streams]
     return [
         s
-        for s in part.streams
+        for s in cut.part.streams
         if has_channels(s)
         and np.dtype(s.dtype).kind == "f"
         and s.name not in raw
-        and len(owners[s.name]) == 1
-        and stream in (None, owners[s.name][0])
+        and len(cut.owners[s.name]) == 1
+        and stream in (None, cut.owners[s.name][0])
     ]
 
 
@@ -175,10 +157,10 @@ def _described(part: Model, owners: Mapping[str, tuple[str, ...]]) -> str:
     return ", ".join(f"'{s.name}' {s.shape} made of {', '.join(owners[s.name]) or 'nothing'}" for s in part.streams)
 
 
-def _last_with_positions(model: Splittable, stream: str | None, method: str, raw: Collection[str]) -> str:
+def _last_with_positions(model: Splittable, stream: str | None, method: str) -> str:
     names = model.layers()
     for name in reversed(names):
-        if len(_candidates(model.tail(name), model.layer_streams(name), stream, raw)) == 1:
+        if len(_candidates(cut_at(model, name), stream)) == 1:
             return name
     listed = f"; there are: {', '.join(names[-_SHOWN:])}" if names else ""
     raise BadSetting(f"{method} found no layer that reads positions of one stream. Name one: at='<layer>'{listed}.")

@@ -109,7 +109,7 @@ class CAM:
         canvas = _Canvas.of(cut, inputs, selectors, TokenGrid.of(self.prefix_tokens, self.grid))
         for piece in _pieces(cut, inputs, selectors, context, canvas.tokens):
             maps = _weighted(piece.activations, _over_positions(piece.gradients).sum(axis=2))
-            without = take(cut.model.predict(piece.without(cut)), rows_of(selectors, piece.rows))
+            without = take(cut.at.part.predict(piece.without(cut)), rows_of(selectors, piece.rows))
             _check_whole(maps, piece.values - without, selectors, cut)
             canvas.draw(piece.rows, maps, piece.values)
         return canvas.attribution(signed=True)
@@ -140,11 +140,11 @@ def _pieces(
 ) -> Iterator[_Piece]:
     """All rows, as many at a time as memory allows."""
     rows = len(selectors[0].units)
-    one = cut.read({name: x[:1] for name, x in inputs.items()})
+    one = cut.at.enter({name: x[:1] for name, x in inputs.items()})
     values = sum(x[0].size for x in one.values())
     axis = channel_axis(cut.source)
     for part in slices(rows, context.chunk(values * 8 * (2 + 2 * len(selectors)))):
-        read, chosen = cut.read({name: x[part] for name, x in inputs.items()}), rows_of(selectors, part)
+        read, chosen = cut.at.enter({name: x[part] for name, x in inputs.items()}), rows_of(selectors, part)
         outputs, gradients = cut.gradients(read, chosen)
         cut.check_others(gradients, selectors)
         activations, slopes = (

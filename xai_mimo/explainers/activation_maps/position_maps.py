@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
+from xai_mimo.core.cut import find_layer
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Model, Splittable
@@ -165,15 +166,7 @@ def _of_targets(class_map: InterceptionMap, model: Model, selectors: Sequence[Se
 
 def _paths(layers: Sequence[str], class_maps: Mapping[str, InterceptionMap]) -> list[str]:
     """Paths of the layers that were named."""
-    paths = []
-    for layer in layers:
-        fits = [p for p in class_maps if p == layer] or [p for p in class_maps if p.rsplit("/", 1)[-1] == layer]
-        if not fits:
-            raise unknown(layer, class_maps, f"layer that sows '{_MAP}'")
-        if len(fits) > 1:
-            raise BadSetting(f"layer '{layer}' could be any of {', '.join(fits)}; give the whole path.")
-        paths.append(fits[0])
-    return list(dict.fromkeys(paths))
+    return list(dict.fromkeys(find_layer(layer, class_maps, f"layer that sows '{_MAP}'") for layer in layers))
 
 
 def _stream_of(model: Model, layer: str, stream: str | None) -> Stream:

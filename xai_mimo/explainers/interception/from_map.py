@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xai_mimo.core.cut import last_name, layers_called
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions, Model, Splittable
 from xai_mimo.core.streams import Array, pair_names
@@ -186,12 +187,12 @@ def is_reading_streams(
             f"map '{layer_map.name}' of layer '{layer_map.layer}' does not tell the streams of its features, so it "
             "cannot be laid beside other explanations; read it with xai_mimo.intercept."
         )
-    name = layer_map.layer.rsplit("/", 1)[-1]
+    name = last_name(layer_map.layer)
     for stream in dict.fromkeys(owners):
         if stream not in inputs:
             raise _other_space(layer_map, stream, name)
         _check_axes(layer_map, stream, owners.count(stream), inputs[stream].shape[1:], name)
-    if cut_at in (layer_map.layer, name):
+    if cut_at is not None and layers_called(cut_at, [layer_map.layer]):
         return
     if not isinstance(model, Splittable):  # only the numbers can tell what the layer read
         _compare_context(inputs, maps, layer_map, name)

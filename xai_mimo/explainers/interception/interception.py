@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import xarray as xr
 
+from xai_mimo.core.cut import find_layer
 from xai_mimo.core.digest import digest
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.explanation import describe, versions
 from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, require
 from xai_mimo.core.plugins import adapt
-from xai_mimo.core.streams import Array, check_inputs, count_rows, unknown
+from xai_mimo.core.streams import Array, check_inputs, count_rows
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.interception.from_map import (
     by_stream,
@@ -158,12 +159,7 @@ def _choose(maps: Interceptions, name: str, layer: str | None) -> InterceptionMa
         if len(by_layer) > 1:
             raise BadSetting(f"several layers sow '{name}' ({', '.join(by_layer)}); name one: Interception(layer=...).")
         return next(iter(by_layer.values()))
-    fits = [path for path in by_layer if path == layer] or [p for p in by_layer if p.rsplit("/", 1)[-1] == layer]
-    if not fits:
-        raise unknown(layer, by_layer, f"layer that sows '{name}'")
-    if len(fits) > 1:
-        raise BadSetting(f"layer '{layer}' could be any of {', '.join(fits)}; give the whole path.")
-    return by_layer[fits[0]]
+    return by_layer[find_layer(layer, by_layer, f"layer that sows '{name}'")]
 
 
 def _dims(maps: Interceptions) -> dict[str, tuple[str, ...]]:
