@@ -1,6 +1,9 @@
 """Entry points that are duplicate or broken, what `adapt` takes, and short forms of streams and heads."""
 
 import importlib.metadata
+from collections import OrderedDict
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -57,8 +60,87 @@ def test_adapting_a_model_twice_does_not_hash_its_weights():
 
 
 def test_a_model_of_no_known_kind_is_refused_in_words():
-    with pytest.raises(NotSupported, match=r"no adapter for .*object.*Wrap the model in a function"):
+    with pytest.raises(
+        NotSupported, match=r"no adapter for builtins\.object; .*keras, functions of arrays\. Wrap the model"
+    ):
         plugins.adapt(object())
+
+
+def model_of(framework, **members):
+    """A callable model whose class is derived from one of a framework, as a user's own network is."""
+    library = type("Module", (), {"__module__": f"{framework}.nn"})
+    return type("Net", (library,), {"__module__": "__main__", "__call__": lambda self, x: x, **members})()
+
+
+@pytest.mark.parametrize(
+    "framework",
+    ["torch", "jax", "flax", "equinox", "tensorflow", "onnxruntime", "sklearn", "xgboost", "lightgbm", "catboost"],
+)
+def test_a_callable_of_a_framework_is_no_function_of_arrays(framework, monkeypatch):
+    monkeypatch.setattr(plugins, "plugins", lambda group: {"builtins": BUILTINS})
+    for declared in ({}, {"streams": {"a": 3}, "heads": {"y": 1}}):
+        with pytest.raises(NotSupported, match=rf"__main__\.Net is a model of {framework}, for which no adapter loads"):
+            plugins.adapt(model_of(framework), **declared)
+
+
+BUILTINS = entry("builtins", "xai_mimo_adapters.callable_adapter:CallableAdapter")
+
+
+def test_an_adapter_for_the_framework_is_used_where_there_is_one(monkeypatch):
+    adapter = entry("torch", "collections:OrderedDict")  # takes any keywords
+    monkeypatch.setattr(plugins, "plugins", lambda group: {"builtins": BUILTINS, "torch": adapter})
+    monkeypatch.setattr(plugins, "load_plugin", lambda entry: lambda model, **options: (entry.name, options["streams"]))
+    assert plugins.adapt(model_of("torch"), streams={"a": 3}) == ("torch", {"a": 3})
+
+
+def test_a_broken_adapter_of_a_framework_gives_its_models_to_nobody(monkeypatch):
+    broken = entry("torch", "no_such_module:X")
+    monkeypatch.setattr(plugins, "plugins", lambda group: {"builtins": BUILTINS, "torch": broken})
+    with (
+        pytest.warns(PluginWarning, match="'torch'.*cannot be loaded"),
+        pytest.raises(NotSupported, match="is a model of torch, for which no adapter loads"),
+    ):
+        plugins.adapt(model_of("torch"), streams={"a": 3}, heads={"y": 1})
+
+
+def test_the_way_out_that_is_named_for_a_torch_module_works():
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Linear(12, 1)
+    with pytest.raises(NotSupported) as refusal:
+        plugins.adapt(model)
+    example = str(refusal.value).split("differentiated: ")[1].removesuffix(".").replace("xai_mimo.adapt", "adapt")
+    adapted = eval(example, {"adapt": plugins.adapt, "model": model, "torch": torch})
+    rows = np.ones((2, 12), "float32")
+    np.testing.assert_allclose(adapted.predict(rows)["risk"], model(torch.from_numpy(rows)).detach().numpy())
+
+
+def test_the_way_out_that_is_named_for_scikit_learn_works():
+    from sklearn.linear_model import LinearRegression
+
+    rows = np.random.default_rng(0).standard_normal((20, 12)).astype("float32")
+    model = LinearRegression().fit(rows, rows[:, :1])
+    with pytest.raises(NotSupported, match=r"LinearRegression is a model of sklearn") as refusal:
+        plugins.adapt(model)
+    example = str(refusal.value).split("differentiated: ")[1].removesuffix(".").replace("xai_mimo.adapt", "adapt")
+    adapted = eval(example, {"adapt": plugins.adapt, "model": model})
+    np.testing.assert_allclose(adapted.predict(rows)["risk"], rows[:, :1], atol=1e-5)
+
+
+def test_a_path_or_a_class_is_no_model(tmp_path):
+    for path in (str(tmp_path / "net.keras"), tmp_path / "net.keras"):
+        with pytest.raises(
+            NotSupported, match=r"a path is no model; load it first: xai_mimo\.load_model\('.*net\.keras'\)"
+        ):
+            plugins.adapt(path)
+    with pytest.raises(NotSupported, match=r"OrderedDict is a class; give a model of it, e\.g\. OrderedDict\(\.\.\.\)"):
+        plugins.adapt(OrderedDict)
+
+
+def test_every_declared_group_is_read():
+    source = Path(plugins.__file__).parents[1]
+    text = "".join(path.read_text() for path in source.rglob("*.py"))
+    for group in get_args(plugins.Group):
+        assert f'plugins("{group}")' in text, group
 
 
 def test_an_unknown_method_is_refused_with_the_nearest_name():

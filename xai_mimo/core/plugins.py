@@ -6,8 +6,9 @@ stops nobody; a duplicate warns and names the winner.
 """
 
 import importlib.metadata
+import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, cast
 
 from xai_mimo.core.engine import Engine, Serial
@@ -17,6 +18,21 @@ from xai_mimo.core.model import Model
 from xai_mimo.core.streams import Head, Stream, unknown
 
 Group = Literal["xai_mimo.adapters", "xai_mimo.methods", "xai_mimo.metrics", "xai_mimo.reports", "xai_mimo.engines"]
+"""Every group that is read; ``xai-mimo doctor`` lists their plugins."""
+
+_WRAPPED = {
+    "torch": "model(torch.from_numpy(sensors)).detach().numpy()",
+    "jax": "model(sensors)",
+    "flax": "model.apply(parameters, sensors)",
+    "equinox": "jax.vmap(model)(sensors)",
+    "tensorflow": "model(tf.constant(sensors)).numpy()",
+    "onnxruntime": "model.run(None, {model.get_inputs()[0].name: sensors})[0]",
+    "sklearn": "model.predict(sensors)",
+    "xgboost": "model.predict(sensors)",
+    "lightgbm": "model.predict(sensors)",
+    "catboost": "model.predict(sensors)",
+}
+"""For frameworks whose models are no plain functions, the body of a function of arrays that asks one."""
 
 
 def plugins(group: Group) -> dict[str, importlib.metadata.EntryPoint]:
@@ -75,22 +91,37 @@ def adapt(
         heads: likewise: ``Head`` objects, or name -> ``Head``, number of units, or kind.
         max_memory: bytes that one forward pass may take; decides how many rows go at once.
     Raises:
-        NotSupported: no adapter for this type; the message lists those that exist.
+        NotSupported: no adapter for this type; the message says how to wrap the model in a function.
     """
     if isinstance(model, Model) and streams is None and heads is None:
         return model
-    entries = plugins("xai_mimo.adapters")
+    if isinstance(model, str | os.PathLike):
+        raise NotSupported(f"a path is no model; load it first: xai_mimo.load_model({os.fspath(model)!r}).")
+    if isinstance(model, type):
+        raise NotSupported(f"{model.__qualname__} is a class; give a model of it, e.g. {model.__qualname__}(...).")
+    known = plugins("xai_mimo.adapters")
+    framework = ""
     for kind in type(model).__mro__:
-        entry = entries.get(kind.__module__.split(".")[0])
-        if entry is None or (entry.name == "builtins" and not callable(model)):
+        root = kind.__module__.split(".")[0]
+        framework = framework or (root if root in _WRAPPED else "")
+        # A callable of a framework is no function of arrays, although every type ends in builtins.
+        if root not in known or (root == "builtins" and (framework or not callable(model))):
             continue
-        adapter = load_plugin(entry)
+        adapter = load_plugin(known[root])
         if adapter is not None:
             return cast(Model, adapter(model, streams=streams, heads=heads, max_memory=max_memory))
-    raise NotSupported(
-        f"no adapter for {type(model).__module__}.{type(model).__name__}; there are adapters for "
-        f"{', '.join(sorted(entries)) or 'nothing (is xai-mimo installed?)'}. Wrap the model in a function that takes "
-        "one array per stream and returns one per head, and pass streams=... and heads=...."
+    raise _no_adapter(model, framework, known)
+
+
+def _no_adapter(model: Any, framework: str, known: Collection[str]) -> NotSupported:
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    lacks = f"{kind} is a model of {framework}, for which no adapter loads" if framework else f"no adapter for {kind}"
+    frameworks = sorted(set(known) - {"builtins", "functools"})
+    body = _WRAPPED.get(framework, "model.predict(sensors)")
+    return NotSupported(
+        f"{lacks}; there are adapters for {', '.join([*frameworks, 'functions of arrays'])}. Wrap the model in a "
+        "function that takes one array per stream and returns one per head; it can be predicted, not differentiated: "
+        f"xai_mimo.adapt(lambda sensors: {body}, streams={{'sensors': (12,)}}, heads={{'risk': 1}})."
     )
 
 
