@@ -10,7 +10,6 @@ Keras model on torch, there is no module to hook, and they would silently return
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -81,7 +80,7 @@ class CaptumIntegratedGradients:
         )
 
 
-def _captum() -> ModuleType:
+def _captum() -> Any:
     try:
         import captum.attr
     except ImportError as err:
@@ -146,7 +145,7 @@ def _forward(model: Differentiable, selector: Selector) -> Callable[..., Any]:
 
     names = [stream.name for stream in model.streams]
 
-    class ExplainedTarget(torch.autograd.Function):
+    class ExplainedTarget(torch.autograd.Function):  # type: ignore[misc] # torch is untyped here
         @staticmethod
         def forward(ctx: Any, units: Any, *streams: Any) -> Any:
             inputs = {name: s.detach().numpy() for name, s in zip(names, streams, strict=True)}

@@ -13,7 +13,6 @@ threads that draw from it meanwhile would see it.)
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -56,7 +55,8 @@ class ShapPermutation:
         def run(predict: Predict, background: Array, rows: Array, seed: int) -> Array:
             masker = shap.maskers.Independent(background, max_samples=len(background))
             explainer = shap.explainers.Permutation(predict, masker, seed=seed)
-            return explainer(rows, max_evals=self.permutations * coalitions, silent=True).values
+            explanation = explainer(rows, max_evals=self.permutations * coalitions, silent=True)
+            return np.asarray(explanation.values)
 
         return _explain(model, inputs, selectors, context, run)
 
@@ -92,12 +92,13 @@ class ShapKernel:
 
         def run(predict: Predict, background: Array, rows: Array, seed: int) -> Array:
             explainer = shap.KernelExplainer(predict, background)
-            return explainer.shap_values(rows, nsamples=samples, l1_reg=self.l1_reg, silent=True)
+            values = explainer.shap_values(rows, nsamples=samples, l1_reg=self.l1_reg, silent=True)
+            return np.asarray(values)
 
         return _explain(model, inputs, selectors, context, run)
 
 
-def _shap() -> ModuleType:
+def _shap() -> Any:
     try:
         import shap
     except ImportError as err:
