@@ -11,6 +11,9 @@ inside ``jax.jit``, ``tf.function`` or ``torch.no_grad``, so the maps come out a
 the layer, no tracer outlives its trace, and functional, sequential, nested and subclassed models all work.
 
 A foreign layer joins by calling ``sow``; readers go by names and axes, not by class.
+
+A layer that can work with another map than its own asks for one with ``replacement``; ``override`` hands it out, in the
+same way and inside the same traces. Tests of attention ask so whether a head's output depends on the map at all.
 """
 
 import contextlib
@@ -70,6 +73,59 @@ def collect(
         _active.reset(token)
 
 
+@dataclass(frozen=True)
+class _Overrider:
+    maps: Mapping[str, Any]
+    asked: list[str]
+    taken: set[str]
+
+
+_overriding: contextvars.ContextVar[_Overrider | None] = contextvars.ContextVar("xai_mimo_overrider", default=None)
+
+
+@contextlib.contextmanager
+def override(maps: Mapping[str, Any]) -> Iterator[set[str]]:
+    """Put these maps in the place of those that layers make, while this context is active.
+
+    Args:
+        maps: by the keys that ``collect`` gives, tensors of the shapes that are sown.
+    Yields:
+        The keys of the maps that layers took. A map that was not taken changed nothing: its layer only shows it.
+    """
+    overrider = _Overrider(maps, [], set())
+    token = _overriding.set(overrider)
+    try:
+        yield overrider.taken
+    finally:
+        _overriding.reset(token)
+
+
+def replacement(layer: Any, name: str) -> Any | None:
+    """The map that a layer is to use in the place of its own, shaped as it sows it; None for its own.
+
+    Asked for once in each call of the layer, so that repeated calls are counted as ``collect`` counts them.
+    """
+    overrider = _overriding.get()
+    if overrider is None:
+        return None
+    path = getattr(layer, "path", None) or layer.name
+    key = _numbered(path, name, overrider.asked)
+    overrider.asked.append(key)
+    if key not in overrider.maps:
+        return None
+    overrider.taken.add(key)
+    return overrider.maps[key]
+
+
+def _numbered(path: str, name: str, known: Collection[str]) -> str:
+    """The key of a map: ``"<path>/<name>"``, ``"<path>@1/<name>"`` for the second call, ..."""
+    key, again = f"{path}/{name}", 0
+    while key in known:
+        again += 1
+        key = f"{path}@{again}/{name}"
+    return key
+
+
 def is_collecting() -> bool:
     """Whether anybody reads maps now; lets a layer skip work that only a reader needs."""
     return _active.get() is not None
@@ -98,10 +154,7 @@ def sow(
     if collector is None or (on_request if collector.names is None else name not in collector.names):
         return
     path = getattr(layer, "path", None) or layer.name
-    key, again = f"{path}/{name}", 0
-    while key in collector.maps:
-        again += 1
-        key = f"{path}@{again}/{name}"
+    key = _numbered(path, name, collector.maps)
     collector.maps[key] = value() if callable(value) else value
     collector.labels[key] = MapLabels(
         layer=key.rsplit("/", 1)[0],

@@ -9,6 +9,7 @@ from xai_mimo.core.model import (
     Differentiable,
     Interceptable,
     Model,
+    Overridable,
     Randomisable,
     Splittable,
     require,
@@ -17,7 +18,7 @@ from xai_mimo.core.model import (
 from xai_mimo.core.streams import Stream
 
 pytestmark = pytest.mark.all_frameworks
-CAPABILITIES = (Differentiable, Interceptable, Splittable, Randomisable)
+CAPABILITIES = (Differentiable, Interceptable, Overridable, Splittable, Randomisable)
 
 
 def predictor(**further):
@@ -48,6 +49,13 @@ def test_splittable_says_its_layers_and_randomisable_its_null_model():
     assert isinstance(predictor(randomised=method, randomisation="drawn"), Randomisable)
 
 
+def test_a_model_whose_maps_can_be_replaced_is_one_whose_maps_can_be_read():
+    assert not isinstance(predictor(override=method), Overridable)
+    assert not isinstance(predictor(intercept=method), Overridable)
+    assert isinstance(predictor(intercept=method, override=method), Interceptable)
+    assert isinstance(predictor(intercept=method, override=method), Overridable)
+
+
 def test_asking_calls_no_fingerprint():
     def refuse(self):
         raise AssertionError("the fingerprint was asked for")
@@ -66,6 +74,7 @@ def test_require_gives_the_model_itself():
     [
         (Differentiable, "gradients, and model 'risk' has none. Use 'shapley' or 'occlusion'"),
         (Interceptable, "a model whose layers can be intercepted, and model 'risk' is none. Build the model with"),
+        (Overridable, "a model whose layers' maps can be replaced, and model 'risk' is none. Build the model with a"),
         (Splittable, "a model that can be cut at a layer, and model 'risk' cannot be cut. Build it as a functional"),
         (Randomisable, "a model that can be copied with random weights, and model 'risk' cannot be copied. Build"),
     ],

@@ -97,6 +97,22 @@ class Interceptable(Model, Protocol):
 
 
 @runtime_checkable
+class Overridable(Interceptable, Protocol):
+    """A model whose layers' maps can be replaced, for tests of whether a head depends on them."""
+
+    def override(self, maps: Mapping[str, Array]) -> Model:
+        """The same model with these maps put in the place of those that its layers make.
+
+        Args:
+            maps: by the keys of ``intercept``, ``(sample, *axes)`` of the rows that the model will be asked for, or one
+                row for all.
+        Raises:
+            UnknownName: no such map. ShapeMismatch: a map of another shape, or later another number of rows.
+            NotSupported: a layer only shows this map, and does not work with it.
+        """
+
+
+@runtime_checkable
 class Splittable(Model, Protocol):
     """A model that can be cut at a layer."""
 
@@ -141,6 +157,11 @@ _NEEDS: dict[type, tuple[str, str, str]] = {
         "is none",
         "Build the model with a self-explaining layer such as xai_mimo.layers.MAIL, or use a method that asks for "
         "predictions alone, e.g. 'shapley'.",
+    ),
+    Overridable: (
+        "a model whose layers' maps can be replaced",
+        "is none",
+        "Build the model with a layer that works with its attention, such as xai_mimo.layers.MAIL.",
     ),
     Splittable: (
         "a model that can be cut at a layer",

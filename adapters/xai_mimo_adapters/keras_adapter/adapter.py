@@ -1,6 +1,6 @@
 """Any Keras 3 model, on TensorFlow, JAX or PyTorch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from xai_mimo.core.model import Arrays, Interceptions, Model
-from xai_mimo.core.streams import Head, Stream, check_inputs
+from xai_mimo.core.streams import Array, Head, Stream, check_inputs
 from xai_mimo.core.targets import Selector
 from xai_mimo_adapters.keras_adapter.cut import Cut
 from xai_mimo_adapters.keras_adapter.graph import (
@@ -23,7 +23,7 @@ from xai_mimo_adapters.keras_adapter.graph import (
     values_of_model,
     values_of_steps,
 )
-from xai_mimo_adapters.keras_adapter.network import KerasNetwork
+from xai_mimo_adapters.keras_adapter.network import Call, KerasNetwork
 from xai_mimo_adapters.keras_adapter.runner import DEFAULT_MAX_MEMORY, Runner, engine_for
 from xai_mimo_adapters.keras_adapter.shuffling import shuffled
 from xai_mimo_adapters.keras_adapter.spec import Tensors, read_functional, read_other
@@ -55,8 +55,11 @@ def KerasAdapter(
         return FunctionalKeras(model, graph, streams=streams, heads=heads, max_memory=max_memory)
     spec = read_other(model, streams, heads)
     width = partial(values_of_model, model, tuple(spec.streams.values()))
-    runner = Runner(engine_for(spec.call, model), width, max_memory or DEFAULT_MAX_MEMORY)
-    return KerasNetwork(model, spec.streams, spec.heads, runner)
+
+    def build(call: Call) -> Runner:
+        return Runner(engine_for(call, model), width, max_memory or DEFAULT_MAX_MEMORY)
+
+    return KerasNetwork(model, spec.streams, spec.heads, build, spec.call)
 
 
 class FunctionalKeras:
@@ -83,8 +86,8 @@ class FunctionalKeras:
         self._max_memory = max_memory or DEFAULT_MAX_MEMORY
         self._spec, self._names = read_functional(model, graph, streams, heads)
         self._graph = graph
-        runner = self._runner(self._spec.call, graph.steps)
-        self._whole = KerasNetwork(model, self._spec.streams, self._spec.heads, runner, graph=self._names)
+        build, spec = partial(self._runner, graph.steps), self._spec
+        self._whole = KerasNetwork(model, spec.streams, spec.heads, build, spec.call, graph=self._names)
         self._tails: dict[tuple[Key, ...], KerasNetwork] = {}
         self._readers: dict[tuple[Key, ...], Runner] = {}
 
@@ -125,6 +128,10 @@ class FunctionalKeras:
     def intercept(self, inputs: Any) -> Interceptions:
         """Every map that the model's layers sow while reading the inputs; ``{}`` when none sows."""
         return self._whole.intercept(inputs)
+
+    def override(self, maps: Mapping[str, Array]) -> KerasNetwork:
+        """The same model with these maps put in the place of those that its layers make; see ``Overridable``."""
+        return self._whole.override(maps)
 
     def layers(self) -> tuple[str, ...]:
         """Layers that ``tail`` takes, each after those that feed it."""
@@ -184,8 +191,8 @@ class FunctionalKeras:
             return {name: values[key] for name, key in head_keys.items()}
 
         streams = dict(zip(names, cut.streams, strict=True))
-        runner = self._runner(call, steps)
-        return KerasNetwork(self.model, streams, self._spec.heads, runner, graph=self._names, part=path)
+        build = partial(self._runner, steps)
+        return KerasNetwork(self.model, streams, self._spec.heads, build, call, graph=self._names, part=path)
 
     def _make_reader(self, cut: Cut) -> Runner:
         steps, _ = needed(self._graph, (), cut.keys)
@@ -195,9 +202,9 @@ class FunctionalKeras:
             values = run_steps(steps, {key: tensors[name] for name, key in keys.items()})
             return {stream.name: values[key] for stream, key in zip(cut.streams, cut.keys, strict=True)}
 
-        return self._runner(call, steps)
+        return self._runner(steps, call)
 
-    def _runner(self, call: Callable[[Tensors], Tensors], steps: Sequence[Step]) -> Runner:
+    def _runner(self, steps: Sequence[Step], call: Call) -> Runner:
         width = partial(values_of_steps, self._graph, steps)
         return Runner(engine_for(call, self.model), width, self._max_memory)
 

@@ -1,18 +1,25 @@
 """A running Keras network as a model of named streams and heads: a whole model, or the part of one behind a cut."""
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.digest import digest
+from xai_mimo.core.errors import NotSupported, ShapeMismatch
 from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions
-from xai_mimo.core.streams import Head, Stream, check_inputs, unknown
+from xai_mimo.core.streams import Array, Head, Stream, check_inputs, count_rows, unknown
 from xai_mimo.core.targets import Selector
+from xai_mimo.sowing import override
 from xai_mimo_adapters.keras_adapter.named_graph import NamedGraph
 from xai_mimo_adapters.keras_adapter.runner import Runner
-from xai_mimo_adapters.keras_adapter.spec import fingerprint
+from xai_mimo_adapters.keras_adapter.spec import Tensors, fingerprint
+
+Call = Callable[[Tensors], Tensors]
+_MAP = "map of "
+"""Stands before a map's key where maps are among the tensors that a network reads."""
 
 
 class KerasNetwork:
@@ -24,7 +31,8 @@ class KerasNetwork:
         model: the user's model, whose weights are run.
         streams: named inputs, with what the network calls them.
         heads: named outputs, with what the network calls them.
-        runner: the network.
+        build: makes what runs a call on any number of rows.
+        call: the network, from the tensors of its inputs to those of its outputs.
         graph: gives maps the model's names, and tells where to explain instead of at integers; None without a graph.
         part: path of the layer behind which the network begins; "" for the whole model.
     """
@@ -34,7 +42,8 @@ class KerasNetwork:
         model: keras.Model,
         streams: Mapping[str, Stream],
         heads: Mapping[str, Head],
-        runner: Runner,
+        build: Callable[[Call], Runner],
+        call: Call,
         *,
         graph: NamedGraph | None = None,
         part: str = "",
@@ -44,9 +53,14 @@ class KerasNetwork:
         self._heads = tuple(heads.values())
         self._tensors = {stream.name: inner for inner, stream in streams.items()}
         self._outputs = {head.name: inner for inner, head in heads.items()}
-        self._runner = runner
+        self._build = build
+        self._call = call
+        self._runner = build(call)
         self._graph = graph
         self._part = part
+        self._maps: Arrays = {}
+        self._taken: set[str] = set()
+        self._with_maps: dict[tuple[str, ...], tuple[Runner, set[str]]] = {}
 
     @property
     def name(self) -> str:
@@ -65,7 +79,8 @@ class KerasNetwork:
 
     def fingerprint(self) -> str:
         """SHA-256 over the model's class, configuration and weights, and over the cut where there is one."""
-        return fingerprint(self.model, part=self._part)
+        maps = f"|maps {digest(self._maps)}" if self._maps else ""
+        return fingerprint(self.model, part=f"{self._part}{maps}")
 
     @property
     def traces(self) -> int:
@@ -74,7 +89,9 @@ class KerasNetwork:
 
     def predict(self, inputs: Any) -> Arrays:
         """Outputs in inference mode: ``{head: (sample, *head.shape)}``, float32 or float64."""
-        return self._named_outputs(self._runner.forward(self._checked(inputs)))
+        outputs = self._runner.forward(self._checked(inputs))
+        self._check_taken()
+        return self._named_outputs(outputs)
 
     def gradients(
         self, inputs: Any, selectors: Sequence[Selector], streams: Sequence[str] | None = None
@@ -104,6 +121,7 @@ class KerasNetwork:
         arrays = self._checked(inputs)
         units = np.stack([s.units for s in selectors]).astype(np.int32)
         outputs, gradients = self._runner.gradients(arrays, [self._outputs[s.head] for s in selectors], units)
+        self._check_taken()
         return self._named_outputs(outputs), {name: gradients[self._tensors[name]] for name in names}
 
     def intercept(self, inputs: Any) -> Interceptions:
@@ -123,9 +141,61 @@ class KerasNetwork:
         }
         return maps if self._graph is None else {key: self._graph.relabelled(each) for key, each in maps.items()}
 
+    def override(self, maps: Mapping[str, Array]) -> "KerasNetwork":
+        """The same network with these maps put in the place of those that its layers make; see ``Overridable``.
+
+        The maps are inputs of the running network: others under the same keys compile nothing.
+        """
+        arrays = self._checked_maps({**self._maps, **{key: np.asarray(values) for key, values in maps.items()}})
+        keys = tuple(sorted(arrays))
+        if keys not in self._with_maps:
+            taken: set[str] = set()
+            self._with_maps[keys] = self._build(_with_maps(self._call, keys, taken)), taken
+        other = copy.copy(self)
+        other._maps = arrays
+        other._runner, other._taken = self._with_maps[keys]
+        return other
+
+    def _checked_maps(self, arrays: Arrays) -> Arrays:
+        """Maps in the dtypes that the layers make; others are refused, where zeros of known shape can tell.
+
+        One dtype, because another one would be compiled for again.
+        """
+        if any(n is None for stream in self._streams for n in stream.shape):
+            return arrays
+        rows = max((len(values) for values in self._maps.values()), default=1)
+        sown = self.intercept({s.name: np.zeros((rows, *(n or 1 for n in s.shape)), s.dtype) for s in self._streams})
+        for key, values in arrays.items():
+            if key not in sown:
+                raise unknown(key, sown, "map")
+            shape = sown[key].values.shape[1:]
+            if values.shape[1:] != shape:
+                raise ShapeMismatch(
+                    f"map '{key}' wants {('batch', *sown[key].axes)}, here {('batch', *shape)}; got {values.shape}."
+                )
+        return {key: values.astype(sown[key].values.dtype) for key, values in arrays.items()}
+
+    def _check_taken(self) -> None:
+        for key in self._maps:
+            if key not in self._taken:
+                layer, name = key.rsplit("/", 1)
+                raise NotSupported(
+                    f"layer '{layer}' only shows its map '{name}' and does not work with it, so no other can take its "
+                    "place. Replace a map that the layer reads its inputs through, such as 'attention' of MAIL."
+                )
+
     def _checked(self, inputs: Any) -> Arrays:
         arrays = check_inputs(inputs, self._streams)
-        return {inner: arrays[name] for name, inner in self._tensors.items()}
+        rows = count_rows(arrays)
+        tensors = {inner: arrays[name] for name, inner in self._tensors.items()}
+        for key, values in self._maps.items():
+            if len(values) not in (1, rows):
+                raise ShapeMismatch(
+                    f"map '{key}' was replaced by one of {len(values)} rows, and {rows} rows are asked for. Give the "
+                    "rows that the map is of, or one row of it for all."
+                )
+            tensors[_MAP + key] = np.broadcast_to(values, (rows, *values.shape[1:]))
+        return tensors
 
     def _named_outputs(self, outputs: Arrays) -> Arrays:
         return {name: outputs[inner] for name, inner in self._outputs.items()}
@@ -135,3 +205,18 @@ class KerasNetwork:
         if layer is None:
             return "Explain it with a method that needs no gradients, such as Shapley values."
         return f"Explain at the layer that reads its embedding: at={layer!r}."
+
+
+def _with_maps(call: Call, keys: Sequence[str], taken: set[str]) -> Call:
+    """A network that reads maps among its inputs, and hands them to its layers in the place of their own.
+
+    ``taken`` is filled while the network runs (or is traced) with the maps that a layer asked for.
+    """
+
+    def with_maps(tensors: Tensors) -> Tensors:
+        with override({key: tensors[_MAP + key] for key in keys}) as used:
+            outputs = call({name: tensor for name, tensor in tensors.items() if not name.startswith(_MAP)})
+        taken.update(used)
+        return outputs
+
+    return with_maps

@@ -21,7 +21,7 @@ from xai_mimo.layers.heads import (
 from xai_mimo.layers.mail.normalizers import NORMALIZERS, softmax
 from xai_mimo.layers.mail.scoring import SCORINGS, Scores, Weight
 from xai_mimo.layers.stream_layout import check_feature_names, check_names, feature_labels, joint_mask, read_layout
-from xai_mimo.sowing import is_collecting, sow
+from xai_mimo.sowing import is_collecting, replacement, sow
 
 _LEADING_AXES = {0: (), 1: ("time",), 2: ("height", "width")}
 
@@ -189,8 +189,10 @@ class MAIL(keras.layers.Layer):
         outputs: dict[int, Any] = {}
         blocks = head_blocks(self._widths, self._layout.width)
         maps: list[tuple[Any, Any, Any]] = []
-        for block, (weights, kernel, bias) in zip(blocks, self._weights_of(blocks), strict=True):
+        others = self._other_attention(blocks)
+        for i, (block, (weights, kernel, bias)) in enumerate(zip(blocks, self._weights_of(blocks), strict=True)):
             attention, streams = self._attend(SCORINGS[self.scoring].score(x, weights, self._layout))
+            attention = attention if others is None else ops.cast(others[i], attention.dtype)
             context = ops.cast(attention * self._gain(), self.compute_dtype) * x
             output = ops.matmul(context, kernel) if bias is None else ops.matmul(context, kernel) + bias
             for head, values in zip(block, by_head(output, len(block)), strict=True):
@@ -307,6 +309,15 @@ class MAIL(keras.layers.Layer):
             for i, (start, width) in enumerate(zip(self._layout.starts, self._layout.widths, strict=True))
         ]
         return ops.concatenate(parts, axis=-1), streams
+
+    def _other_attention(self, blocks: Sequence[Sequence[int]]) -> list[Any] | None:
+        """For each block the attention that somebody puts in the place of its own, shaped like it; None for its own."""
+        whole = replacement(self, "attention")
+        if whole is None:
+            return None
+        rows = ops.reshape(whole, (-1, len(self._widths), self._layout.width))
+        parts = divide(ops.transpose(rows, (1, 0, 2)), blocks, 0)
+        return [ops.squeeze(part, 0) if len(block) == 1 else part for part, block in zip(parts, blocks, strict=True)]
 
     def _prepare(self, scores: Any) -> Any:
         precise = ops.cast(scores, keras.backend.result_type(self.compute_dtype, "float32"))
