@@ -20,36 +20,36 @@ _NEEDED = frozenset({"keras", "integrated_gradients", "shapley", "interception"}
 
 def versions() -> list[tuple[str, str]]:
     """Every package that this one can use, with its version, or "-" where it is not installed."""
-    found = [("python", platform.python_version())]
+    rows = [("python", platform.python_version())]
     for package in PACKAGES:
         try:
-            found.append((package, importlib.metadata.version(package)))
+            rows.append((package, importlib.metadata.version(package)))
         except importlib.metadata.PackageNotFoundError:
-            found.append((package, "-"))
-    return found
+            rows.append((package, "-"))
+    return rows
 
 
 def plugin_states() -> list[tuple[str, str, str, str]]:
     """(group, name, where, "loads" or why not) of every plugin; loads each of them."""
     states = []
     for group in get_args(Group):
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", PluginWarning)
             entries = plugins(group)
-        states += [(group, "", "", str(w.message)) for w in told if issubclass(w.category, PluginWarning)]
+        states += [(group, "", "", str(w.message)) for w in caught if issubclass(w.category, PluginWarning)]
         states += [(group, name, entry.value, _state(entry)) for name, entry in sorted(entries.items())]
     return states
 
 
 def _state(entry: importlib.metadata.EntryPoint) -> str:
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", PluginWarning)
         try:
             loaded = load_plugin(entry)
         except MissingDependency as err:
             return str(err)
-    return "loads" if loaded is not None else "; ".join(str(w.message) for w in told)
+    return "loads" if loaded is not None else "; ".join(str(w.message) for w in caught)
 
 
 def usable(states: list[tuple[str, str, str, str]]) -> bool:
