@@ -84,7 +84,7 @@ def adapt(
     """Wrap any model so that this package can explain it.
 
     Args:
-        model: a model of a known framework, a plain function, or something already adapted (returned as it is, if
+        model: a model of a entries framework, a plain function, or something already adapted (returned as it is, if
             nothing else is given).
         streams: for models whose inputs cannot be read off: ``Stream`` objects, or name -> ``Stream``, shape without
             the batch axis, or list of feature names. For others it renames or annotates what was read, in order.
@@ -99,24 +99,24 @@ def adapt(
         raise NotSupported(f"a path is no model; load it first: xai_mimo.load_model({os.fspath(model)!r}).")
     if isinstance(model, type):
         raise NotSupported(f"{model.__qualname__} is a class; give a model of it, e.g. {model.__qualname__}(...).")
-    known = plugins("xai_mimo.adapters")
+    entries = plugins("xai_mimo.adapters")
     framework = ""
     for kind in type(model).__mro__:
         root = kind.__module__.split(".")[0]
         framework = framework or (root if root in _WRAPPED else "")
         # A callable of a framework is no function of arrays, although every type ends in builtins.
-        if root not in known or (root == "builtins" and (framework or not callable(model))):
+        if root not in entries or (root == "builtins" and (framework or not callable(model))):
             continue
-        adapter = load_plugin(known[root])
+        adapter = load_plugin(entries[root])
         if adapter is not None:
             return cast(Model, adapter(model, streams=streams, heads=heads, max_memory=max_memory))
-    raise _no_adapter(model, framework, known)
+    raise _no_adapter(model, framework, entries)
 
 
-def _no_adapter(model: Any, framework: str, known: Collection[str]) -> NotSupported:
+def _no_adapter(model: Any, framework: str, entries: Collection[str]) -> NotSupported:
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
     lacks = f"{kind} is a model of {framework}, for which no adapter loads" if framework else f"no adapter for {kind}"
-    frameworks = sorted(set(known) - {"builtins", "functools"})
+    frameworks = sorted(set(entries) - {"builtins", "functools"})
     body = _WRAPPED.get(framework, "model.predict(sensors)")
     return NotSupported(
         f"{lacks}; there are adapters for {', '.join([*frameworks, 'functions of arrays'])}. Wrap the model in a "
