@@ -209,6 +209,24 @@ def test_a_foreign_layer_is_summarised_map_by_map():
     np.testing.assert_allclose(summary["gate_of_mine_std"], [1, 2])
 
 
+class Padded(layers.Layer):
+    """Sows a mask over steps, a map over steps and one without."""
+
+    def call(self, inputs):
+        sow(self, "mask", keras.ops.cast(inputs > 0, "float32"), axes=("time",))
+        sow(self, "steps", inputs, axes=("time",))
+        sow(self, "whole", keras.ops.max(inputs, axis=1), axes=())
+        return inputs
+
+
+def test_a_map_without_positions_counts_in_every_row():
+    model = keras.Sequential([keras.Input((2,)), Padded(name="mine")])
+    summary = summarise(model, np.array([[1.0, 2.0], [3.0, 0.0]]))
+    np.testing.assert_allclose(summary["steps"], [2, 2])
+    assert float(summary["whole"]) == 2.5
+    np.testing.assert_allclose(summary["real_rows"], [2, 1])
+
+
 def test_one_layer_is_chosen_or_has_to_be_named(mail, imv, rng):
     model, x = mail
     with pytest.raises(
