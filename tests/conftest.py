@@ -11,6 +11,9 @@ _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 if "XAI_MIMO_DATA" not in os.environ and _SHARED.is_dir():
     os.environ["XAI_MIMO_DATA"] = str(_SHARED)
 
+# A distribution of its own, with a test that runs where it is installed: see test_toy_plugin.py.
+collect_ignore = ["toy_plugin"]
+
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
