@@ -22,13 +22,13 @@ def choose_methods(model: Model, first_row: Arrays, at: str | None, space: str |
     """
     names: list[str] = []
     left_out: list[str] = []
-    found, why = _space_with_interception(model, first_row, at, space)
-    if found is None:
+    where, why = _space_with_interception(model, first_row, at, space)
+    if where is None:
         left_out.append(f"interception ({why})")
-        found = choose_space(model, first_row, intercepts=False, at=at, space=space)
+        where = choose_space(model, first_row, intercepts=False, at=at, space=space)
     else:
         names.append("interception")
-    explained, values = _explained(model, found, first_row)
+    explained, values = _explained(model, where, first_row)
     if not isinstance(explained, Differentiable):
         left_out.append("integrated_gradients (the model gives no gradients)")
     elif any(s.is_integer for s in explained.streams):

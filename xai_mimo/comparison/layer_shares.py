@@ -38,15 +38,15 @@ def layer_shares(model: Model, inputs: Arrays, selectors: Sequence[Selector], me
             f"{method.name} of kind '{getattr(method, 'kind', '')}' needs a model that can be cut at the layer; build "
             "it as a functional model, or use the kind 'attention'."
         )
-    found = _attention(model, inputs, getattr(method, "layer", None))
-    rows = np.abs(head_rows(found, model, selectors))
-    owners = np.asarray(found.coords["feature.stream"])
+    attention = _attention(model, inputs, getattr(method, "layer", None))
+    rows = np.abs(head_rows(attention, model, selectors))
+    owners = np.asarray(attention.coords["feature.stream"])
     summed = rows.reshape(*rows.shape[:2], -1, rows.shape[-1]).sum(axis=2)
     values = {s.name: summed[..., owners == s.name].sum(axis=-1) for s in model.streams}
     attrs: dict[str, Any] = {
         "method": method.name,
         "settings": json.dumps(settings_of(method), sort_keys=True),
-        "reference": found.reference,
+        "reference": attention.reference,
         "seed": 0,
         "versions": json.dumps(versions()),
         "fingerprint": model.fingerprint(),
@@ -61,13 +61,13 @@ def layer_shares(model: Model, inputs: Arrays, selectors: Sequence[Selector], me
 
 def _attention(model: Model, inputs: Arrays, layer: str | None) -> InterceptionMap:
     maps = model.intercept(inputs) if isinstance(model, Interceptable) else {}
-    found = [m for m in maps.values() if m.name == "attention" and "feature.stream" in m.coords]
+    fitting = [m for m in maps.values() if m.name == "attention" and "feature.stream" in m.coords]
     if layer is not None:
-        fits = layers_called(layer, [m.layer for m in found])
-        found = [m for m in found if m.layer in fits]
-    if len(found) != 1:
+        fits = layers_called(layer, [m.layer for m in fitting])
+        fitting = [m for m in fitting if m.layer in fits]
+    if len(fitting) != 1:
         raise NotSupported(
-            f"stream shares need one attention map that tells the stream of each feature; found {len(found)} among "
-            f"{', '.join(maps) or 'no maps'}."
+            f"stream shares need one attention map that tells the stream of each feature; there are {len(fitting)} "
+            f"among {', '.join(maps) or 'no maps'}."
         )
-    return found[0]
+    return fitting[0]

@@ -17,7 +17,7 @@ Regions = dict[str, dict[str, Array]]
 def split_truth(
     truth: Mapping[str, Any] | None, heads: Sequence[str], streams: Sequence[Stream], rows: int
 ) -> tuple[dict[str, Any] | None, Regions]:
-    """Part the heads whose truth is given as regions from those whose truth is named features.
+    """Tell the heads whose truth is regions from those whose truth is named features.
 
     A region is an array of booleans for all rows, ``(sample, *positions)`` over the axes of the stream that are
     positions (time, height, width, token, step) or ``(sample, *shape)`` over all its values. Beside it, a head's other
@@ -34,25 +34,25 @@ def split_truth(
         return None, {}
     by_name = {s.name: s for s in streams}
     regions: Regions = {}
-    for head, given in truth.items():
-        if not isinstance(given, Mapping) or not any(_is_region(value) for value in given.values()):
+    for head, parts in truth.items():
+        if not isinstance(parts, Mapping) or not any(_is_region(value) for value in parts.values()):
             continue
         if head not in heads:
             raise unknown(head, heads, "head")
         marked = {}
-        for name, value in given.items():
+        for name, value in parts.items():
             if name not in by_name:
                 raise unknown(name, by_name, "input stream")
             stream = by_name[name]
             marked[name] = _region(value, stream, rows) if _is_region(value) else _features(value, stream, head, rows)
         regions[head] = marked
-    rest = {head: given for head, given in truth.items() if head not in regions}
+    rest = {head: parts for head, parts in truth.items() if head not in regions}
     return (rest if rest or not regions else None), regions
 
 
 def rows_of_regions(regions: Regions, picked: Array) -> Regions:
     """The regions of the explained rows."""
-    return {head: {name: mask[picked] for name, mask in given.items()} for head, given in regions.items()}
+    return {head: {name: mask[picked] for name, mask in streams.items()} for head, streams in regions.items()}
 
 
 def _is_region(value: Any) -> bool:
@@ -63,12 +63,12 @@ def _region(value: Array, stream: Stream, rows: int) -> Array:
     positions = position_axes(stream) or list(range(len(stream.shape)))
     if value.ndim == 1 + len(stream.shape):
         positions = list(range(len(stream.shape)))
-    wanted = tuple(stream.shape[i] for i in positions)
+    lengths = tuple(stream.shape[i] for i in positions)
     fits = value.ndim == 1 + len(positions) and all(
-        n in (None, got) for n, got in zip(wanted, value.shape[1:], strict=True)
+        n in (None, got) for n, got in zip(lengths, value.shape[1:], strict=True)
     )
     if not fits or len(value) != rows:
-        shape = ", ".join("any" if n is None else str(n) for n in wanted)
+        shape = ", ".join("any" if n is None else str(n) for n in lengths)
         raise ShapeMismatch(
             f"the region of stream '{stream.name}' wants one boolean for each position of each row, ({rows}, {shape}); "
             f"got {value.shape}."
@@ -89,4 +89,4 @@ def _features(value: Any, stream: Stream, head: str, rows: int) -> Array:
 
 def region_rows(regions: Regions) -> dict[str, dict[str, float]] | None:
     """The record's ``regions``: the mean area of each, ``{head: {stream: share}}``."""
-    return {head: {n: float(m.mean()) for n, m in given.items()} for head, given in regions.items()} or None
+    return {head: {n: float(m.mean()) for n, m in streams.items()} for head, streams in regions.items()} or None

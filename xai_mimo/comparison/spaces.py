@@ -103,14 +103,14 @@ def _streams(cut: Cut | None) -> Space:
     )
 
 
-def _by_variable(found: Space) -> Space:
+def _by_variable(space: Space) -> Space:
     """The same space, the other axes of each stream summed up; shares of whole streams stay as they are."""
-    if found.is_streams:
-        return found
+    if space.is_streams:
+        return space
     return replace(
-        found,
-        name=f"{found.name}, by variable",
-        text=f"{found.text} Each variable counts as a whole: maps are summed along the other axes of its stream (over "
+        space,
+        name=f"{space.name}, by variable",
+        text=f"{space.text} Each variable counts as a whole: maps are summed along the other axes of its stream (over "
         "time), and a variable is replaced at all steps together.",
         by_variable=True,
     )
@@ -156,9 +156,9 @@ def _without_cut(
     """
     widths = {s.name: s.shape[-1] if s.shape else 1 for s in model.streams}
     read: Counter[str] = Counter()
-    for found in _maps(model, first_row).values():
-        if found.layer == layer and found.name == "attention":
-            read.update(found.coords.get("feature.stream", ()))
+    for sown in _maps(model, first_row).values():
+        if sown.layer == layer and sown.name == "attention":
+            read.update(sown.coords.get("feature.stream", ()))
     if at is None and set(read) == set(widths):
         if space != "streams" and dict(read) == widths:
             return _inputs(None)

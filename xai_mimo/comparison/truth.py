@@ -31,25 +31,25 @@ def check_truth(truth: Truth, heads: Sequence[str], streams: Sequence[Stream]) -
     """
     by_name = {s.name: s for s in streams}
     checked: NamedTruth = {}
-    for head, given in truth.items():
+    for head, parts in truth.items():
         if head not in heads:
             raise unknown(head, heads, "head")
-        if isinstance(given, str) or not isinstance(given, Mapping | Sequence):
+        if isinstance(parts, str) or not isinstance(parts, Mapping | Sequence):
             raise BadSetting(
-                f"the truth of head '{head}' is {given!r}; expected {{stream: [feature, ...]}} or [stream, ...]."
+                f"the truth of head '{head}' is {parts!r}; expected {{stream: [feature, ...]}} or [stream, ...]."
             )
-        for stream in given:
+        for stream in parts:
             if stream not in by_name:
                 raise unknown(stream, by_name, "input stream")
         checked[head] = {}
-        for stream in given:
+        for stream in parts:
             known = by_name[stream].features
-            features = tuple(str(f) for f in given[stream]) if isinstance(given, Mapping) else known
+            features = tuple(str(f) for f in parts[stream]) if isinstance(parts, Mapping) else known
             check_unique(features, f"true feature of stream '{stream}'")
             for feature in features:
                 if feature not in known:
                     raise unknown(feature, known, f"feature of stream '{stream}'")
-            if features or not isinstance(given, Mapping):
+            if features or not isinstance(parts, Mapping):
                 checked[head][stream] = features
     return checked
 
@@ -74,13 +74,13 @@ def true_features(
         streams: of that space (the layer's, or the model's).
         inputs: rows of that space, for the lengths of axes.
     """
-    found = {}
+    features = {}
     for target, head in targets.items():
         known = truth.get(target, truth.get(head))
         if known is None:
             continue
         if not known:
-            found[target] = TrueFeatures(None, "nothing is true for this head: there is no feature to find", True)
+            features[target] = TrueFeatures(None, "nothing is true for this head: there is no feature to find", True)
             continue
         if space.is_streams:
             mask, note = np.array([s.name in known for s in streams]), ""
@@ -89,10 +89,10 @@ def true_features(
         if mask.all() or not mask.any():
             which = "every" if mask.all() else "no"
             players = "stream" if space.is_streams else "feature"
-            found[target] = TrueFeatures(None, f"{which} {players} of this space is true: maps cannot be told apart")
+            features[target] = TrueFeatures(None, f"{which} {players} of this space is true: maps cannot be told apart")
             continue
-        found[target] = TrueFeatures(mask, note)
-    return found
+        features[target] = TrueFeatures(mask, note)
+    return features
 
 
 def _keeps_features(stream: Stream) -> bool:

@@ -11,7 +11,7 @@ Spearman's and Kendall's coefficients have their own treatment of ties (average 
 map is constant: those rows are NaN here, and ``statistics`` leaves them out, counts them and says so.
 
 A high agreement does not make a map right: Neely et al. (2022), "A Song of (Dis)agreement", advise against using rank
-correlation to validate attention. Show it beside a floor, a ceiling and a measure of faithfulness.
+correlation to validate attention. Show it with a floor, a ceiling and a measure of faithfulness.
 
 Source: Krishna et al. (2024), "The Disagreement Problem in Explainable Machine Learning", TMLR, Section 3.2. The
 treatment of ties is our reading; the paper has none.
@@ -77,15 +77,15 @@ class Ranked:
 
     def in_top(self, where: tuple[Array, ...], k: int) -> Array:
         """The chance that these features, ``(row, feature)``, are among the k most important, ties broken at random."""
-        found: Array = np.minimum((k - self.before[where]) / self.tied[where], 1.0)
-        return found
+        chance: Array = np.minimum((k - self.before[where]) / self.tied[where], 1.0)
+        return chance
 
     @property
     def untied_pairs(self) -> Array:
         """How many pairs of features are not tied, ``(sample,)``."""
         features = self.values.shape[1]
-        found: Array = (features * (features - 1) - (self.tied - 1).sum(axis=1, dtype=np.float64)) / 2
-        return found
+        untied: Array = (features * (features - 1) - (self.tied - 1).sum(axis=1, dtype=np.float64)) / 2
+        return untied
 
 
 def feature_agreement(a: Any, b: Any, k: int) -> Array:
@@ -183,8 +183,8 @@ def concordance(a: Any, b: Any) -> Array:
     scale = np.sqrt(a.untied_pairs * b.untied_pairs)
     # SciPy warns nothing and returns NaN for a constant row; such a row has no concordant pair.
     tau = np.array([stats.kendalltau(u, v).statistic for u, v in zip(one, other, strict=True)])
-    found: Array = np.rint(np.where(scale > 0, tau, 0.0) * scale)
-    return found
+    difference: Array = np.rint(np.where(scale > 0, tau, 0.0) * scale)
+    return difference
 
 
 def kendall(a: Any, b: Any, *, pairs: Array | None = None) -> Array:
@@ -225,8 +225,8 @@ def pairwise_rank_agreement(a: Any, b: Any, *, pairs: Array | None = None) -> Ar
     features = a.values.shape[1]
     if features < 2:
         raise BadSetting("pairwise rank agreement needs at least 2 features; got 1.")
-    found: Array = (1.0 + _known(pairs, a, b) / (features * (features - 1) / 2)) / 2
-    return found
+    share: Array = (1.0 + _known(pairs, a, b) / (features * (features - 1) / 2)) / 2
+    return share
 
 
 def _known(pairs: Array | None, a: Ranked, b: Ranked) -> Array:
@@ -250,8 +250,8 @@ def _tops(a: Any, b: Any, k: int) -> tuple[Ranked, Ranked, tuple[Array, ...]]:
     return one, other, np.nonzero((one.before < k) & (other.before < k))
 
 
-def _mean_of_top(found: Array, where: tuple[Array, ...], a: Ranked, k: int) -> Array:
-    return np.bincount(where[0], found, minlength=len(a.values)) / k
+def _mean_of_top(values: Array, where: tuple[Array, ...], a: Ranked, k: int) -> Array:
+    return np.bincount(where[0], values, minlength=len(a.values)) / k
 
 
 def _check_k(k: int, features: int) -> None:
@@ -266,13 +266,13 @@ def _same_sign(a: Ranked, b: Ranked, where: tuple[Array, ...], signed: tuple[boo
                 f"{what} compares signs, but the {which} map has none (attention says how much, not in which "
                 "direction). Use feature or rank agreement, or a signed map such as the layer's contributions."
             )
-    found: Array = np.sign(a.values[where]) == np.sign(b.values[where])
-    return found
+    same: Array = np.sign(a.values[where]) == np.sign(b.values[where])
+    return same
 
 
 def _chance_of_same_rank(a: Ranked, b: Ranked, where: tuple[Array, ...], k: int) -> Array:
     # A feature takes each rank of its tie group with equal chance: count the ranks <= k that both groups hold.
     starts, sizes = ([m.before[where] for m in (a, b)], [m.tied[where].astype(np.float64) for m in (a, b)])
     last = np.minimum(np.minimum(starts[0] + sizes[0], starts[1] + sizes[1]), k)
-    found: Array = np.maximum(last - np.maximum(*starts), 0.0) / (sizes[0] * sizes[1])
-    return found
+    chance: Array = np.maximum(last - np.maximum(*starts), 0.0) / (sizes[0] * sizes[1])
+    return chance

@@ -1,4 +1,4 @@
-"""How concentrated an explanation is. A complex map is not a wrong one: read it beside faithfulness."""
+"""How concentrated an explanation is. A complex map is not a wrong one: read it with faithfulness."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ def effective_features(a: Any) -> Array:
         (the entropy), as an effective number (Hill, 1973).
     """
     p = shares(a)
-    found: Array = np.exp(-(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1))
-    return found
+    number: Array = np.exp(-(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1))
+    return number
 
 
 def gini(a: Any) -> Array:
@@ -46,8 +46,8 @@ def gini(a: Any) -> Array:
     p = np.sort(shares(a), axis=1)
     features = p.shape[1]
     weights = 2 * np.arange(1, features + 1) - features - 1
-    found: Array = (p * weights).sum(axis=1) / features
-    return found
+    index: Array = (p * weights).sum(axis=1) / features
+    return index
 
 
 def _of_maps(scene: Scene, measure: Callable[[Array], Array]) -> Iterator[Quantity]:

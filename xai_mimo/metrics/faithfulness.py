@@ -84,8 +84,8 @@ def comprehensiveness(curves: Curves) -> Array:
     Source: DeYoung et al. (2020), "ERASER", Section 4.2, equation 1 and AOPC; the absolute value is our reading, for
         heads that are not probabilities.
     """
-    found: Array = np.abs(curves.deletion[..., _eraser_points(curves)]).mean(axis=-1)
-    return found
+    change: Array = np.abs(curves.deletion[..., _eraser_points(curves)]).mean(axis=-1)
+    return change
 
 
 def sufficiency(curves: Curves) -> Array:
@@ -95,8 +95,8 @@ def sufficiency(curves: Curves) -> Array:
         ``(target, sample)``, in the head's unit; smaller is better.
     Source: DeYoung et al. (2020), "ERASER", Section 4.2, equation 2 and AOPC; the absolute value is our reading.
     """
-    found: Array = np.abs(curves.insertion[..., _eraser_points(curves)]).mean(axis=-1)
-    return found
+    change: Array = np.abs(curves.insertion[..., _eraser_points(curves)]).mean(axis=-1)
+    return change
 
 
 def violation(curves: Curves) -> Array:
@@ -164,23 +164,23 @@ def removal_curves(
     full, empty = take(predict(inputs), selectors), take_mean(predict(replacement), selectors)
     change = full.T[None, None, :, None, :] - _with_ends(answers, full, empty)  # (kind, order, sample, point, target)
     targets = np.arange(len(selectors))
-    found = {}
+    of_methods = {}
     for i, (label, values) in enumerate(maps.items()):
         own = change[:, i * len(selectors) + targets, :, :, targets]  # (target, kind, sample, point)
         top = ranks[i * len(selectors) + targets].argmin(axis=-1)[..., None]
         sign = np.sign(np.take_along_axis(np.asarray(values, dtype=np.float64), top, axis=-1))[..., 0]
-        found[label] = Curves(counts, size, own[:, 0], own[:, 1], sign)
+        of_methods[label] = Curves(counts, size, own[:, 0], own[:, 1], sign)
     no_sign = np.zeros((len(selectors), rows))
     random = []
     for j in range(len(maps) * len(selectors), change.shape[1]):
         deletion, insertion = np.moveaxis(change[:, j], -1, 1)  # each (target, sample, point)
         random.append(Curves(counts, size, deletion, insertion, no_sign))
-    return found, random
+    return of_methods, random
 
 
 def _eraser_points(curves: Curves) -> Array:
-    wanted = [max(1, int(np.ceil(q * curves.players - 1e-9))) for q in ERASER_FRACTIONS]
-    return np.searchsorted(curves.counts, wanted)
+    replaced = [max(1, int(np.ceil(q * curves.players - 1e-9))) for q in ERASER_FRACTIONS]
+    return np.searchsorted(curves.counts, replaced)
 
 
 def _counts(players: int, steps: int) -> Array:
@@ -191,12 +191,12 @@ def _counts(players: int, steps: int) -> Array:
 
 def _orders(maps: Sequence[Any], rng: np.random.Generator) -> Array:
     """The ranks of all maps one after the other, ``(order, sample, player)``, in half the memory of whole numbers."""
-    found = np.empty((sum(len(m) for m in maps), *np.shape(maps[0])[1:]), dtype=np.int32)
+    ranks = np.empty((sum(len(m) for m in maps), *np.shape(maps[0])[1:]), dtype=np.int32)
     start = 0
     for values in maps:
-        found[start : start + len(values)] = _ranks(np.abs(np.asarray(values, dtype=np.float64)), rng)
+        ranks[start : start + len(values)] = _ranks(np.abs(np.asarray(values, dtype=np.float64)), rng)
         start += len(values)
-    return found
+    return ranks
 
 
 def _ranks(magnitude: Array, rng: np.random.Generator) -> Array:
@@ -230,8 +230,8 @@ def _answers(
         rows, replaced = ({n: x[i] for n, x in part.items()} for part, i in ((inputs, row), (replacement, draw)))
         answers[items] = take(predict(masker.against_own(rows, replaced, known)), rows_of(selectors, row)).T
         advance(len(items) / total)
-    found: Array = answers.reshape(*shape, len(selectors)).mean(axis=4)
-    return found
+    means: Array = answers.reshape(*shape, len(selectors)).mean(axis=4)
+    return means
 
 
 def _with_ends(answers: Array, full: Array, empty: Array) -> Array:

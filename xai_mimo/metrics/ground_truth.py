@@ -49,8 +49,8 @@ def auroc(a: Any, truth: Any) -> Array:
     a, truth = _checked(a, truth)
     n, m = int(truth.sum()), int((~truth).sum())
     ranks = stats.rankdata(np.abs(a), axis=1)
-    found: Array = (ranks[:, truth].sum(axis=1) - n * (n + 1) / 2) / (n * m)
-    return found
+    chance: Array = (ranks[:, truth].sum(axis=1) - n * (n + 1) / 2) / (n * m)
+    return chance
 
 
 def _checked(a: Any, truth: Any) -> tuple[Array, Array]:

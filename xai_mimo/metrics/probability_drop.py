@@ -72,18 +72,19 @@ def deletion_accuracy(outputs: Any, labels: Any) -> Array:
         labels: ``(sample,)`` whole numbers; without labels, the classes predicted before.
     Returns:
         ``(sample,)`` of 0 and 1; the mean is the accuracy. Smaller is better: what carried the class is gone. Read it
-        beside that of random positions.
+        together with that of random positions.
     Raises:
         ShapeMismatch: arrays that do not fit.
     Source: Samek et al. (2017), "Evaluating the Visualization of What a Deep Neural Network Has Learned", Section
         III-B, at one size of the region that is taken away.
     """
-    values, wanted = np.asarray(outputs, dtype=np.float64), np.asarray(labels)
-    if values.ndim != 2 or wanted.shape != values.shape[:1]:
+    values, classes = np.asarray(outputs, dtype=np.float64), np.asarray(labels)
+    if values.ndim != 2 or classes.shape != values.shape[:1]:
         raise ShapeMismatch(
-            f"deletion accuracy wants outputs (sample, unit) and one class per row; got {values.shape}, {wanted.shape}."
+            f"deletion accuracy wants outputs (sample, unit) and one class per row; got {values.shape}, "
+            f"{classes.shape}."
         )
-    kept: Array = (classes_of(values) == wanted).astype(np.float64)
+    kept: Array = (classes_of(values) == classes).astype(np.float64)
     return kept
 
 

@@ -1,6 +1,6 @@
 """Whether near inputs get near explanations: maps of rows that were moved a little, against the maps of the rows.
 
-A map may only move as fast as the model does: read these beside the model's own change, which the caller can measure
+A map may only move as fast as the model does: read these with the model's own change, which the caller can measure
 with the same rows, and never alone. A map that ignores its input is perfectly robust.
 
 Perturbed rows come from ``nearby``; the caller explains them again, with the units of the rows themselves, so that a
@@ -124,14 +124,14 @@ def _moves(
     rows = count_rows(inputs)
     if before.ndim != 3 or before.shape[1] != rows:
         raise ShapeMismatch(f"robustness wants maps (target, sample, player) of {rows} rows; got {before.shape}.")
-    found = []
+    moves = []
     for _ in range(samples):
         moved = nearby(inputs, scale, radius, rng)
         after = np.asarray(explain(moved), dtype=np.float64)
         if after.shape != before.shape:
             raise ShapeMismatch(f"the maps of moved rows have shape {after.shape}, those of the rows {before.shape}.")
-        found.append((np.linalg.norm(after - before, axis=2), _way(inputs, moved, scale)))
-    return found
+        moves.append((np.linalg.norm(after - before, axis=2), _way(inputs, moved, scale)))
+    return moves
 
 
 def _way(inputs: Arrays, moved: Arrays, scale: Mapping[str, Any]) -> Array:

@@ -66,16 +66,16 @@ def mean_intervals(values: Any, counts: Array, *, level: float = LEVEL) -> list[
         raise ShapeMismatch(f"one value per row wants {counts.shape[1]} values; got {v.shape[1]}.")
     if np.isinf(v).any():
         raise BadValues("a metric holds infinite values; an interval is not defined for them.")
-    found: list[Interval] = []
+    intervals: list[Interval] = []
     for start in range(0, len(v), _QUANTITIES_AT_ONCE):
         part = v[start : start + _QUANTITIES_AT_ONCE]
         defined = ~np.isnan(part)
         sums = counts @ np.where(defined, part, 0.0).T  # (resample, quantity)
         drawn = counts @ defined.T if not defined.all() else np.full_like(sums, counts.shape[1])
-        found += [
+        intervals += [
             _mean_interval(part[i][defined[i]], part.shape[1], sums[:, i], drawn[:, i], level) for i in range(len(part))
         ]
-    return found
+    return intervals
 
 
 def mean_interval(values: Any, counts: Array, *, level: float = LEVEL) -> Interval:
