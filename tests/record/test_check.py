@@ -44,6 +44,7 @@ CASES = {
     "a role unheard of": (_set(["scores", 0, "role"], "best"), r"scores\.0\.role: Input should be 'value'"),
     "infinite": (_set(["gaps", 0, "tolerance"], float("inf")), r"gaps\.0\.tolerance: Input should be a finite number"),
     "a head unheard of": (_set(["verdicts", 1, "head"], "x"), r"verdicts\[1\] is about head 'x'.*known: heat"),
+    "a difference of a head unheard of": (_set(["differences", 0, "head"], "x"), r"differences\[0\] is about head 'x'"),
     "a method unheard of": (_set(["shares", 2, "method"], "lime"), r"shares\[2\] is about method 'lime'"),
     "one label twice": (_set(["methods", 1, "label"], "attention"), "methods must have different names.*attention"),
     "curve lengths": (_set(["curves", 0, "mean"], [0.0]), r"curves\.0: .*equally long"),
