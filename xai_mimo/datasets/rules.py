@@ -83,7 +83,8 @@ def is_tie(inputs: Arrays) -> Array:
     """
     thermal, mechanical = np.asarray(inputs["thermal"]), np.asarray(inputs["mechanical"])
     difference, speed = thermal[:, 1] - thermal[:, 0], mechanical[:, 0]
-    return np.logical_and(np.abs(difference - _DIFFERENCE) < 1e-6, speed < _SPEED)
+    ties: Array = np.logical_and(np.abs(difference - _DIFFERENCE) < 1e-6, speed < _SPEED)
+    return ties
 
 
 def smooth_rules(product: Array, thermal: Array, mechanical: Array, wear: Array) -> Arrays:

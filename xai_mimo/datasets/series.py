@@ -41,10 +41,10 @@ class Series:
 
     def __post_init__(self) -> None:
         check_unique(self.variables, f"variable of series '{self.name}'")
-        wanted = (len(self.time), len(self.variables))
+        lengths = (len(self.time), len(self.variables))
         for what, shape in (("values", self.values.shape), ("measured", self.measured.shape)):
-            if shape != wanted:
-                raise ShapeMismatch(f"'{what}' of series '{self.name}' wants {wanted} values; got {shape}.")
+            if shape != lengths:
+                raise ShapeMismatch(f"'{what}' of series '{self.name}' wants {lengths} values; got {shape}.")
         if len(self.units) != len(self.variables):
             raise ShapeMismatch(
                 f"series '{self.name}' has {len(self.variables)} variables but {len(self.units)} units; give one each."
@@ -171,15 +171,16 @@ def _check_settings(heads: Mapping[str, tuple[str, int]], steps: int) -> None:
 def _last_rows(series: Series, steps: int, furthest: int) -> Array:
     """The last row of each window that has ``furthest`` rows behind it."""
     segment = series.segment
-    first = np.arange(max(0, len(segment) - steps - furthest + 1))
+    first: Array = np.arange(max(0, len(segment) - steps - furthest + 1))
     # Segments are numbered in order: equal ends mean that no gap lies between.
-    kept = first[segment[first] == segment[first + steps + furthest - 1]]
+    kept: Array = first[segment[first] == segment[first + steps + furthest - 1]]
     if not len(kept):
         raise EmptyData(
             f"series '{series.name}' has no stretch of {steps + furthest} rows without a gap ({steps} to read, the "
             f"furthest head {furthest} ahead). Take fewer steps or a nearer head."
         )
-    return kept + steps - 1
+    last: Array = kept + (steps - 1)
+    return last
 
 
 def _stream(name: str, steps: int, features: Sequence[str], units: Sequence[str]) -> Stream:
