@@ -115,8 +115,8 @@ def test_a_study_of_a_table_trains_scores_and_reports_and_goes_on_where_it_stopp
     first = run("study", path, "--out", out)
     assert first.exit_code == 0, first.output
     assert first.stdout.splitlines()[-1] == f"report: {out / 'report.html'}"
-    found = json.loads((out / "study.json").read_text(encoding="utf-8"))
-    figures = {(r["network"], r["head"], r["metric"], r["method"]): r for r in found["rows"]}
+    study = json.loads((out / "study.json").read_text(encoding="utf-8"))
+    figures = {(r["network"], r["head"], r["metric"], r["method"]): r for r in study["rows"]}
     assert figures["baseline", "PWF", "average_precision", ""]["seeds"] == 1
     assert figures["mail_local", "left", "rmse", ""]["estimate"] > 0
     assert 0 <= figures["mail_local", "PWF", "auroc", "interception"]["estimate"] <= 1
@@ -135,7 +135,7 @@ def test_a_study_of_a_table_trains_scores_and_reports_and_goes_on_where_it_stopp
     trained = {p.name for p, t in networks.items() if p.stat().st_mtime_ns != t}
     assert trained == {"mail_local-seed1.json", "mail_local-seed1.keras"}
     repeated = json.loads((out / "study.json").read_text(encoding="utf-8"))
-    assert repeated["rows"] == found["rows"]
+    assert repeated["rows"] == study["rows"]
 
 
 def test_the_installed_command_runs_in_a_process_of_its_own(tmp_path):

@@ -49,11 +49,11 @@ def test_product_types_come_at_60_30_and_10_percent():
 def test_pairs_are_correlated_as_in_the_file_and_everything_else_is_not():
     table = columns(predictive_maintenance(50_000, seed=2))
     names = ["air", "process", "speed", "torque", "wear"]
-    found = np.corrcoef([table[name] for name in names])
+    correlations = np.corrcoef([table[name] for name in names])
     expected = np.eye(5)
     expected[0, 1] = expected[1, 0] = 0.876
     expected[2, 3] = expected[3, 2] = -0.875
-    np.testing.assert_allclose(found, expected, atol=0.02)
+    np.testing.assert_allclose(correlations, expected, atol=0.02)
 
 
 def test_independent_features_are_uncorrelated_with_the_same_marginals():

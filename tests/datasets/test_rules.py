@@ -41,8 +41,8 @@ def row(kind="L", air=300.0, process=310.0, speed=1500.0, torque=40.0, wear=100.
     ],
 )
 def test_rules_equal_rows_worked_out_by_hand(cells, failures):
-    found = exact_rules(row(**cells))
-    assert {name for name, hit in found.items() if hit[0]} == failures
+    labels = exact_rules(row(**cells))
+    assert {name for name, hit in labels.items() if hit[0]} == failures
 
 
 def test_a_difference_of_8_6_kelvin_is_a_tie_that_float64_rounding_decides():
@@ -60,12 +60,12 @@ def test_the_smooth_rules_are_logistic_in_the_distance_to_the_threshold():
 
     cells = row(air=300, process=308.4, speed=1370, torque=45, wear=210)
     watt = 45 * 1370 * 2 * np.pi / 60
-    found = smooth_rules(**cells)
-    np.testing.assert_allclose(found["HDF"][0, 0], logistic(0.2 / 0.2) * logistic(10 / 15))
-    np.testing.assert_allclose(found["PWF"][0, 0], logistic((3500 - watt) / 100) + logistic((watt - 9000) / 100))
-    np.testing.assert_allclose(found["OSF"][0, 0], logistic((45 * 210 - 11_000) / 200))
-    np.testing.assert_allclose(found["TWF"][0, 0], 43 / 790 * (logistic(5) - logistic(-15)))
-    assert found["RNF"][0, 0] == 0.001
+    chances = smooth_rules(**cells)
+    np.testing.assert_allclose(chances["HDF"][0, 0], logistic(0.2 / 0.2) * logistic(10 / 15))
+    np.testing.assert_allclose(chances["PWF"][0, 0], logistic((3500 - watt) / 100) + logistic((watt - 9000) / 100))
+    np.testing.assert_allclose(chances["OSF"][0, 0], logistic((45 * 210 - 11_000) / 200))
+    np.testing.assert_allclose(chances["TWF"][0, 0], 43 / 790 * (logistic(5) - logistic(-15)))
+    assert chances["RNF"][0, 0] == 0.001
 
 
 def test_smooth_and_exact_rules_agree_away_from_the_thresholds():

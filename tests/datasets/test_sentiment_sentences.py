@@ -48,8 +48,8 @@ def test_rows_are_split_by_site_and_sentiment_and_padded_at_the_end(small_files)
 def test_a_sentence_with_a_next_line_character_stays_one_row(small_files):
     both = [sentiment_sentences(small_files, split=split, vocabulary=9000) for split in ("train", "test")]
     assert sum(len(texts.data) for texts in both) == 660
-    found = [texts.sentence(row) for texts in both for row in range(len(texts.data))]
-    assert sum(words[-1] in ("good", "<unknown>") and len(words) == 3 for words in found) == 3
+    sentences = [texts.sentence(row) for texts in both for row in range(len(texts.data))]
+    assert sum(words[-1] in ("good", "<unknown>") and len(words) == 3 for words in sentences) == 3
 
 
 def test_words_outside_the_vocabulary_are_unknown(small_files):

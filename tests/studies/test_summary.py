@@ -11,7 +11,7 @@ from xai_mimo.studies.summary import ALL_HEADS, Row, interval, summarise, tables
 
 pytestmark = pytest.mark.all_frameworks
 
-CELLS = [
+RUNS = [
     {
         "network": network,
         "seed": seed,
@@ -35,9 +35,9 @@ def test_an_interval_is_students_t_over_seeds():
 
 
 def test_an_interval_stays_within_the_bounds_of_its_metric():
-    found = row(summarise(CELLS), "baseline", "HDF", "share", "shapley")
-    assert interval(found.values)[1:] != (found.low, found.high)
-    assert (found.low, found.high) == (0.0, 1.0)
+    share = row(summarise(RUNS), "baseline", "HDF", "share", "shapley")
+    assert interval(share.values)[1:] != (share.low, share.high)
+    assert (share.low, share.high) == (0.0, 1.0)
 
 
 def test_one_seed_has_no_interval():
@@ -45,7 +45,7 @@ def test_one_seed_has_no_interval():
 
 
 def test_figures_are_means_over_seeds_with_the_mean_over_heads_behind():
-    rows = summarise(CELLS)
+    rows = summarise(RUNS)
     assert row(rows, "baseline", "HDF", "average_precision").estimate == pytest.approx(0.85)
     assert row(rows, "mail_local", "HDF", "share", "shapley").values == pytest.approx((0.5, 0.7))
     over = row(rows, "baseline", ALL_HEADS, "average_precision")
@@ -55,17 +55,16 @@ def test_figures_are_means_over_seeds_with_the_mean_over_heads_behind():
 
 
 def test_the_record_gets_task_scores_of_heads_alone():
-    entries = task_rows(summarise(CELLS))
+    entries = task_rows(summarise(RUNS))
     assert {e.head for e in entries} == {"HDF", "OSF"}
     assert {e.metric for e in entries} == {"average_precision"}
-    alone = task_rows(summarise(CELLS[:1]))
+    alone = task_rows(summarise(RUNS[:1]))
     assert alone[0].low is None
     assert alone[0].note == "one seed: no interval"
 
 
 def test_tables_have_a_line_per_network_and_a_column_per_head():
-    found = tables(summarise(CELLS))
-    title, header, lines = found[0]
+    title, header, lines = tables(summarise(RUNS))[0]
     assert title == "average_precision on held-out rows"
     assert header == ["network", "HDF", "OSF", ALL_HEADS]
     assert [line[0] for line in lines] == ["baseline", "mail_local"]
@@ -73,7 +72,7 @@ def test_tables_have_a_line_per_network_and_a_column_per_head():
 
 
 def test_markdown_and_csv_hold_every_figure():
-    rows = summarise(CELLS)
+    rows = summarise(RUNS)
     text = to_markdown(rows, "T")
     assert text.startswith("# T\n")
     assert "## share of shapley on the true features" in text

@@ -102,12 +102,12 @@ def test_task_scores_of_predictions_known_by_hand():
         "m": np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]),
         "r": np.array([[1.0], [2.0], [3.0], [4.0]]),
     }
-    found = task_scores(heads, labels, outputs)
-    assert found["b"]["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
-    assert found["b"]["auroc"] == pytest.approx(3 / 4)
-    assert found["m"] == {"accuracy": 0.75}
-    assert found["r"]["rmse"] == pytest.approx(1.0)
-    assert found["r"]["r2"] == pytest.approx(1 - 4 / 14)
+    scores = task_scores(heads, labels, outputs)
+    assert scores["b"]["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
+    assert scores["b"]["auroc"] == pytest.approx(3 / 4)
+    assert scores["m"] == {"accuracy": 0.75}
+    assert scores["r"]["rmse"] == pytest.approx(1.0)
+    assert scores["r"]["r2"] == pytest.approx(1 - 4 / 14)
 
 
 @pytest.mark.all_frameworks
@@ -163,8 +163,8 @@ def test_a_regression_head_answers_in_its_own_unit():
     )
     prepared, net, loss = train(linear, None, seed=0, epochs=60)
     assert loss < 0.2  # in units of the head's spread
-    found = task_scores(prepared.test.heads, prepared.test.labels, net.predict(prepared.test.inputs, verbose=0))
-    assert found["y"]["r2"] > 0.9
+    scores = task_scores(prepared.test.heads, prepared.test.labels, net.predict(prepared.test.inputs, verbose=0))
+    assert scores["y"]["r2"] > 0.9
 
 
 def test_the_baseline_is_towers_of_dense_layers_on_the_joined_streams():
@@ -174,7 +174,7 @@ def test_the_baseline_is_towers_of_dense_layers_on_the_joined_streams():
     rng = np.random.default_rng(0)
     rows = {"a": rng.standard_normal((5, 2)).astype("float32"), "b": rng.standard_normal((5, 3)).astype("float32")}
     joined = np.concatenate([rows["a"], rows["b"]], axis=1)
-    found = net.predict(rows, verbose=0)
+    outputs = net.predict(rows, verbose=0)
     for head, last in (("c", "c"), ("r", "r_standard")):
         kernel, bias = (keras.ops.convert_to_numpy(w) for w in net.get_layer(f"{head}_wide").weights)
         x = np.tanh(joined @ kernel + bias)
@@ -182,7 +182,7 @@ def test_the_baseline_is_towers_of_dense_layers_on_the_joined_streams():
         x = np.maximum(x @ kernel + bias, 0)
         kernel, bias = (keras.ops.convert_to_numpy(w) for w in net.get_layer(last).weights)
         x = x @ kernel + bias
-        np.testing.assert_allclose(found[head], x if head == "c" else 2 * x + 10, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(outputs[head], x if head == "c" else 2 * x + 10, rtol=1e-4, atol=1e-5)
 
 
 def test_training_that_diverges_is_an_error():

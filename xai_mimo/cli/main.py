@@ -156,7 +156,7 @@ def doctor(backend: Backend = None, debug: Debug = False) -> None:
 
 
 def _names(heads: str | None) -> tuple[str, ...] | None:
-    """Head names from ``"HDF,OSF"``; None where nothing was said."""
+    """Head names from ``"HDF,OSF"``; None where the option is not used."""
     if heads is None:
         return None
     names = tuple(name.strip() for name in heads.split(",") if name.strip())

@@ -8,11 +8,10 @@ downloaded at import. A loader returns the same ``Data`` whatever the source.
 from xai_mimo.datasets.ai4i import ai4i2020, ai4i2020_path
 from xai_mimo.datasets.beijing import beijing_pm25, beijing_pm25_series
 from xai_mimo.datasets.data import Data
-from xai_mimo.datasets.fashion_mnist import fashion_mnist
 from xai_mimo.datasets.idx import idx_images, read_idx
 from xai_mimo.datasets.located import Located, keyword_sequences, pasted_digits
 from xai_mimo.datasets.milling import predictive_maintenance
-from xai_mimo.datasets.mnist import mnist
+from xai_mimo.datasets.mnist import fashion_mnist, mnist
 from xai_mimo.datasets.pneumonia_mnist import pneumonia_mnist
 from xai_mimo.datasets.rules import FAILURES, TRUTH, exact_rules, is_tie, smooth_rules
 from xai_mimo.datasets.scaling import Scaling

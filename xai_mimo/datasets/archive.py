@@ -44,8 +44,8 @@ class Archive:
         """
         if folder is None and "XAI_MIMO_DATA" in os.environ:
             folder = Path(os.environ["XAI_MIMO_DATA"]) / self.name
-        found = self._download() if folder is None else {file: self._look(Path(folder), file) for file in self.sha256}
-        return {file: self._checked(path, file) for file, path in found.items()}
+        paths = self._download() if folder is None else {file: self._look(Path(folder), file) for file in self.sha256}
+        return {file: self._checked(path, file) for file, path in paths.items()}
 
     def _look(self, folder: Path, file: str) -> Path:
         path = folder / file

@@ -96,13 +96,13 @@ def beijing_pm25_series(folder: str | os.PathLike[str] | None = None) -> Series:
     unknown = set(frame["cbwd"]) - set(DIRECTIONS)
     if unknown:
         raise BadValues(f"column 'cbwd' of '{path}' holds {sorted(map(str, unknown))}; expected {DIRECTIONS}.")
-    known = frame["pm2.5"].notna().to_numpy()
-    if not known.any():
+    has_value = frame["pm2.5"].notna().to_numpy()
+    if not has_value.any():
         raise BadValues(f"column 'pm2.5' of '{path}' holds no value at all.")
-    kept = frame.assign(**{"pm2.5": frame["pm2.5"].ffill()}).iloc[int(np.argmax(known)) :]
+    kept = frame.assign(**{"pm2.5": frame["pm2.5"].ffill()}).iloc[int(np.argmax(has_value)) :]
     parts, units = _variables(kept)
     measured = np.ones((len(kept), len(parts)), dtype=bool)
-    measured[:, list(parts).index("pm25")] = known[-len(kept) :]
+    measured[:, list(parts).index("pm25")] = has_value[-len(kept) :]
     return Series(
         name="beijing_pm25",
         time=pd.to_datetime(kept[["year", "month", "day", "hour"]]).to_numpy(),

@@ -48,12 +48,12 @@ def read_idx(path: str | os.PathLike[str], *, sha256: str | None = None) -> Arra
         )
     start = 4 + 4 * content[3]
     shape = tuple(int(n) for n in np.frombuffer(content[4 : min(start, len(content) // 4 * 4)], dtype=">u4"))
-    wanted = start + int(np.prod(shape, dtype=object))
-    if len(shape) != content[3] or len(content) != wanted:
-        is_short = len(shape) != content[3] or len(content) < wanted
+    length = start + int(np.prod(shape, dtype=object))
+    if len(shape) != content[3] or len(content) != length:
+        is_short = len(shape) != content[3] or len(content) < length
         raise FileProblem(
             f"'{path}' {'is truncated' if is_short else 'is too long'}: it declares {content[3]} axes of lengths "
-            f"{shape}, {wanted} bytes with the header, and has {len(content)}. Fetch it again."
+            f"{shape}, {length} bytes with the header, and has {len(content)}. Fetch it again."
         )
     digest = hashlib.sha256(content).hexdigest()
     if sha256 not in (None, digest):

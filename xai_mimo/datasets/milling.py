@@ -114,15 +114,15 @@ def _failures(inputs: Arrays, window_rate: float, random_rate: float, rng: np.ra
 
 def _enriched(n: int, positives: float, independent: bool, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
     """Draw natural rows until each failure mode has its share, and sound machines fill the rest."""
-    wanted = {**dict.fromkeys(("TWF", "HDF", "PWF", "OSF"), int(np.ceil(n * positives))), "sound": n}
-    kept: dict[str, list[Arrays]] = {group: [] for group in wanted}
-    while any(wanted.values()):
+    missing = {**dict.fromkeys(("TWF", "HDF", "PWF", "OSF"), int(np.ceil(n * positives))), "sound": n}
+    kept: dict[str, list[Arrays]] = {group: [] for group in missing}
+    while any(missing.values()):
         inputs = _machines(_BLOCK, independent, rng)
         labels = _failures(inputs, WINDOW_RATE, positives, rng)
-        failed = {group: labels[group] == 1 for group in wanted if group != "sound"}
+        failed = {group: labels[group] == 1 for group in missing if group != "sound"}
         for group, mask in {**failed, "sound": ~np.logical_or.reduce(list(failed.values()))}.items():
-            rows = np.flatnonzero(mask)[: wanted[group]]
-            wanted[group] -= len(rows)
+            rows = np.flatnonzero(mask)[: missing[group]]
+            missing[group] -= len(rows)
             kept[group].append({name: values[rows] for name, values in {**inputs, **labels}.items()})
     blocks = [block for group in kept.values() for block in group]  # failures first, so that sound rows are cut off
     order = rng.permutation(n)

@@ -132,8 +132,8 @@ def _data(split: Split, lines: Sequence[tuple[str, int, int]], words: Sequence[s
     numbers = {word: token for token, word in enumerate(words)}
     tokens = np.zeros((len(lines), length), np.int32)
     for row, (text, _, _) in zip(tokens, lines, strict=True):
-        found = [numbers.get(word, 1) for word in tokenize(text)][:length]
-        row[: len(found)] = found
+        codes = [numbers.get(word, 1) for word in tokenize(text)][:length]
+        row[: len(codes)] = codes
     sites = np.array([site for _, _, site in lines])
     return Data(
         name=f"sentiment_sentences_{split}",

@@ -1,9 +1,9 @@
 """Studies: a table in, a network without MAIL and networks with it, their scores and their maps side by side.
 
 House rule: this room trains and writes; it computes no attribution and no metric of its own (those live in
-`explainers` and `analysis`) and draws nothing (`reports`). May import `core`, `layers`, `datasets`, `reports` and
-`analysis.comparison`. Everything a study makes lies in its output folder, and a run that was cut short goes on
-where it stopped.
+`explainers` and `metrics`) and draws nothing (`reports`). May import every room below it but `explainers`; what it
+compares, it compares through `comparison`. All that a study makes lies in its output folder, and a run that was cut
+short goes on where it stopped.
 """
 
 from xai_mimo.studies.settings import StudySettings, load_settings, shipped

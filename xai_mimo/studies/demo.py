@@ -51,7 +51,7 @@ def run_demo(
         heads: failure modes to predict; RNF falls at random and depends on nothing.
         epochs: of training.
         explain: held-out rows that are explained.
-        progress: told what is being done and the share finished.
+        progress: called with what is being done and the share finished.
     Raises:
         UnknownName: no such failure mode. FileProblem: the folder cannot be written. BadValues: too few rows.
     """

@@ -101,7 +101,7 @@ def load_network(folder: Path, network: str, seed: int, data: Data) -> Model:
 
 
 def background(train: Data, seed: int) -> Arrays:
-    """Up to 100 training rows, drawn with the seed, that stand for "nothing known"."""
+    """Up to 100 training rows, drawn with the seed, that a method takes for "nothing is known"."""
     rows = np.random.default_rng(seed).permutation(len(train))[:BACKGROUND_ROWS]
     return train.take(np.sort(rows)).inputs
 

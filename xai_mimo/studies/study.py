@@ -59,7 +59,7 @@ def run_study(
     Args:
         settings: see ``load_settings``.
         out: folder for the results, before ``settings.out``; by default "<data>_study" in the current folder.
-        progress: told what is being done.
+        progress: called with what is being done and the share finished.
     Raises:
         FileProblem, BadSetting, BadValues, EmptyData, UnknownName: bad settings, table or folder; before anything is
         trained, wherever that can be known.

@@ -171,14 +171,14 @@ def tables(rows: Sequence[Row]) -> list[tuple[str, list[str], list[list[str]]]]:
     for family, metric, method in dict.fromkeys((r.family, r.metric, r.method) for r in rows):
         mine = [r for r in rows if (r.family, r.metric, r.method) == (family, metric, method)]
         heads = list(dict.fromkeys(r.head for r in mine))
-        cells = {(r.network, r.head): cell(r) for r in mine}
-        lines = [[n, *(cells.get((n, h), "-") for h in heads)] for n in dict.fromkeys(r.network for r in mine)]
+        figures = {(r.network, r.head): figure(r) for r in mine}
+        lines = [[n, *(figures.get((n, h), "-") for h in heads)] for n in dict.fromkeys(r.network for r in mine)]
         title = f"{metric} on held-out rows" if family == "task" else f"{metric} of {method} on the true features"
         printed.append((title, ["network", *heads], lines))
     return printed
 
 
-def cell(row: Row) -> str:
+def figure(row: Row) -> str:
     """A figure as people read it: ``.957 [.940, .974]``."""
     if row.low is None or row.high is None:
         return _short(row.estimate)
