@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.adapted_net import Net, NetAdapter, Top
 from xai_mimo.core.errors import NotSupported
-from xai_mimo.core.streams import Head, Stream
+from xai_mimo.core.streams import Head, Stream, check_inputs
 from xai_mimo.testing import check_adapter
 
 pytestmark = pytest.mark.all_frameworks
@@ -67,6 +67,14 @@ class NewFingerprintEachTime(Broken):
     def fingerprint(self):
         self.calls += 1
         return str(self.calls)
+
+
+class FingerprintInInferenceMode(Broken):
+    """asking for members and the fingerprint changes training"""
+
+    def fingerprint(self):
+        self.net.training = False
+        return super().fingerprint()
 
 
 class FingerprintOfNothing(Broken):
@@ -149,6 +157,14 @@ class RowsInfluenceEachOther(Broken):
     def predict(self, inputs):
         outputs = super().predict(inputs)
         return outputs | {"level": outputs["level"] - outputs["level"].mean()}
+
+
+class LosesAHeadOnOneRow(Broken):
+    """predict on one row gives \\['level'\\]; expected \\['kind', 'level'\\]"""
+
+    def predict(self, inputs):
+        outputs = super().predict(inputs)
+        return outputs if len(outputs["kind"]) > 1 else {"level": outputs["level"]}
 
 
 class SixRowsAtMost(Broken):
@@ -291,6 +307,28 @@ class GradientsWithOtherOutputs(Wrapped):
         return outputs | {"level": outputs["level"] + 1}, gradients
 
 
+class GradientsWithoutRows(Wrapped):
+    """the gradient by 'u' has shape \\(5, 3\\); expected \\(5, 6, 3\\)"""
+
+    def other(self, outputs, gradients, selectors):
+        return outputs, {name: g.mean(axis=1) for name, g in gradients.items()}
+
+
+class GradientsOfNaN(Wrapped):
+    """the gradient by 'u' holds NaN"""
+
+    def other(self, outputs, gradients, selectors):
+        return outputs, {name: g * np.nan for name, g in gradients.items()}
+
+
+class GradientsOfOneStreamAreOthers(Broken):
+    """gradients\\(streams=\\['u'\\]\\) differs in 'u'"""
+
+    def gradients(self, inputs, selectors, streams=None):
+        outputs, gradients = super().gradients(inputs, selectors, streams)
+        return outputs, {name: g * (2 if streams == ["u"] else 1) for name, g in gradients.items()}
+
+
 class GradientsOfTheWrongSign(Wrapped):
     """the gradient of 'level:0' by 'u' differs by .* from differences of predictions"""
 
@@ -406,6 +444,16 @@ class AnotherTail(Broken):
         return read | {"code": 2 * read["code"]}
 
 
+class TailOverTheBatch(Broken):
+    """the part behind 'top', given one row, differs in 'level'"""
+
+    def tail(self, layer):
+        tail = super().tail(layer)
+        right = tail.predict
+        tail.predict = lambda inputs: {n: y + (len(y) == 1) for n, y in right(inputs).items()}
+        return tail
+
+
 class TailWithOtherHeads(Broken):
     """the part behind 'top' has the heads"""
 
@@ -515,13 +563,6 @@ def test_a_broken_adapter_is_caught(kind, rows):
 
 
 def test_a_capability_that_is_not_there_is_not_asked_for(rows):
-    class Plain:
-        streams, heads = NetAdapter.streams, NetAdapter.heads
-
-        def __init__(self, net):
-            adapter = NetAdapter(net)
-            self.fingerprint, self.predict = adapter.fingerprint, adapter.predict
-
     check_adapter(Plain(Net()), rows)
 
 
@@ -531,6 +572,77 @@ def test_a_model_that_lacks_a_member_is_named(rows):
 
     with pytest.raises(AssertionError, match="Nothing has no 'heads', which every adapter has"):
         check_adapter(Nothing(), rows)
+
+
+class Plain:
+    """Predicts, and nothing more."""
+
+    streams, heads = NetAdapter.streams, NetAdapter.heads
+
+    def __init__(self, net):
+        adapter = NetAdapter(net)
+        self.fingerprint, self.predict = adapter.fingerprint, adapter.predict
+
+
+def test_fewer_capabilities_with_little_memory_are_caught(rows):
+    with pytest.raises(AssertionError, match="with little memory the model can 'predict'; else 'activations', "):
+        check(NetAdapter, rows, limited=lambda memory: Plain(Net()))
+
+
+def test_a_counter_that_stands_still_is_caught(rows):
+    with pytest.raises(AssertionError, match=r"passes\(\) does not count: a gradient was taken and the number stayed"):
+        check(NetAdapter, rows, passes=lambda: 3)
+
+
+def test_a_model_that_is_randomised_in_place_is_caught_without_its_state(rows):
+    with pytest.raises(AssertionError, match="randomised changes the model itself; it must work on a copy"):
+        check_adapter(RandomisedInPlace(Net()), rows)
+
+
+class Words:
+    """y = 2 age + sum of the ids; the ids have no gradient."""
+
+    streams = (Stream("words", (3,), dtype="int32", axes=("token",)), Stream("age", (1,), dtype="float64"))
+    heads = (Head("y"),)
+
+    def fingerprint(self):
+        return "2a"
+
+    def predict(self, inputs):
+        x = check_inputs(inputs, self.streams)
+        return {"y": 2 * x["age"] + x["words"].sum(axis=1, keepdims=True)}
+
+    def gradients(self, inputs, selectors, streams=None):
+        x = check_inputs(inputs, self.streams)
+        if streams is None or "words" in streams:
+            raise NotSupported("input stream 'words' holds integers.")
+        return self.predict(x), {name: np.full((len(selectors), *x[name].shape), 2.0) for name in streams}
+
+
+class GradientsOfIds(Words):
+    """gradients are given by a stream of whole numbers; expected NotSupported"""
+
+    def gradients(self, inputs, selectors, streams=None):
+        x = check_inputs(inputs, self.streams)
+        return self.predict(x), {n: np.full((len(selectors), *x[n].shape), 2.0) for n in streams or x}
+
+
+class RefusesWithoutAName(Words):
+    """gradients by a stream of whole numbers is refused without its name"""
+
+    def gradients(self, inputs, selectors, streams=None):
+        try:
+            return super().gradients(inputs, selectors, streams)
+        except NotSupported:
+            raise NotSupported("integers.") from None
+
+
+def test_streams_of_whole_numbers_are_held_or_refused_by_name():
+    rows = {"words": np.arange(12).reshape(4, 3), "age": np.linspace(0, 1, 4)[:, None]}
+    check_adapter(Words(), rows)
+    for kind in (GradientsOfIds, RefusesWithoutAName):
+        with pytest.raises(AssertionError, match=kind.__doc__):
+            check_adapter(kind(), rows)
 
 
 def test_one_row_is_too_little_to_check(rows):

@@ -333,6 +333,15 @@ class OneRowBecomesNone(Broken):
 
 
 @dataclass(frozen=True)
+class PredictionOfOneRowIsFlat(Broken):
+    """one row does not give one prediction per target"""
+
+    def changed(self, answer, inputs, context):
+        prediction = answer.prediction
+        return replace(answer, prediction=prediction[:, 0] if prediction.shape[1] == 1 else prediction)
+
+
+@dataclass(frozen=True)
 class UnitOfTheFirstRow(Broken):
     """head 'kind', with a unit for each row, differs"""
 

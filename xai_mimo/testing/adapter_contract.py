@@ -225,9 +225,13 @@ def _check_cut(whole: Splittable, arrays: Arrays, layer: str, tolerance: float) 
 def _check_memory(verbs: Mapping[str, Verb], limited: Mapping[str, Verb], arrays: Arrays, tolerance: float) -> None:
     rows = len(next(iter(arrays.values())))
     many = {name: x[np.arange(2 * rows + 1) % rows] for name, x in arrays.items()}
-    require(set(verbs) == set(limited), f"with little memory the model can {sorted(limited)}; else {sorted(verbs)}.")
+    require(set(verbs) == set(limited), f"with little memory the model can {_named(limited)}; else {_named(verbs)}.")
     for verb, read in verbs.items():
         require_equal(limited[verb](many), read(many), tolerance, f"{verb}, with memory for a row at a time,")
+
+
+def _named(verbs: Mapping[str, Verb]) -> str:
+    return ", ".join(f"'{verb}'" for verb in sorted(verbs))
 
 
 def _check_broken(verbs: Mapping[str, Verb], arrays: Arrays, broken: Callable[[], AbstractContextManager[Any]]) -> None:
