@@ -85,6 +85,13 @@ def test_what_is_no_metric_is_refused():
     with pytest.raises(BadSetting, match="metric 'foreign' has the family 'beauty', which is not one of agreement"):
         check_facts(Family())
 
+    class Undirected(Foreign):
+        better = "neither"
+        tested = True
+
+    with pytest.raises(BadSetting, match="metric 'foreign' holds methods against each other and has no direction"):
+        check_facts(Undirected())
+
     class Needy(Foreign):
         needs = ("luck",)
 

@@ -41,8 +41,11 @@ class Settings:
     def __post_init__(self) -> None:
         if self.replacement not in ("mean", "background"):
             raise BadSetting(f"replacement {self.replacement!r} is not one of 'mean' and 'background'.")
-        if self.replacement_rows < 1:
-            raise BadSetting(f"replacement_rows must be at least 1; got {self.replacement_rows}.")
+        for name in ("steps", "controls", "replacement_rows"):
+            if getattr(self, name) < 1:
+                raise BadSetting(f"{name} must be at least 1; got {getattr(self, name)}.")
+        if any(k < 1 for k in self.ks):
+            raise BadSetting(f"ks are sizes of a top, each at least 1; got {self.ks}.")
         if not 0 < self.deleted < 1:
             raise BadSetting(f"deleted must be a share above 0 and below 1; got {self.deleted}.")
         if not 0 <= self.tolerance < np.inf:

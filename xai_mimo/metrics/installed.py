@@ -9,7 +9,7 @@ import pandas as pd
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.plugins import load_plugin, plugins
 from xai_mimo.core.streams import check_unique, unknown
-from xai_mimo.metrics.metric import Metric, Need, needs_of, runs_by_default
+from xai_mimo.metrics.metric import Metric, Need, is_tested, needs_of, runs_by_default
 from xai_mimo.record.rows import Better, Family
 
 _FACTS = ("name", "family", "title", "better", "bounds", "reference")
@@ -77,6 +77,11 @@ def check_facts(metric: Any) -> Metric:
                 f"metric '{metric.name}' has the {fact} {getattr(metric, fact)!r}, which is not one of "
                 f"{', '.join(allowed)}."
             )
+    if is_tested(metric) and metric.better == "neither":
+        raise BadSetting(
+            f"metric '{metric.name}' holds methods against each other and has no direction; give better='larger' or "
+            "'smaller', or leave tested out."
+        )
     for need in needs_of(metric):
         if need not in get_args(Need):
             raise BadSetting(
