@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from xai_mimo.core.errors import ShapeMismatch
 from xai_mimo.core.model import InterceptionMap
 from xai_mimo.core.streams import Head, Stream, check_inputs, unknown
 
@@ -50,14 +51,15 @@ class Net:
 class NetAdapter:
     """The network as a model of two streams and two heads; ``rows`` go at once."""
 
-    def __init__(self, net, rows=1000):
-        self.net, self.rows = net, rows
+    def __init__(self, net, rows=1000, size=None):
+        self.net, self.rows, self.size = net, rows, size
 
     streams, heads = STREAMS, HEADS
     randomisation = "shuffled"
 
     def fingerprint(self):
-        return hashlib.sha256(b"".join(w.tobytes() for w in self.net.weights.values())).hexdigest()
+        parts = [*self.net.weights.values(), *([] if self.size is None else [self.size])]
+        return hashlib.sha256(b"".join(p.tobytes() for p in parts)).hexdigest()
 
     @contextmanager
     def inference(self):
@@ -73,7 +75,8 @@ class NetAdapter:
         with self.inference():
             chunks = range(0, len(x["u"]), self.rows)
             code = [self.net.code(x["u"][i : i + self.rows], x["v"][i : i + self.rows]) for i in chunks]
-        return x, np.concatenate(code)
+        made = np.concatenate(code)
+        return x, made if self.size is None else np.sign(made) * self.size
 
     def predict(self, inputs):
         x, code = self.read(inputs)
@@ -103,6 +106,15 @@ class NetAdapter:
         _, code = self.read(inputs)
         coords = {"feature": ("a", "b", "c", "d", "e")}
         return {"net/code/size": InterceptionMap("net/code", "size", np.abs(code), ("feature",), coords)}
+
+    def override(self, maps):
+        """The size of the code, put in the place of its own."""
+        ((key, size),) = maps.items()
+        if key != "net/code/size":
+            raise unknown(key, ["net/code/size"], "map")
+        if size.shape[1:] != (5,):
+            raise ShapeMismatch(f"map '{key}' wants (batch, 5); got {size.shape}.")
+        return type(self)(self.net, self.rows, size)
 
     def layers(self):
         return ("top",)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.helpers.keras_weights import with_weights
 from xai_mimo import adapt
+from xai_mimo.layers import MAIL
 from xai_mimo.sowing import sow
 from xai_mimo.testing import check_adapter
 
@@ -127,6 +128,13 @@ def test_the_part_of_a_keras_model_behind_a_layer():
 def test_a_functional_keras_model_with_heads_in_an_order_of_its_own():
     u = keras.Input((4,), name="u")
     check(with_weights(keras.Model(u, {name: keras.layers.Dense(1, name=name)(u) for name in ("wear", "heat")})))
+
+
+def test_a_keras_model_with_a_layer_that_explains_itself():
+    u, v = keras.Input((4,), name="u"), keras.Input((3,), name="v")
+    coded = keras.layers.Dense(5, activation="tanh", name="code")(u)
+    layer = MAIL(heads={"kind": 2, "level": 1}, name="mail")
+    check(with_weights(keras.Model([u, v], layer([coded, v]))))
 
 
 def test_a_sequential_keras_model():

@@ -81,7 +81,7 @@ class FingerprintOfNothing(Broken):
     """fingerprint\\(\\) is the same after the weights changed"""
 
     def fingerprint(self):
-        return "00"
+        return "00" if self.size is None else "01"
 
 
 class StreamsInAList(Broken):
@@ -434,6 +434,68 @@ class MapsOverTheBatch(WithMap):
 
     def other(self, interception):
         return replace(interception, values=interception.values - interception.values.mean(axis=0))
+
+
+class Overriding(Broken):
+    """Changes the model that ``override`` gives."""
+
+    def override(self, maps):
+        return self.other(super().override(maps), maps)
+
+
+class OverrideByItsOwnMapChanges(Overriding):
+    """override of 'net/code/size' by the layer's own map: predict differs in 'level'"""
+
+    def other(self, model, maps):
+        model.size = 2 * model.size
+        return model
+
+
+class OverrideIsNotShown(Overriding):
+    """intercept, after override of 'net/code/size', differs"""
+
+    def other(self, model, maps):
+        model.intercept = self.intercept
+        return model
+
+
+class OverrideWithOtherHeads(Overriding):
+    """override of 'net/code/size' gives a model of other heads"""
+
+    def other(self, model, maps):
+        model.heads = model.heads[::-1]
+        return model
+
+
+class OverrideIsNotMarked(Overriding):
+    """override of 'net/code/size' leaves the fingerprint as it was"""
+
+    def other(self, model, maps):
+        model.fingerprint = self.fingerprint
+        return model
+
+
+class OverrideOfAnything(Broken):
+    """override of a map 'no_layer/map', raises nothing; expected UnknownName"""
+
+    def override(self, maps):
+        return super().override({"net/code/size": next(iter(maps.values()))[:, :1] * np.ones(5)})
+
+
+class OverrideOfAnyWidth(Broken):
+    """override of 'net/code/size' by a map of a wrong width, raises nothing; expected ShapeMismatch"""
+
+    def override(self, maps):
+        return super().override({key: size[..., :5] if key[:3] == "net" else size for key, size in maps.items()})
+
+
+class OverrideInPlace(Broken):
+    """override changes the model itself; it must give another one"""
+
+    def override(self, maps):
+        other = super().override(maps)
+        self.size = 0.5 * other.size
+        return other
 
 
 class AnotherTail(Broken):

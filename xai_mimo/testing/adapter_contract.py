@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from xai_mimo.core.errors import BadValues, EmptyData, ShapeMismatch, UnknownName, XaiMimoError
-from xai_mimo.core.model import Arrays, Differentiable, Interceptable, Model, Randomisable, Splittable
+from xai_mimo.core.model import Arrays, Differentiable, Interceptable, Model, Overridable, Randomisable, Splittable
 from xai_mimo.core.streams import Head, Stream, check_inputs
 from xai_mimo.testing.capabilities import (
     check_gradients,
     check_intercept,
     check_one_forward,
+    check_override,
     check_randomised,
     check_split,
     is_float,
@@ -77,6 +78,8 @@ def check_adapter(
             checks.append(("gradients", partial(check_one_forward, adapter, arrays, passes)))
     if isinstance(adapter, Interceptable):
         checks.append(("intercept", partial(check_intercept, adapter, arrays, tolerance)))
+    if isinstance(adapter, Overridable):
+        checks.append(("override", partial(check_override, adapter, arrays, tolerance)))
     if isinstance(adapter, Splittable):
         for layer in adapter.layers() if layers is None else layers:
             checks.append((f"cutting at '{layer}'", partial(_check_cut, adapter, arrays, layer, tolerance)))

@@ -1,15 +1,25 @@
 """What each capability of an adapter promises: gradients, maps, cuts, other weights."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from xai_mimo.core.errors import NotSupported
-from xai_mimo.core.model import Arrays, Differentiable, Interceptable, InterceptionMap, Model, Randomisable, Splittable
+from xai_mimo.core.errors import NotSupported, ShapeMismatch, UnknownName
+from xai_mimo.core.model import (
+    Arrays,
+    Differentiable,
+    Interceptable,
+    InterceptionMap,
+    Model,
+    Overridable,
+    Randomisable,
+    Splittable,
+)
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.core.targets import Selector, take
-from xai_mimo.testing.expectations import every_target, largest, require, require_equal
+from xai_mimo.testing.expectations import every_target, largest, require, require_equal, require_refusal
 
 
 def is_float(stream: Stream) -> bool:
@@ -73,6 +83,44 @@ def check_intercept(model: Interceptable, arrays: Arrays, tolerance: float) -> N
     one = model.intercept({name: x[:1] for name, x in arrays.items()})
     expected = {key: m.values[:1] for key, m in maps.items()}
     require_equal({key: m.values for key, m in one.items()}, expected, tolerance, "intercept on one row")
+
+
+def check_override(model: Overridable, arrays: Arrays, tolerance: float) -> None:
+    """Each map that a layer works with can be replaced: its own changes nothing, another one is shown and marked.
+
+    Raises:
+        AssertionError: with a sentence.
+    """
+    before, maps = model.predict(arrays), model.intercept(arrays)
+    is_known = all(n is not None for stream in model.streams for n in stream.shape)
+    if is_known:
+        nowhere = partial(model.override, {"no_layer/map": np.zeros((1, 1))})
+        require_refusal(nowhere, UnknownName, "override of a map 'no_layer/map'", naming="no_layer")
+    for key, interception in maps.items():
+        try:
+            same = model.override({key: interception.values}).predict(arrays)
+        except NotSupported:  # a layer that only shows this map, and does not work with it
+            continue
+        require_equal(same, before, tolerance, f"override of '{key}' by the layer's own map: predict")
+        turned = interception.values[::-1].copy()
+        other = model.override({key: turned})
+        for what in ("streams", "heads"):
+            require(getattr(other, what) == getattr(model, what), f"override of '{key}' gives a model of other {what}.")
+        if isinstance(other, Interceptable):
+            shown = {key: other.intercept(arrays)[key].values}
+            require_equal(shown, {key: turned}, tolerance, f"intercept, after override of '{key}',")
+        require(other.fingerprint() != model.fingerprint(), f"override of '{key}' leaves the fingerprint as it was.")
+        if is_known:
+            wide = np.concatenate([turned, turned[..., :1]], axis=-1)
+            asked = partial(_predict_with, model, {key: wide}, arrays)
+            require_refusal(asked, ShapeMismatch, f"override of '{key}' by a map of a wrong width", naming=key)
+    after = model.predict(arrays)
+    kept = all(np.array_equal(after[name], y) for name, y in before.items())
+    require(kept, "override changes the model itself; it must give another one.")
+
+
+def _predict_with(model: Overridable, maps: Arrays, arrays: Arrays) -> Arrays:
+    return model.override(maps).predict(arrays)
 
 
 def check_split(model: Splittable, arrays: Arrays, layer: str, tolerance: float) -> tuple[Model, Arrays]:
