@@ -120,11 +120,6 @@ def test_the_part_of_a_keras_model_behind_a_layer():
     )
 
 
-@pytest.mark.xfail(
-    keras.config.backend() == "torch",
-    strict=True,
-    reason="on PyTorch the copy of a model with a mapping of heads has them in alphabetical order",
-)
 def test_a_functional_keras_model_with_heads_in_an_order_of_its_own():
     u = keras.Input((4,), name="u")
     check(with_weights(keras.Model(u, {name: keras.layers.Dense(1, name=name)(u) for name in ("wear", "heat")})))

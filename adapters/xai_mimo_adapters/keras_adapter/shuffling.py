@@ -1,6 +1,7 @@
 """Copies of functional Keras models with shuffled weights, for tests of whether a map depends on them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,7 +19,7 @@ def shuffled(model: keras.Model, rng: np.random.Generator, layers: Sequence[str]
     Raises:
         UnknownName: no such layer.
     """
-    copy = keras.models.clone_model(model, clone_function=_thawed, recursive=True)
+    copy = _in_order(keras.models.clone_model(model, clone_function=_thawed, recursive=True), model)
     copy.set_weights(model.get_weights())
     for layer in _chosen(copy, layers):
         for weight in layer.trainable_weights:
@@ -27,9 +28,23 @@ def shuffled(model: keras.Model, rng: np.random.Generator, layers: Sequence[str]
     return copy
 
 
-def _thawed(layer: keras.Layer) -> keras.Layer:
+def _in_order(copy: keras.Model, model: keras.Model) -> keras.Model:
+    """The copy with its mappings of streams and heads in the model's order: on PyTorch Keras sorts them by name."""
+    inputs, outputs = getattr(copy, "_inputs_struct", None), getattr(copy, "_outputs_struct", None)
+    if not isinstance(inputs, dict) and not isinstance(outputs, dict):  # Sequential models have neither
+        return copy
+    return keras.Model(_as(inputs, model._inputs_struct), _as(outputs, model._outputs_struct), name=copy.name)
+
+
+def _as(tensors: Any, order: Any) -> Any:
+    return {name: tensors[name] for name in order} if isinstance(tensors, dict) else tensors
+
+
+def _thawed(layer: keras.Operation) -> keras.Operation:
     """A copy whose weights can be told from what is none, such as a moving mean, also where the layer is frozen."""
-    return type(layer).from_config({**layer.get_config(), "trainable": True})
+    config = layer.get_config()
+    # A function of keras.ops in the graph is an operation without weights, and no layer.
+    return type(layer).from_config({**config, "trainable": True} if isinstance(layer, keras.Layer) else config)
 
 
 def _chosen(model: keras.Model, layers: Sequence[str] | None) -> list[keras.Layer]:
