@@ -82,7 +82,7 @@ def _room(room: str, pairs: set[tuple[str, str]], rooms: int) -> list[tuple[str,
     package = ROOT / "xai_mimo" / room
     letters = 120 // rooms
     below = ", ".join(sorted(other for one, other in pairs if one == room))
-    text = job(package).split(":")[0] if rooms > 1 else job(package)
+    text = job(package).split(":")[0] if rooms > 2 else job(package)
     inside = _lines(wings(package), letters, ARROW) if package.is_dir() else []
     return [(room, INK), *_lines(text, letters, INK), *inside, *_lines(below and f"imports {below}", letters, EDGE)]
 
