@@ -47,10 +47,10 @@ def check_backends(layer: Any, inputs: Any, *, backends: Sequence[str] = BACKEND
 def compute(layer: Any, inputs: Any) -> dict[str, np.ndarray]:
     """Outputs, maps, and the gradient of the sum of squared outputs to each trainable weight, by name."""
     outputs, maps, _ = read_maps(layer, inputs)
-    found = {f"output {i}": value for i, value in enumerate(keras.tree.flatten(outputs))}
-    found |= {f"map {key.rsplit('/', 1)[1]}": value for key, value in maps.items()}
+    computed = {f"output {i}": value for i, value in enumerate(keras.tree.flatten(outputs))}
+    computed |= {f"map {key.rsplit('/', 1)[1]}": value for key, value in maps.items()}
     gradients = weight_gradients(layer, inputs)
-    return found | {f"gradient of {w.name}": g for w, g in zip(layer.trainable_weights, gradients, strict=True)}
+    return computed | {f"gradient of {w.name}": g for w, g in zip(layer.trainable_weights, gradients, strict=True)}
 
 
 def weight_gradients(layer: Any, inputs: Any) -> list[np.ndarray]:

@@ -73,9 +73,9 @@ def words_of(
             texts[stream.name] = np.asarray(vocabulary[stream.name], dtype=object)[inputs[stream.name]]
         elif stream.is_integer and stream.axes == ("token",):
             texts[stream.name] = inputs[stream.name].astype(str).astype(object)
-    found = {}
+    words = {}
     for name, values in here.items():
         sources = tuple(owners.get(name, (name,)))
         if len(sources) == 1 and sources[0] in texts and values.shape[:2] == texts[sources[0]].shape:
-            found[name] = texts[sources[0]]
-    return found
+            words[name] = texts[sources[0]]
+    return words
