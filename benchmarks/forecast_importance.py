@@ -137,8 +137,8 @@ def _budget(players: int, draws: int) -> int:
 
 
 def _shares(task: Task, compared: Comparison, method: str) -> Arrays:
-    rows = [r for r in compared.record["shares"] if r["method"] == method]
-    mean: dict[tuple[str, str], Any] = {(r["head"], r["stream"]): r["mean"] for r in rows}
+    rows = [r for r in compared.record.shares if r.method == method]
+    mean: dict[tuple[str, str], Any] = {(r.head, r.stream): r.mean for r in rows}
     return {head: np.array([mean[head, v] for v in task.variables]) for head in task.heads}
 
 

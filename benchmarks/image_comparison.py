@@ -56,7 +56,7 @@ def run(network: str, side: int, rows: int, *, ceilings: bool) -> dict[str, floa
         progress=True,
     )
     whole, elapsed = time.process_time() - start, time.perf_counter() - clock
-    share = sum(m["seconds"] for m in result.record["methods"]) * (1 + ceilings) / elapsed
+    share = sum(m.seconds for m in result.record.methods) * (1 + ceilings) / elapsed
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"methods": share * whole, "scores": (1 - share) * whole, "whole": whole, "peak": peak}
 
