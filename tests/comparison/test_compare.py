@@ -257,7 +257,7 @@ def test_bad_arguments_are_refused(model, data):
         run(labels={"lief": np.zeros(40)})
     with pytest.raises(ShapeMismatch, match="labels of head 'risk' want one value per row, 40 as in the inputs"):
         run(labels={"risk": np.zeros(3)})
-    with pytest.raises(BadSetting, match="rows must be at least 1; got 0"):
+    with pytest.raises(BadSetting, match="rows must be a whole number of at least 1; got 0"):
         run(rows=0)
     with pytest.raises(BadSetting, match="space 'stream' is not one of"):
         run(space="stream")

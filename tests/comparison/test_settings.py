@@ -10,12 +10,12 @@ pytestmark = pytest.mark.all_frameworks
 
 @pytest.mark.parametrize("name", ["steps", "controls", "replacement_rows"])
 def test_counts_are_at_least_one(name):
-    with pytest.raises(BadSetting, match=f"{name} must be at least 1; got 0"):
+    with pytest.raises(BadSetting, match=f"{name} must be a whole number of at least 1; got 0"):
         Settings(**{name: 0})
 
 
 def test_tops_hold_something():
-    with pytest.raises(BadSetting, match=r"ks are sizes of a top, each at least 1; got \(1, 0\)"):
+    with pytest.raises(BadSetting, match=r"ks are sizes of a top, whole numbers of at least 1 each.* got \(1, 0\)"):
         Settings(ks=(1, 0))
 
 

@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,7 +12,7 @@ import xarray as xr
 from xai_mimo.comparison.layer_shares import layer_shares
 from xai_mimo.comparison.spaces import Space
 from xai_mimo.core.cut import Cut, cut_at
-from xai_mimo.core.errors import EmptyData
+from xai_mimo.core.errors import BadSetting, EmptyData
 from xai_mimo.core.explanation import describe, to_dataset
 from xai_mimo.core.method import Context, Method
 from xai_mimo.core.model import Arrays, Model
@@ -21,6 +22,7 @@ from xai_mimo.core.streams import Array, check_unique, count_rows
 from xai_mimo.core.targets import Selector, rows_of
 from xai_mimo.explainers.explain import explain
 from xai_mimo.metrics.aligned_maps import project_to_streams, project_to_variables, values_of
+from xai_mimo.record.rows import RANDOM
 
 _ROWS_PER_BLOCK = 1024
 
@@ -46,24 +48,44 @@ def name_methods(methods: Sequence[str | Method] | Mapping[str, str | Method]) -
     """Methods by label: the keys of a mapping, else their names; the second of a name is called "name 2".
 
     Raises:
-        UnknownName, BadSetting: not a method. DuplicateName: a name given twice as a string. EmptyData: no method.
+        UnknownName: no such method. BadSetting: not a method, or a label that is empty or the control's.
+        DuplicateName: a name given twice as a string. EmptyData: no method.
     """
+    if isinstance(methods, str):
+        return name_methods([methods])
+    if not isinstance(methods, Iterable):
+        raise BadSetting(
+            f"methods are a list of names and settings objects, or a mapping from labels to them; got {methods!r}. "
+            "Write e.g. methods=['integrated_gradients'], or see xai_mimo.methods()."
+        )
+    if not isinstance(methods, Mapping):
+        methods = list(methods)
     if not methods:
         raise EmptyData("no methods were given: name at least one, e.g. methods=['integrated_gradients'].")
     if isinstance(methods, Mapping):
-        return {str(label): find_method(spec) for label, spec in methods.items()}
-    if isinstance(methods, str):
-        return name_methods([methods])
+        return {_checked(label): find_method(spec) for label, spec in methods.items()}
     check_unique([m for m in methods if isinstance(m, str)], "method")
     named: dict[str, Method] = {}
     for spec in methods:
         method = find_method(spec)
-        label, count = method.name, 1
+        label, count = _checked(method.name), 1
         while label in named:
             count += 1
             label = f"{method.name} {count}"
         named[label] = method
     return named
+
+
+def _checked(label: Any) -> str:
+    """A label that can stand in the record, where the control has one too."""
+    if not isinstance(label, str) or not label.strip():
+        raise BadSetting(f"a method is labelled {label!r}; a label is a text that is not empty.")
+    if label == RANDOM:
+        raise BadSetting(
+            f"'{RANDOM}' is the name of the control, a random order or map in the method's place; give the method "
+            f"another label, e.g. methods={{'my {RANDOM}': ...}}."
+        )
+    return label
 
 
 def is_interception(method: Method) -> bool:

@@ -12,7 +12,7 @@ from xai_mimo.comparison.choice import choose_methods
 from xai_mimo.comparison.exhibits.words import Vocabulary, check_vocabulary
 from xai_mimo.comparison.explanations import is_interception, name_methods
 from xai_mimo.comparison.regions import Regions, rows_of_regions, split_truth
-from xai_mimo.comparison.settings import Settings
+from xai_mimo.comparison.settings import Settings, is_whole
 from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.comparison.truth import NamedTruth, Truth, check_truth
 from xai_mimo.core.baselines import choose_background
@@ -123,6 +123,11 @@ def read_request(
     command: str,
 ) -> Request:
     """Check the arguments of ``compare``, whose docstring says what they mean and what is refused."""
+    if rows is not None:
+        _check_whole(rows, "rows", least=1)
+    _check_whole(seed, "seed", least=0)
+    if not isinstance(settings, Settings | None):
+        raise BadSetting(f"settings are a Settings object; got {settings!r}. Write e.g. settings=Settings(ks=(1, 3)).")
     adapted = adapt(model)
     data = check_inputs(x, adapted.streams)
     total = count_rows(data)
@@ -160,7 +165,7 @@ def read_request(
         ),
         space=choose_space(adapted, first, intercepts=intercepts, at=at, space=space),
         settings=(settings or Settings()).for_rows(len(picked)),
-        seed=seed,
+        seed=int(seed),
         title=title or f"Comparison of {', '.join(named)}",
         command=command,
     )
@@ -179,9 +184,12 @@ def _check_truth(
     return (None if rest is None else check_truth(rest, names, model.streams)), regions
 
 
+def _check_whole(value: Any, what: str, *, least: int) -> None:
+    if not is_whole(value) or value < least:
+        raise BadSetting(f"{what} must be a whole number of at least {least}; got {value!r}.")
+
+
 def _pick_rows(total: int, rows: int | None, rng: np.random.Generator) -> Array:
-    if rows is not None and rows < 1:
-        raise BadSetting(f"rows must be at least 1; got {rows}.")
     if rows is None or rows >= total:
         return np.arange(total)
     return np.sort(rng.choice(total, size=rows, replace=False))

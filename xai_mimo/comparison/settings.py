@@ -41,11 +41,13 @@ class Settings:
     def __post_init__(self) -> None:
         if self.replacement not in ("mean", "background"):
             raise BadSetting(f"replacement {self.replacement!r} is not one of 'mean' and 'background'.")
-        for name in ("steps", "controls", "replacement_rows"):
-            if getattr(self, name) < 1:
-                raise BadSetting(f"{name} must be at least 1; got {getattr(self, name)}.")
-        if any(k < 1 for k in self.ks):
-            raise BadSetting(f"ks are sizes of a top, each at least 1; got {self.ks}.")
+        for name in ("steps", "controls", "replacement_rows", "resamples"):
+            if not is_whole(getattr(self, name)) or getattr(self, name) < 1:
+                raise BadSetting(f"{name} must be a whole number of at least 1; got {getattr(self, name)!r}.")
+        if not isinstance(self.ks, tuple | list) or any(not is_whole(k) or k < 1 for k in self.ks):
+            raise BadSetting(
+                f"ks are sizes of a top, whole numbers of at least 1 each, e.g. ks=(1, 3); got {self.ks!r}."
+            )
         if not 0 < self.deleted < 1:
             raise BadSetting(f"deleted must be a share above 0 and below 1; got {self.deleted}.")
         if not 0 <= self.tolerance < np.inf:
@@ -57,4 +59,9 @@ class Settings:
 
     def plain(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        return {k: np.array(v).tolist() for k, v in dataclasses.asdict(self).items()}
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, of Python or NumPy, and no truth value."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -1,6 +1,6 @@
 """The metrics that are installed, ours and those of plugins, by the one entry-point group ``xai_mimo.metrics``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint
 from typing import Any, get_args
 
@@ -54,6 +54,11 @@ def find_metrics(specs: Sequence[str | Metric]) -> tuple[Metric, ...]:
         UnknownName: no such metric. NotSupported: it cannot be loaded. BadSetting: not a metric, or its facts are
             wrong. DuplicateName: a metric twice.
     """
+    if isinstance(specs, Mapping) or not isinstance(specs, Iterable):
+        raise BadSetting(
+            f"metrics are a list of names and settings objects, without labels; got {specs!r}. Write e.g. "
+            "metrics=['gini'], or see xai_mimo.metrics()."
+        )
     chosen = [_find(spec) for spec in ([specs] if isinstance(specs, str) else specs)]
     check_unique([m.name for m in chosen], "metric")
     return tuple(_in_order(chosen))
