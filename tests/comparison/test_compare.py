@@ -320,3 +320,14 @@ def test_gaps_of_the_record_follow_their_formula():
             {q: np.quantile(relative, float(q)) for q in ("0.5", "0.9", "0.99", "1")}, rel=1e-12
         )
         assert row["share_within"] == (relative <= row["tolerance"]).mean()
+
+
+def test_a_head_that_moves_by_a_thousandth_of_its_value_does_react(data):
+    def barely(thermal):
+        return {"y": 1000 + thermal[:, 0]}
+
+    model = xm.adapt(barely, streams={"thermal": 3}, heads={"y": 1})
+    settings = Settings(resamples=200, steps=3, controls=1, ceilings=False)
+    result = xm.compare(model, {"thermal": data["thermal"]}, ["occlusion"], settings=settings)
+    (verdict,) = result.record.verdicts
+    assert "does not react" not in verdict.text

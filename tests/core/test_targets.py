@@ -70,6 +70,8 @@ def test_labels_are_given_names_and_counted():
         check_labels({"mod": [1, 2]}, HEADS, 2)
     with pytest.raises(ShapeMismatch, match=r"labels of head 'mode' want one value per row, 3 as in the inputs; got"):
         check_labels({"mode": [1, 2]}, HEADS, 3)
+    with pytest.raises(ShapeMismatch, match=r"labels of head 'mode' want one value per row, 2 as in the inputs; got"):
+        check_labels({"mode": [1, 2, 0]}, HEADS, 2)
     with pytest.raises(ShapeMismatch, match="expected 3 values, one per head"):
         check_labels([[1, 2]], HEADS, 2)
 

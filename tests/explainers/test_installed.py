@@ -4,7 +4,7 @@ import pytest
 
 import xai_mimo as xm
 from tests.helpers import toys
-from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.errors import NotSupported, PluginWarning
 from xai_mimo.core.method import needs_of
 from xai_mimo.core.model import Differentiable, Interceptable, Splittable
 from xai_mimo.core.plugins import plugins
@@ -34,3 +34,17 @@ def test_a_model_without_what_is_needed_is_refused_and_one_is_served():
             assert set(needs_of(kind)) <= {Differentiable, Interceptable, Splittable}
         elif not name.startswith("shap."):
             xm.explain(function, toys.rows(known), name)
+
+
+def test_a_plugin_without_the_facts_of_a_method_warns_and_stops_nobody(monkeypatch):
+    ours = plugins("xai_mimo.methods")
+
+    class Broken:
+        name, value = "broken", "somebody.methods:Broken"
+
+        def load(self):
+            return object
+
+    monkeypatch.setattr("xai_mimo.explainers.installed.plugins", lambda group: {**ours, "broken": Broken()})
+    with pytest.warns(PluginWarning, match=r"'broken'.*reference"):
+        assert set(xm.methods().index) == set(ours)

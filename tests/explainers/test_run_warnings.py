@@ -88,6 +88,11 @@ def test_accounts_merge_alike_in_any_order_and_grouping():
     assert "(y: 2 of 6, z: 2 of 6)" in texts(expected)[1]
 
 
+def test_rows_that_rounding_kept_from_the_tolerance_add_up():
+    one, other = RunWarnings(3, frozenset(), {"y": 1}, 1), RunWarnings(4, frozenset(), {"y": 3}, 2)
+    assert one.merge(other) == RunWarnings(7, frozenset(), {"y": 4}, 3)
+
+
 def test_unsigned_maps_and_streams_left_out_say_nothing_of_unused_streams():
     unsigned = block([("y", "u")], signed=0)
     left_out = block([("y", "u"), ("y", "v")], unexplained='["u"]')

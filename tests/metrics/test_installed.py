@@ -6,7 +6,7 @@ from typing import ClassVar, get_args
 import pytest
 
 import xai_mimo as xm
-from xai_mimo.core.errors import BadSetting, DuplicateName, UnknownName
+from xai_mimo.core.errors import BadSetting, DuplicateName, PluginWarning, UnknownName
 from xai_mimo.core.plugins import plugins
 from xai_mimo.metrics.complexity import Gini
 from xai_mimo.metrics.installed import check_facts, default_metrics, find_metrics
@@ -97,3 +97,69 @@ def test_what_is_no_metric_is_refused():
 
     with pytest.raises(BadSetting, match="metric 'foreign' needs 'luck', which is not one of 'two methods'"):
         check_facts(Needy())
+
+
+FACTS = {
+    "auroc": ("ground_truth", "larger", (0.0, 1.0)),
+    "auroc_mean_map": ("ground_truth", "larger", (0.0, 1.0)),
+    "average_drop": ("faithfulness", "smaller", (0.0, 100.0)),
+    "comprehensiveness": ("faithfulness", "larger", (0.0, None)),
+    "deletion_accuracy": ("faithfulness", "smaller", (0.0, 1.0)),
+    "deletion_area": ("faithfulness", "larger", (0.0, None)),
+    "effective_features": ("complexity", "neither", (1.0, None)),
+    "feature_agreement": ("agreement", "neither", (0.0, 1.0)),
+    "gini": ("complexity", "neither", (0.0, 1.0)),
+    "insertion_area": ("faithfulness", "smaller", (0.0, None)),
+    "kendall": ("agreement", "neither", (-1.0, 1.0)),
+    "local_lipschitz": ("robustness", "smaller", (0.0, None)),
+    "mass_in_region": ("ground_truth", "larger", (0.0, 1.0)),
+    "max_sensitivity": ("robustness", "smaller", (0.0, None)),
+    "pairwise_rank_agreement": ("agreement", "neither", (0.0, 1.0)),
+    "parameter_randomisation": ("randomisation", "smaller", (-1.0, 1.0)),
+    "pointing_game": ("ground_truth", "larger", (0.0, 1.0)),
+    "rank_agreement": ("agreement", "neither", (0.0, 1.0)),
+    "relative_gap": ("completeness", "smaller", (0.0, None)),
+    "share": ("ground_truth", "larger", (0.0, 1.0)),
+    "sign_agreement": ("agreement", "neither", (0.0, 1.0)),
+    "signed_average_drop": ("faithfulness", "smaller", (None, 100.0)),
+    "signed_rank_agreement": ("agreement", "neither", (0.0, 1.0)),
+    "spearman": ("agreement", "neither", (-1.0, 1.0)),
+    "sufficiency": ("faithfulness", "smaller", (0.0, None)),
+    "violation": ("faithfulness", "smaller", (0.0, 1.0)),
+}
+"""Of each article's own definition: curves of |f(x) - v| as this package draws them, drops in percent."""
+
+
+def test_the_direction_and_the_bounds_of_every_metric():
+    table = xm.metrics()
+    facts = {name: (row.family, row.better, row.bounds) for name, row in table.iterrows()}
+    assert facts == FACTS
+
+
+class LacksAFact(Foreign):
+    name = "lacks"
+    family = "no_such_family"
+
+
+class CannotBeMade:
+    def __init__(self):
+        raise RuntimeError("no licence")
+
+
+@pytest.mark.parametrize(("kind", "says"), [(LacksAFact, "no_such_family"), (CannotBeMade, "no licence")])
+def test_a_plugin_that_cannot_be_used_warns_stops_nobody_and_is_refused_by_name(kind, says, monkeypatch):
+    ours = plugins("xai_mimo.metrics")
+
+    class Broken:
+        name, value = "broken", "somebody.metrics:Broken"
+
+        def load(self):
+            return kind
+
+    monkeypatch.setattr("xai_mimo.metrics.installed.plugins", lambda group: {**ours, "broken": Broken()})
+    with pytest.warns(PluginWarning, match=f"'broken'.*{says}"):
+        assert set(xm.metrics().index) == set(ours)
+    with pytest.warns(PluginWarning, match="'broken'"):
+        assert "deletion_area" in {m.name for m in default_metrics()}
+    with pytest.raises((BadSetting, RuntimeError), match=says):
+        find_metrics(["broken"])

@@ -8,11 +8,11 @@ stops nobody; a duplicate warns and names the winner.
 import importlib.metadata
 import os
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, cast
 
 from xai_mimo.core.engine import Engine, Serial
-from xai_mimo.core.errors import BadSetting, NotSupported, PluginWarning, XaiMimoError
+from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported, PluginWarning
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.streams import Head, Stream, unknown
@@ -59,11 +59,16 @@ def _is_ours(entry: importlib.metadata.EntryPoint) -> bool:
     return entry.value.split(".")[0].split(":")[0] in ("xai_mimo", "xai_mimo_adapters")
 
 
-def load_plugin(entry: importlib.metadata.EntryPoint) -> Any | None:
-    """The plugin's object, or None with a warning when it cannot be imported."""
+def load_plugin(entry: importlib.metadata.EntryPoint, ready: Callable[[Any], Any] | None = None) -> Any | None:
+    """The plugin's object, or None with a warning when it cannot be imported or used.
+
+    Args:
+        entry: of the plugin.
+        ready: what is done with the object before it is returned (made, checked); what it raises is the plugin's fault.
+    """
     try:
-        return entry.load()
-    except XaiMimoError:  # our own words for a missing extra reach the user as they are
+        return entry.load() if ready is None else ready(entry.load())
+    except MissingDependency:  # our own words for a missing extra reach the user as they are
         raise
     except Exception as err:
         warnings.warn(
@@ -84,7 +89,7 @@ def adapt(
     """Wrap any model so that this package can explain it.
 
     Args:
-        model: a model of a entries framework, a plain function, or something already adapted (returned as it is, if
+        model: a model of a known framework, a plain function, or something already adapted (returned as it is, if
             nothing else is given).
         streams: for models whose inputs cannot be read off: ``Stream`` objects, or name -> ``Stream``, shape without
             the batch axis, or list of feature names. For others it renames or annotates what was read, in order.

@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 
 from xai_mimo.core.method import needs_of
-from xai_mimo.core.model import Differentiable, Interceptable, Model, Randomisable, Splittable
+from xai_mimo.core.model import Differentiable, Interceptable, Model, Overridable, Randomisable, Splittable
 from xai_mimo.core.plugins import load_plugin, plugins
 
 _WORDS: dict[type[Model], str] = {
     Differentiable: "gradients",
     Interceptable: "layers that explain themselves",
+    Overridable: "layers whose maps can be replaced",
     Splittable: "a model that can be cut",
     Randomisable: "random weights",
 }
@@ -28,19 +29,18 @@ def methods() -> pd.DataFrame:
     Warns:
         PluginWarning: a plugin cannot be loaded, or shares its name with another one.
     """
-    loaded = {name: load_plugin(entry) for name, entry in sorted(plugins("xai_mimo.methods").items())}
-    rows = [
-        {
-            "name": name,
-            "needs": ", ".join(_WORDS.get(need, need.__name__) for need in needs_of(kind)),
-            "settings": _settings(kind),
-            "reference": kind.reference,
-            "about": (inspect.getdoc(kind) or "").split("\n")[0],
-        }
-        for name, kind in loaded.items()
-        if kind is not None
-    ]
+    facts = {name: load_plugin(entry, _facts) for name, entry in sorted(plugins("xai_mimo.methods").items())}
+    rows = [{"name": name, **row} for name, row in facts.items() if row is not None]
     return pd.DataFrame(rows).set_index("name")
+
+
+def _facts(kind: Any) -> dict[str, str]:
+    return {
+        "needs": ", ".join(_WORDS.get(need, need.__name__) for need in needs_of(kind)),
+        "settings": _settings(kind),
+        "reference": kind.reference,
+        "about": (inspect.getdoc(kind) or "").split("\n")[0],
+    }
 
 
 def _settings(kind: Any) -> str:

@@ -1,7 +1,6 @@
 """The metrics that are installed, ours and those of plugins, by the one entry-point group ``xai_mimo.metrics``."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import EntryPoint
 from typing import Any, get_args
 
 import pandas as pd
@@ -105,7 +104,8 @@ def _what_is_wrong(metric: Any, missing: Sequence[str]) -> str:
 
 
 def _installed() -> list[Metric]:
-    loaded = [_load(entry) for entry in plugins("xai_mimo.metrics").values()]
+    # A plugin that cannot be made or lacks a fact warns and stops nobody; asked for by its name, it is refused.
+    loaded = [load_plugin(entry, _make) for entry in plugins("xai_mimo.metrics").values()]
     return _in_order([m for m in loaded if m is not None])
 
 
@@ -115,15 +115,14 @@ def _find(spec: str | Metric) -> Metric:
     known = plugins("xai_mimo.metrics")
     if spec not in known:
         raise unknown(spec, known, "metric")
-    metric = _load(known[spec])
-    if metric is None:
+    kind = load_plugin(known[spec])
+    if kind is None:
         raise NotSupported(f"metric '{spec}' is installed but cannot be loaded; see the warning above.")
-    return metric
+    return _make(kind)
 
 
-def _load(entry: EntryPoint) -> Metric | None:
-    kind = load_plugin(entry)
-    return None if kind is None else check_facts(kind())
+def _make(kind: Any) -> Metric:
+    return check_facts(kind())
 
 
 def _in_order(chosen: Sequence[Metric]) -> list[Metric]:
