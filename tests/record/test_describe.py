@@ -1,9 +1,12 @@
 """The record's layout in docs/architecture.md is the one of its types."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.errors import SchemaError
 from xai_mimo.record import describe, rows
 
@@ -46,3 +49,20 @@ def test_a_file_is_changed_between_its_marks_alone(tmp_path):
     path.write_text("nothing here")
     with pytest.raises(SchemaError, match="does not hold the marks"):
         describe.update(path)
+
+
+def test_the_command_prints_the_layout_or_writes_it_into_a_file(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(f"{describe.BEGIN}\nstale words\n{describe.END}\n")
+    command = describe.BEGIN.partition("made by ")[2].partition(",")[0].split()
+    assert command[0] == "python"
+    printed, written = (
+        subprocess.run([sys.executable, *command[1:], *paths], capture_output=True, check=True, encoding="utf-8").stdout
+        for paths in ([], [str(path)])
+    )
+    assert (printed, written) == (describe.describe(), "")
+    assert describe.describe() in path.read_text(encoding="utf-8")
+
+
+def test_the_settings_of_a_record_are_those_of_the_class_it_names():
+    assert f"`{Settings.__module__}.{Settings.__qualname__}`" in describe.describe()

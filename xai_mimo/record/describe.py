@@ -1,6 +1,7 @@
 """The layout of the record in words, made of the row types, so that docs and code cannot drift apart.
 
-``python -m xai_mimo.record.describe docs/architecture.md`` writes it between the two marks of that file.
+``python -m xai_mimo.record.describe`` prints it; with a path, as ``docs/architecture.md``, it is written between the
+two marks of that file.
 """
 
 import dataclasses
@@ -8,7 +9,7 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -100,5 +101,13 @@ def _type(hint: Any) -> str:
     return _WORDS.get(hint, f"**{hint.__name__}**")
 
 
+def main(paths: Sequence[str]) -> None:
+    """Print the layout, or write it into these files."""
+    if not paths:
+        sys.stdout.write(describe())
+    for path in paths:
+        update(path)
+
+
 if __name__ == "__main__":
-    update(sys.argv[1])
+    main(sys.argv[1:])

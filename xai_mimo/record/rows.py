@@ -537,7 +537,7 @@ class Record(Row):
         created: when, ISO 8601.
         seed: of everything random.
         command: how to make it again, "" if not from the command line.
-        settings: of the scores (``comparison.Settings``).
+        settings: of the scores (``xai_mimo.comparison.settings.Settings``).
         model: that was explained.
         data: the rows that were given.
         space: where the comparison took place.
