@@ -122,5 +122,13 @@ def test_files_that_are_not_ours_are_refused(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_an_error_in_words(rng, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileProblem, match="cannot write the dataset"):
-        save(make(rng), tmp_path / "file" / "e.nc")
+    (tmp_path / "taken").mkdir()
+    for suffix in ("nc", "zarr"):
+        for folder in ("file", "none"):
+            with pytest.raises(
+                FileProblem, match=rf"there is no folder .*{folder}\. Make it first, or name another\.$"
+            ):
+                save(make(rng), tmp_path / folder / f"e.{suffix}")
+    with pytest.raises(FileProblem, match=r"taken: it is a folder\. Give the name of a file"):
+        save(make(rng), tmp_path / "taken")
+    assert not (tmp_path / "none").exists()

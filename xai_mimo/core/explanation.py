@@ -35,6 +35,7 @@ import xarray as xr
 from xai_mimo.core.completeness import balance
 from xai_mimo.core.errors import DuplicateName, FileProblem, SchemaError
 from xai_mimo.core.method import Attribution, Method
+from xai_mimo.core.paths import check_folder_of, check_no_folder
 from xai_mimo.core.streams import Head, Stream, described_names
 from xai_mimo.core.targets import Selector
 
@@ -289,8 +290,15 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def save(dataset: xr.Dataset, path: str | Path) -> Path:
-    """Write a dataset as netCDF (``.nc``) or Zarr (``.zarr``); ``load`` gives the same dataset back."""
+    """Write a dataset as netCDF (``.nc``) or Zarr (``.zarr``); ``load`` gives the same dataset back.
+
+    Raises:
+        FileProblem: its folder is not there, a folder stands in the place of the file, or it cannot be written.
+    """
     target = Path(path)
+    check_folder_of(target)
+    if target.suffix != ".zarr":  # Zarr is a folder itself
+        check_no_folder(target)
     safe = dataset.rename({str(n): quote(str(n), safe=" ") for n in dataset.variables if "/" in str(n)})
     try:
         if target.suffix == ".zarr":

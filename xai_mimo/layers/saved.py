@@ -26,6 +26,12 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True) -> Any:
     from xai_mimo.layers import register
 
     register()
+    if not isinstance(path, str | os.PathLike):
+        raise FileProblem(
+            f"expected the path of a '.keras' file; got {type(path).__name__}. Give it as text or a Path."
+        )
+    if Path(path).is_dir():
+        raise FileProblem(f"cannot read '{path}': it is a folder. Give the name of a '.keras' file inside it.")
     if not Path(path).is_file():
         raise FileProblem(f"cannot read '{path}': there is no such file.")
     if not zipfile.is_zipfile(path):

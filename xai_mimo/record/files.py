@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 from xai_mimo.core.errors import FileProblem
+from xai_mimo.core.paths import check_folder_of, check_no_folder
 
 
 def write_bytes(content: bytes, path: str | Path) -> Path:
@@ -20,10 +21,8 @@ def write_bytes(content: bytes, path: str | Path) -> Path:
         FileProblem: the path is a folder, its folder is not there, or it cannot be written.
     """
     path = Path(path)
-    if path.is_dir():
-        raise FileProblem(f"cannot write {path}: it is a folder. Give the name of a file inside it.")
-    if not path.parent.is_dir():
-        raise FileProblem(f"cannot write {path}: there is no folder {path.parent}. Make it first, or name another.")
+    check_no_folder(path)
+    check_folder_of(path)
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
         with temporary.open("xb") as file:
