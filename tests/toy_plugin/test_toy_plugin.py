@@ -1,11 +1,14 @@
-"""The one test that each part needs: the contract. Run where the plugin is installed."""
+"""The one test that each part needs: the contract, where there is one. Run where the plugin is installed."""
 
 import numpy as np
+import xarray as xr
 from toy_plugin.adapter import ToyAdapter
+from toy_plugin.engine import Backwards
 from toy_plugin.method import Halving
 from toy_plugin.metric import PositiveShare
 from toy_plugin.model import Scorecard
 
+import xai_mimo as xm
 from xai_mimo.testing import check_adapter, check_method, check_metric
 
 
@@ -27,3 +30,25 @@ def test_the_method():
 
 def test_the_metric():
     check_metric(PositiveShare())
+
+
+def linear():
+    return xm.adapt(lambda u: u @ np.array([1.0, -2.0]), streams={"u": 2}, heads={"y": 1})
+
+
+def test_the_report_format(tmp_path):
+    result = xm.compare(linear(), np.random.default_rng(0).standard_normal((9, 2)), ["occlusion"], metrics=["gini"])
+    path = result.report(tmp_path / "scores.toy", format="toy")
+    assert path == tmp_path / "scores.toy"
+    title, *lines = path.read_text(encoding="utf-8").splitlines()
+    assert title == result.record.title
+    assert f"y gini occlusion {result.record.scores[0].estimate}" in lines
+
+
+def test_the_engine():
+    rows = np.random.default_rng(0).standard_normal((9, 2))
+    here, backwards = (
+        xm.explain(linear(), rows, "occlusion", rows_per_block=2, engine=e) for e in ("serial", Backwards())
+    )
+    xr.testing.assert_equal(here, backwards)
+    xr.testing.assert_equal(here, xm.explain(linear(), rows, "occlusion", rows_per_block=2, engine="toy_backwards"))

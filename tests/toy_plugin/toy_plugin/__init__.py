@@ -1,1 +1,1 @@
-"""A worked example: what a third party writes to bring its own model, method, metric and report format."""
+"""A worked example: what a third party writes for its own model, method, metric, report format and engine."""
