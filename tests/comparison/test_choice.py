@@ -1,6 +1,8 @@
 """Which methods a comparison takes when none are named."""
 
+import dataclasses
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import xai_mimo as xm
 from tests.helpers import toys
 from xai_mimo.comparison.choice import choose_methods
 from xai_mimo.comparison.settings import Settings
+from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.record.check import check
 
@@ -64,8 +67,68 @@ def test_whole_numbers_have_no_gradients_and_many_values_no_shapley_values():
     assert "shapley (903 values are more than its budget is enough for)" in text
 
 
+@dataclass(frozen=True)
+class Sowing(type(toys.attention())):
+    """The toy with attention, whose layer sows fewer maps."""
+
+    sown: tuple[str, ...] = ()
+    shift: float = 0.0
+
+    def intercept(self, inputs):
+        maps = {m.name: (key, m) for key, m in super().intercept(inputs).items()}
+        maps["relevance"] = ("model/mail/relevance", dataclasses.replace(maps["contribution"][1], name="relevance"))
+        return {key: m for name, (key, m) in maps.items() if name in self.sown}
+
+    def outputs(self, x):
+        bent = super().outputs(x)
+        return {head: y + self.shift * y**2 for head, y in bent.items()}
+
+
+def sowing(*names, shift=0.0):
+    toy = toys.attention(raw=True)
+    return Sowing(**{f.name: getattr(toy, f.name) for f in dataclasses.fields(toy)}, sown=names, shift=shift)
+
+
+def test_a_layer_without_an_attention_gives_its_contributions_and_the_record_says_so():
+    model = sowing("contribution", "relevance")
+    result = xm.compare(model, toys.rows(model, 12), settings=FAST)
+    check(result.to_dict())
+    assert [m.label for m in result.record.methods] == ["interception", "integrated_gradients", "shapley"]
+    assert result.record.methods[0].settings["kind"] == "contribution"
+    assert result.record.settings["methods"].startswith(
+        "interception (contributions, since no layer has an attention), integrated_gradients"
+    )
+
+
+def test_a_layer_whose_maps_are_of_another_kind_or_of_another_output_is_left_out_with_the_reason():
+    model = sowing("relevance")
+    names, text = chosen(model, toys.rows(model, 12))
+    assert names == ("integrated_gradients", "shapley")
+    assert "without interception (no layer has an attention or contributions, only the maps model/mail/relev" in text
+    model = sowing("contribution", shift=0.5)
+    names, text = chosen(model, toys.rows(model, 12))
+    assert names == ("integrated_gradients", "shapley")
+    assert "without interception (there is no contribution to head 'y'" in text
+
+
+def test_a_kind_that_no_layer_has_is_refused_with_those_there_are():
+    model = sowing("context", "contribution")
+    kinds = r"Interception\(kind='attention_x_input'\) or Interception\(kind='contribution'\)"
+    with pytest.raises(
+        NotSupported, match=rf"no layer sows a map 'attention'; .*Ask for what the layers have: {kinds}"
+    ):
+        xm.compare(model, toys.rows(model, 12), ["interception"], settings=FAST)
+
+
 def test_a_layer_that_cannot_be_compared_is_left_out_with_the_reason():
     model = toys.attention(raw=False)
     names, text = chosen(model, toys.rows(model, 1), space="inputs")
     assert names == ("integrated_gradients", "shapley")
     assert "without interception (" in text
+
+
+def test_one_row_is_enough_to_tell_that_a_layer_is_not_the_head():
+    model = sowing("contribution", shift=0.5)
+    names, text = choose_methods(model, toys.rows(model, 1), None, None, background=toys.rows(model, 12))
+    assert tuple(names) == ("integrated_gradients", "shapley")
+    assert "there is no contribution to head 'y'" in text

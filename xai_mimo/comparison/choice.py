@@ -1,33 +1,73 @@
 """Which methods a comparison takes when none are named: those that the model has what they need for."""
 
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+from xai_mimo.comparison.explanations import ExplainRequest
 from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Differentiable, Interceptable, Model
 from xai_mimo.core.plugins import method
+from xai_mimo.core.progress import Advance, silent
+from xai_mimo.core.streams import Array
+from xai_mimo.core.targets import Selector, rows_of, select
+from xai_mimo.explainers.interception.interception import Interception
 from xai_mimo.explainers.perturbation.shapley import Shapley
 
+# Rows on which a layer's own map is tried: on one alone, contributions to another head cannot be told from a bias.
+_TRIED = 8
 
-def choose_methods(model: Model, first_row: Arrays, at: str | None, space: str | None) -> tuple[dict[str, Method], str]:
+
+def choose_methods(
+    model: Model,
+    rows: Arrays,
+    at: str | None,
+    space: str | None,
+    *,
+    selectors: Sequence[Selector] | None = None,
+    labels: Mapping[str, Array] | None = None,
+    background: Arrays | None = None,
+) -> tuple[dict[str, Method], str]:
     """The methods, and how they were chosen.
 
-    ``interception`` where one layer sows maps over features and the other methods can be compared with it;
-    ``integrated_gradients`` where there are gradients by every stream; ``shapley`` where its budget is enough for the
-    values to be explained, else ``occlusion``.
+    ``interception`` where one layer sows maps over features, the other methods can be compared with it, and it says
+    something of the targets: its attention, or its contributions where it has no attention; ``integrated_gradients``
+    where there are gradients by every stream; ``shapley`` where its budget is enough for the values to be explained,
+    else ``occlusion``.
 
     Args:
         model: the adapted model.
-        first_row: one row of its inputs.
+        rows: of its inputs, at least one; the layer's map is tried on the first few.
         at, space: as ``compare`` takes them.
+        selectors: the targets, resolved for these rows; every head by default.
+        labels: of these rows, ``{head: (sample, ...)}``, where a target needs them.
+        background: rows on which the layer's map is tried too; ``rows`` by default.
     """
+    first_row = {name: values[:1] for name, values in rows.items()}
+    few = {name: values[:_TRIED] for name, values in rows.items()}
+    targets = select(None, model.heads, model.predict(few)) if selectors is None else selectors
+    targets = rows_of(targets, slice(_TRIED))
+    few_labels = {head: values[:_TRIED] for head, values in (labels or {}).items()}
+    there = few if background is None else {name: values[:_TRIED] for name, values in background.items()}
+    named: dict[str, Method] = {}
     names: list[str] = []
+    own_text: list[str] = []
     left_out: list[str] = []
-    where, why = _space_with_interception(model, first_row, at, space)
-    if where is None:
-        left_out.append(f"interception ({why})")
+    try:
+        kind = _kind_of_map(model, first_row)
+        where = choose_space(model, first_row, intercepts=True, at=at, space=space)
+        own = Interception(kind, baseline="background" if kind == "contribution" else "bias")
+        _try(ExplainRequest(model, where, few, few_labels, targets), own, there)
+    except (NotSupported, BadSetting) as err:
+        left_out.append(f"interception ({str(err).rstrip('.')})")
         where = choose_space(model, first_row, intercepts=False, at=at, space=space)
     else:
-        names.append("interception")
+        named["interception"] = own
+        without = " (contributions, since no layer has an attention)" if kind == "contribution" else ""
+        own_text.append(f"interception{without}")
     explained, values = _explained(model, where, first_row)
     if not isinstance(explained, Differentiable):
         left_out.append("integrated_gradients (the model gives no gradients)")
@@ -41,19 +81,42 @@ def choose_methods(model: Model, first_row: Arrays, at: str | None, space: str |
     else:
         names.append("occlusion")
         left_out.append(f"shapley ({values} values are more than its budget is enough for)")
-    text = ", ".join(names) + (f"; without {', '.join(left_out)}" if left_out else "")
-    return {name: method(name) for name in names}, text
+    text = ", ".join([*own_text, *names]) + (f"; without {', '.join(left_out)}" if left_out else "")
+    return named | {name: method(name) for name in names}, text
 
 
-def _space_with_interception(
-    model: Model, first_row: Arrays, at: str | None, space: str | None
-) -> tuple[Space | None, str]:
-    if not isinstance(model, Interceptable) or not model.intercept(first_row):
-        return None, "no layer of the model explains itself"
-    try:
-        return choose_space(model, first_row, intercepts=True, at=at, space=space), ""
-    except (NotSupported, BadSetting) as err:
-        return None, str(err).rstrip(".")
+def _kind_of_map(model: Model, first_row: Arrays) -> Literal["attention", "contribution"]:
+    """The kind of the layer's own map that a comparison takes.
+
+    Raises:
+        NotSupported: no layer has a map of such a kind.
+    """
+    maps = model.intercept(first_row) if isinstance(model, Interceptable) else {}
+    if not maps:
+        raise NotSupported("no layer of the model explains itself")
+    sown = {m.name for m in maps.values()}
+    kinds: tuple[Literal["attention", "contribution"], ...] = ("attention", "contribution")
+    for kind in kinds:
+        if kind in sown:
+            return kind
+    raise NotSupported(f"no layer has an attention or contributions, only the maps {', '.join(maps)}")
+
+
+def _try(asked: ExplainRequest, own: Method, background: Arrays) -> None:
+    """Explain the rows with the layer's own map.
+
+    Raises:
+        NotSupported, BadSetting: the map says nothing of the targets.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what there is to say of the maps is said when all rows are explained
+        asked.run({"interception": own}, background, 0, _unseen_step)
+
+
+@contextmanager
+def _unseen_step(name: str, amount: float) -> Iterator[Advance]:
+    """A step whose progress is not shown."""
+    yield silent
 
 
 def _explained(model: Model, space: Space, first_row: Arrays) -> tuple[Model, int]:

@@ -43,9 +43,10 @@ def compare(
         model: anything ``adapt`` takes.
         x: rows to explain, as ``check_inputs`` takes them.
         methods: names or settings objects (``xai_mimo.methods()`` lists what there is); a mapping gives them labels of
-            your own. None follows the model: "interception" where a layer explains itself, "integrated_gradients"
-            where there are gradients, "shapley" (or "occlusion", where there are more values than its budget is enough
-            for); ``record.settings["methods"]`` says what was chosen and what was left out.
+            your own. None follows the model: "interception" where a layer explains itself (by its attention, else its
+            contributions), "integrated_gradients" where there are gradients, "shapley" (or "occlusion", where there
+            are more values than its budget is enough for); ``record.settings["methods"]`` says what was chosen and
+            what was left out.
         metrics: names or settings objects (``xai_mimo.metrics()`` lists what there is, what it needs and which
             direction is better). None runs every metric that applies, but for those that explain all rows again, and
             so cost as much as the methods many times over: "max_sensitivity", "local_lipschitz" and

@@ -132,12 +132,14 @@ def read_request(
     data = check_inputs(x, adapted.streams)
     total = count_rows(data)
     first = {name: values[:1] for name, values in data.items()}
-    named, chosen = (name_methods(methods), "") if methods is not None else choose_methods(adapted, first, at, space)
+    named, chosen = {} if methods is None else name_methods(methods), ""
     asked = default_metrics() if metrics is None else find_metrics(metrics)
     picked = _pick_rows(total, rows, _rng(seed, "rows"))
     inputs = {name: values[picked] for name, values in data.items()}
     checked = {head: values[picked] for head, values in check_labels(labels, adapted.heads, total).items()}
     selectors = select(targets, adapted.heads, adapted.predict(inputs), checked)
+    if methods is None:
+        named, chosen = choose_methods(adapted, inputs, at, space, selectors=selectors, labels=checked, background=data)
     known, regions = _check_truth(truth, adapted, selectors, total)
     own = None if background is None else check_inputs(background, adapted.streams)
     again = ("background", "background again")

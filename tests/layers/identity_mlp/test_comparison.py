@@ -100,6 +100,13 @@ def test_contribution_agrees_with_attributions_on_the_pixels_of_each_head(task):
     assert {row["verdict"] for row in result.record["verdicts"]} == {"supported"}
 
 
+def test_methods_that_are_chosen_read_its_contributions(task):
+    x, _, model = task
+    result = xm.compare(model, x, rows=10, metrics=["gini"])
+    assert next(iter(result.record.settings["methods"].split(","))) == "interception (contributions"
+    assert result.record.methods[0].settings["kind"] == "contribution"
+
+
 def test_comparison_cites_the_article_of_the_layer(task, tmp_path):
     x, _, model = task
     result = xm.compare(model, x, {"change": Interception("change"), "gradients": "input_x_gradient"}, rows=10)

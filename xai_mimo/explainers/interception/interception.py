@@ -154,6 +154,12 @@ def _choose(maps: Interceptions, name: str, layer: str | None) -> InterceptionMa
     if not by_layer:
         is_over_positions = any(m.name == "class_map" for m in maps.values())
         mend = " Maps over positions are read by the method 'position_maps'." if is_over_positions else ""
+        sown = {m.name for m in maps.values()}
+        kinds = [kind for kind, own in _MAPS.items() if own in sown]
+        if kinds:
+            mend += (
+                " Ask for what the layers have: " + " or ".join(f"Interception(kind='{kind}')" for kind in kinds) + "."
+            )
         raise NotSupported(f"no layer sows a map '{name}'; there are: {', '.join(maps)}.{mend}")
     if layer is None:
         if len(by_layer) > 1:
