@@ -11,7 +11,7 @@ from keras import layers
 
 import xai_mimo as xm
 from tests.helpers.keras_weights import with_weights
-from xai_mimo.core.errors import SchemaError
+from xai_mimo.core.errors import BadSetting, BadValues, NotSupported, SchemaError
 from xai_mimo.layers import (
     FLINT,
     IMVLSTM,
@@ -243,6 +243,49 @@ def test_one_layer_is_chosen_or_has_to_be_named(mail, imv, rng):
     assert [summarise(two, rows, layer=name).attrs["kind"] for name in ("one", "other")] == ["MAIL", "IdentityMLP"]
     with pytest.raises(ValueError, match="Expected labels per head"):
         summarise(imv[0], imv[1], np.zeros(ROWS))
+
+
+def test_values_that_are_not_finite_are_named(mail, imv):
+    model, x = mail
+    x[1][3, 1] = np.nan
+    with pytest.raises(
+        BadValues, match=r"input 'v' holds 1 values that are NaN or infinite, the first at index \(3, 1\)"
+    ):
+        summarise(model, x)
+    with pytest.raises(BadValues, match=r"input 'v' holds 1 values"):
+        summarise(model, dict(zip("uv", x, strict=True)))
+    model, x, y = imv
+    spoilt = {head: np.asarray(values, "float64").copy() for head, values in y.items()}
+    spoilt["load"][2] = np.inf
+    with pytest.raises(BadValues, match=r"the labels 'load' holds 1 values that are NaN or infinite"):
+        summarise(model, x, spoilt)
+
+
+def test_weights_that_are_not_finite_are_suspected():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="dense"), Foreign(name="mine")])
+    model.get_layer("dense").set_weights([np.full((2, 2), np.nan), np.zeros(2)])
+    with pytest.raises(
+        BadValues, match=r"'gate_of_mine' of layer '.*mine' is NaN .* inputs that are finite\. Look for weights"
+    ):
+        summarise(model, np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5])
+def test_a_size_of_batches_that_is_no_count_is_refused(mail, size):
+    with pytest.raises(BadSetting, match=f"batch_size must be a whole number of at least 1; got {size}"):
+        summarise(*mail, batch_size=size)
+
+
+def test_what_holds_no_layer_of_ours_is_refused_with_a_way_out():
+    with pytest.raises(
+        NotSupported, match=r"expected a Keras model or layer .*; got int\. Give the Keras model itself"
+    ):
+        summarise(3, np.ones((3, 2)))
+    plain = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    with pytest.raises(
+        ValueError, match=r"holds \[\]\. None of its layers .* or explain it from outside with xai_mimo\.explain"
+    ):
+        summarise(plain, np.ones((3, 2)))
 
 
 @pytest.mark.parametrize(

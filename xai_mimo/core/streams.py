@@ -263,7 +263,7 @@ def _check_array(values: Any, stream: Stream) -> Array:
         if want is not None and got != want:
             raise ShapeMismatch(f"{what} wants {expected}; got {array.shape}.")
     if array.dtype.kind == "f" or str(array.dtype) == "bfloat16":
-        _check_finite(array, what)
+        check_finite(array, what)
     return _cast(array, stream, what)
 
 
@@ -282,7 +282,8 @@ def _order_columns(frame: Any, stream: Stream) -> Any:
     return frame.set_axis(columns, axis=1)[list(stream.features)].to_numpy()
 
 
-def _check_finite(array: Array, what: str) -> None:
+def check_finite(array: Array, what: str) -> None:
+    """Raise ``BadValues`` where an array holds NaN or infinity; says how many and where."""
     finite = np.isfinite(array)
     if not finite.all():
         first = tuple(int(i) for i in np.argwhere(~finite)[0])

@@ -2,13 +2,16 @@
 
 import importlib
 import json
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import numpy as np
 import xarray as xr
 
-from xai_mimo.core.errors import SchemaError
+from xai_mimo.core.errors import BadValues, NotSupported, SchemaError
 from xai_mimo.core.explanation import versions
+from xai_mimo.core.method import whole
+from xai_mimo.core.streams import check_finite
 from xai_mimo.layers.interception import read_maps
 from xai_mimo.layers.row_statistics import (
     Figure,
@@ -90,14 +93,25 @@ def summarise(model: Any, x: Any, labels: Any = None, layer: str | None = None, 
         layer: path or name of the layer.
         batch_size: rows that are read at once.
     Raises:
-        ValueError: no such layer, several, no rows, or labels that do not fit.
+        ValueError: no such layer, several, no rows, or labels that do not fit. BadValues: inputs or labels hold NaN, or
+            the model gives it. BadSetting: the size of batches. NotSupported: no Keras model or layer.
     """
+    whole(batch_size, "batch_size")
+    _check_model(model)
+    _check_values(x, _input_names(model, x), "input")
     paths, wing, reference = _choose(model, x, layer)
     if wing is None:
         of_layer = _map_by_map(model, x, paths[0], batch_size)
     else:
+        _check_values(labels, [], "the labels")
         summary = importlib.import_module(f"xai_mimo.layers.{wing}.summary")
         of_layer = summary.figures(model, x, labels, paths, batch_size)
+    for name, figure in of_layer.figures.items():
+        if not figure.undefined and not np.isfinite(np.asarray(figure.values, "float64")).all():
+            raise BadValues(
+                f"'{name}' of layer '{', '.join(paths)}' is NaN or infinite on inputs that are finite. Look for "
+                "weights that are not: a training that diverged; or for inputs so large that they overflow."
+            )
     data = {
         name: (
             figure.dims,
@@ -153,6 +167,39 @@ def _check_variable(name: str, values: xr.DataArray, summary: xr.Dataset) -> Non
         )
 
 
+def _check_model(model: Any) -> None:
+    import keras
+
+    if not isinstance(model, keras.Layer):  # a model is a layer too
+        raise NotSupported(
+            f"expected a Keras model or layer that holds a self-explaining layer; got {type(model).__name__}. Give the "
+            "Keras model itself, not its adapter or its path."
+        )
+
+
+def _input_names(model: Any, x: Any) -> list[str]:
+    """Names of inputs that come in no mapping: the model's own where it has as many, else their numbers."""
+    import keras
+
+    count = len(keras.tree.flatten(x))
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    return [i.name for i in inputs] if len(inputs) == count else [str(n) for n in range(count)]
+
+
+def _check_values(values: Any, names: list[str], what: str) -> None:
+    """Refuse NaN and infinity, by the name of the array that holds them."""
+    import keras
+
+    if isinstance(values, Mapping):
+        for name, part in values.items():
+            _check_values(part, [str(name)], what)
+        return
+    arrays = [np.asarray(array) for array in keras.tree.flatten(values) if array is not None]
+    for i, array in enumerate(arrays):
+        if array.dtype.kind == "f":
+            check_finite(array, f"{what} '{names[min(i, len(names) - 1)]}'" if names else what)
+
+
 def _choose(model: Any, x: Any, layer: str | None) -> tuple[list[str], str | None, str]:
     """Paths of the layer or blocks to summarise, the wing that reads them, and their article."""
     count_rows(x)
@@ -165,7 +212,13 @@ def _choose(model: Any, x: Any, layer: str | None) -> tuple[list[str], str | Non
     blocks = layer is None and len(fits) > 1 and all(wings[path] == "mhex" for path in fits)
     if len(fits) != 1 and not blocks:
         expected = "one layer that sows maps" if layer is None else f"one such layer called '{layer}'"
-        mend = " Name one with `layer`." if len(fits) > 1 else ""
+        if not maps:
+            mend = (
+                " None of its layers says anything of itself: build it with one of xai_mimo.layers, such as MAIL, or "
+                "explain it from outside with xai_mimo.explain."
+            )
+        else:
+            mend = " Name one with `layer`." if len(fits) != 1 else ""
         raise ValueError(
             f"Expected model '{model.name}' to hold {expected}. Received: a model that holds {list(maps)}.{mend}"
         )
