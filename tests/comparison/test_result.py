@@ -9,7 +9,9 @@ import xarray as xr
 
 from tests.helpers.pictured_record import pictured_record
 from xai_mimo.comparison.result import Comparison
+from xai_mimo.core.errors import SchemaError, UnknownName
 from xai_mimo.record.check import check
+from xai_mimo.record.json_file import from_json
 from xai_mimo.record.rows import TaskRow
 
 pytestmark = pytest.mark.all_frameworks
@@ -82,3 +84,56 @@ def test_the_dictionary_may_be_changed_and_the_record_stays(result):
     values["scores"].clear()
     values["examples"][0]["values"].clear()
     assert result.to_dict() == before
+
+
+def task(head, **changes):
+    return {
+        "model": "m",
+        "head": head,
+        "metric": "auc",
+        "estimate": 0.5,
+        "low": 0.25,
+        "high": 0.75,
+        "seeds": 3,
+    } | changes
+
+
+def test_task_scores_are_taken_as_mappings_and_in_numbers_of_numpy(result, tmp_path):
+    head = result.record.targets[0].name
+    numpy_s = task(head, estimate=np.float32(0.5), low=np.float64(0.25), high=np.array(0.75), seeds=np.int64(3))
+    scored = result.with_task(iter([numpy_s, TaskRow(**task(head, seeds=np.int16(3)))]))
+    assert scored.record.task == (TaskRow(**task(head)),) * 2
+    assert [type(scored.record.task[0].estimate), type(scored.record.task[0].seeds)] == [float, int]
+    scored.to_json(tmp_path / "record.json")
+    assert from_json(tmp_path / "record.json") == scored.record
+    assert "auc" in scored.report(tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "text"),
+    [
+        (lambda h: task(h), SchemaError, r"takes a list of rows; got one dict\. Give a list"),
+        (lambda h: TaskRow(**task(h)), SchemaError, r"takes a list of rows; got one TaskRow\. Give a list"),
+        (lambda h: 3, SchemaError, r"takes a list of rows; got one int\. Give a list"),
+        (lambda h: [3], SchemaError, r"row 0 of with_task is a int: 3; expected a TaskRow, or a mapping with .*seeds"),
+        (
+            lambda h: [task(h, estimate="1.0")],
+            SchemaError,
+            r"TaskRow.estimate must be a number or None; got '1\.0' \(str\)",
+        ),
+        (lambda h: [task(h, estimate=[3])], SchemaError, r"TaskRow.estimate must be a number or None; got \(3,\)"),
+        (lambda h: [task(h, estimate=None)], SchemaError, "estimate is null without a note"),
+        (lambda h: [task(h, seeds=2.5)], SchemaError, r"TaskRow.seeds must be a whole number; got 2\.5 \(float\)"),
+        (lambda h: [task(h, seeds=True)], SchemaError, r"TaskRow.seeds must be a whole number; got True \(bool\)"),
+        (lambda h: [task("no such")], UnknownName, "no head of the record is called 'no such'; there are: "),
+        (lambda h: [task(h) | {"seed": 1}], UnknownName, "no key of a task row is called 'seed'.*Did you mean 'seeds'"),
+        (
+            lambda h: [{"head": h}],
+            SchemaError,
+            "row 0 of with_task lacks model, metric, estimate, low, high, seeds; got head",
+        ),
+    ],
+)
+def test_task_scores_that_could_not_be_written_are_refused(result, rows, error, text):
+    with pytest.raises(error, match=text):
+        result.with_task(rows(result.record.targets[0].name))

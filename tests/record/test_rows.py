@@ -1,7 +1,9 @@
 import copy
 import dataclasses
+import json
 import pickle
 
+import numpy as np
 import pytest
 
 from tests.helpers.pictured_record import pictured_record
@@ -9,6 +11,7 @@ from tests.helpers.records import make_record
 from xai_mimo.core.errors import SchemaError
 from xai_mimo.record import rows
 from xai_mimo.record.check import check
+from xai_mimo.record.row import plain
 from xai_mimo.record.rows import Example, Record, Score, TaskRow, Verdict
 
 pytestmark = pytest.mark.all_frameworks
@@ -60,6 +63,43 @@ def test_a_row_made_in_code_refuses_a_number_that_is_not_finite(value):
         _score(estimate=value)
     with pytest.raises(SchemaError, match=r"Example.values must be finite"):
         Example(row=0, head="y", prediction=0.0, label=None, inputs={}, values={"a": {"u": [[1.0, value]]}})
+
+
+def test_numbers_of_numpy_become_those_of_python():
+    score = _score(estimate=np.float32(0.5), rows=np.int64(3), low=np.float64(0.25), k=np.uint8(2))
+    assert [type(v) for v in (score.estimate, score.rows, score.low, score.k)] == [float, int, float, int]
+    example = Example(
+        row=0, head="y", prediction=0.0, label=None, inputs={}, values={"a": {"u": np.eye(2, dtype="f4")}}
+    )
+    assert example.values["a"]["u"] == ((1.0, 0.0), (0.0, 1.0))
+    for row in (score, example):
+        assert json.loads(json.dumps(plain(row), allow_nan=False)) == plain(row)
+    with pytest.raises(SchemaError, match=r"Score.estimate must be finite; is nan"):
+        _score(estimate=np.float32("nan"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"estimate": "1.0"}, r"Score.estimate must be a number or None; got '1\.0' \(str\)\. Convert it"),
+        ({"estimate": True}, r"Score.estimate must be a number or None; got True"),
+        ({"rows": 3.0}, r"Score.rows must be a whole number; got 3\.0 \(float\)"),
+        ({"head": 3}, r"Score.head must be text; got 3 \(int\)"),
+        ({"role": "best"}, r"Score.role must be one of 'value', .*; got 'best'"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_in_a_row_made_in_code(changes, text):
+    with pytest.raises(SchemaError, match=text):
+        _score(**changes)
+
+
+def test_the_parts_of_a_row_are_of_their_types_too(record):
+    with pytest.raises(SchemaError, match=r"Verdict.evidence must be a list, each text; got \('one', 2\)"):
+        dataclasses.replace(record.verdicts[0], evidence=("one", 2))
+    with pytest.raises(SchemaError, match=r"Record.task must be a list, each a TaskRow; got \(3,\)"):
+        dataclasses.replace(record, task=[3])
+    with pytest.raises(SchemaError, match=r"Record.versions must be a mapping of names, each to text"):
+        dataclasses.replace(record, versions={"numpy": 2})
 
 
 def test_null_stands_with_a_note_in_a_row_made_in_code():

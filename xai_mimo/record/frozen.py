@@ -31,13 +31,15 @@ class FrozenMapping(Mapping[str, Value]):
 def frozen(value: Any) -> Any:
     """The same value with tuples for lists and read-only mappings for dictionaries, however deep.
 
+    Numbers and arrays of NumPy become Python's, which JSON can hold.
+
     Raises:
         ValueError: a number is NaN or infinite.
     """
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"must be finite; is {value}")
-        return value
+        return float(value)
     if isinstance(value, list | tuple):
         # Nested arrays hold hundreds of thousands of numbers: a list of nothing but floats is checked in one go.
         if set(map(type, value)) == {float} and all(map(math.isfinite, value)):
@@ -45,6 +47,8 @@ def frozen(value: Any) -> Any:
         return tuple(map(frozen, value))
     if isinstance(value, Mapping) and not isinstance(value, FrozenMapping):
         return FrozenMapping({str(key): frozen(part) for key, part in value.items()})
+    if hasattr(value, "tolist"):  # of NumPy, which this file does without
+        return frozen(value.tolist())
     return value
 
 

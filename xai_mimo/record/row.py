@@ -1,11 +1,13 @@
 """What all rows of the record share: nothing in them can be changed, numbers are finite, None has its reason."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 from xai_mimo.core.errors import SchemaError
 from xai_mimo.record.frozen import frozen, shape_of, thawed
+from xai_mimo.record.types_of_values import Fits, fits, in_words
 
 Nested = Annotated[Any, "nested lists of numbers"]
 """A number, or tuples of numbers of any depth, regular like an array; 8 significant digits."""
@@ -20,14 +22,35 @@ class Row:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"strict": True, "allow_inf_nan": False, "extra": "ignore"}
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:  # type: ignore[attr-defined]
+        row: Any = type(self)
+        for name, (is_fit, hint) in _declared(row).items():
             value = getattr(self, name)
-            if isinstance(value, str | int | None):
-                continue
-            try:
-                object.__setattr__(self, name, frozen(value))
-            except ValueError as err:
-                raise SchemaError(f"{type(self).__name__}.{name} {err}") from err
+            if type(value) not in _UNCHANGED:
+                try:
+                    value = frozen(value)
+                except ValueError as err:
+                    raise SchemaError(f"{row.__name__}.{name} {err}") from err
+                object.__setattr__(self, name, value)
+            if is_fit is not None and not is_fit(value):
+                raise SchemaError(
+                    f"{row.__name__}.{name} must be {in_words(hint)}; got {_short(value)} "
+                    f"({type(value).__name__}). Convert it first."
+                )
+
+
+_UNCHANGED = frozenset({str, int, bool, type(None)})
+
+
+@functools.cache
+def _declared(row: Any) -> dict[str, tuple[Fits | None, Any]]:
+    """By attribute what says whether a value is of its type, and the type; worked out once for each type of row."""
+    hints = get_type_hints(row)
+    return {f.name: (fits(hints[f.name]), hints[f.name]) for f in fields(row)}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 class NotedRow(Row):

@@ -503,7 +503,7 @@ class Verdict(Row):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskRow(Row):
+class TaskRow(NotedRow):
     """How well a model of a study does its task.
 
     Attributes:
@@ -517,6 +517,7 @@ class TaskRow(Row):
         note: why something is null.
     """
 
+    _MAY_BE_NONE = ("low", "high")
     model: str
     head: str
     metric: str
