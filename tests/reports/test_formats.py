@@ -7,7 +7,7 @@ import xarray as xr
 
 from tests.helpers.pictured_record import pictured_record, without_figures
 from xai_mimo.comparison.result import Comparison
-from xai_mimo.core.errors import FileProblem, NotSupported, PluginWarning, UnknownName
+from xai_mimo.core.errors import BadSetting, FileProblem, NotSupported, PluginWarning, UnknownName
 from xai_mimo.record.check import check
 from xai_mimo.record.json_file import to_json
 from xai_mimo.reports import formats, latex
@@ -28,6 +28,28 @@ def test_every_format_of_ours_is_written_by_its_name(record, tmp_path):
         path = result.report(tmp_path / formats.file_name(name), name)
         assert path.read_text(encoding="utf-8") == text
     assert {p.name for p in tmp_path.iterdir()} == {"report.html", "report.tex", "report.json"}
+
+
+def test_a_format_that_is_not_named_follows_the_end_of_the_path(record, tmp_path):
+    result = Comparison(xr.Dataset(), record)
+    expected = {
+        "a.json": to_json(record),
+        "a.tex": latex.render(record),
+        "a.HTML": page.render(record),
+        "a": page.render(record),
+        "a.txt": page.render(record),
+    }
+    for name, text in expected.items():
+        assert result.report(tmp_path / name).read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(("format", "name", "other"), [("html", "a.json", "json"), ("json", "a.tex", "latex")])
+def test_a_format_that_contradicts_the_path_is_refused(record, tmp_path, format, name, other):
+    with pytest.raises(
+        BadSetting, match=f"format '{format}' does not fit .* of format '{other}'. Let .* in '.{format}'"
+    ):
+        Comparison(xr.Dataset(), record).report(tmp_path / name, format)
+    assert list(tmp_path.iterdir()) == []
 
 
 def write_titles(record, path):

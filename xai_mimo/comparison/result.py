@@ -236,14 +236,16 @@ class Comparison:
 
         return write(self.record, path)
 
-    def report(self, path: str | Path, format: str = "html") -> Path:
+    def report(self, path: str | Path, format: str | None = None) -> Path:
         """Write a report: one HTML file that needs nothing else, or another format.
 
         Args:
             path: of the file; its folder must be there.
-            format: "html", "latex" (tables), "json" (the record), or a plugin of the group ``xai_mimo.reports``.
+            format: "html", "latex" (tables), "json" (the record), or a plugin of the group ``xai_mimo.reports``; None
+                follows the end of the path, and is HTML where no format ends so.
         Raises:
-            UnknownName: no such format. FileProblem: the file cannot be written.
+            UnknownName: no such format. BadSetting: the path ends as that of another format. FileProblem: the file
+                cannot be written.
         """
         from xai_mimo.reports.formats import write
 
