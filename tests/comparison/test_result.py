@@ -123,8 +123,16 @@ def test_task_scores_are_taken_as_mappings_and_in_numbers_of_numpy(result, tmp_p
         ),
         (lambda h: [task(h, estimate=[3])], SchemaError, r"TaskRow.estimate must be a number or None; got \(3,\)"),
         (lambda h: [task(h, estimate=None)], SchemaError, "estimate is null without a note"),
-        (lambda h: [task(h, seeds=2.5)], SchemaError, r"TaskRow.seeds must be a whole number; got 2\.5 \(float\)"),
-        (lambda h: [task(h, seeds=True)], SchemaError, r"TaskRow.seeds must be a whole number; got True \(bool\)"),
+        (
+            lambda h: [task(h, seeds=2.5)],
+            SchemaError,
+            r"TaskRow.seeds must be a whole number of at least 0; got 2\.5 \(float\)",
+        ),
+        (
+            lambda h: [task(h, seeds=True)],
+            SchemaError,
+            r"TaskRow.seeds must be a whole number of at least 0; got True \(bool\)",
+        ),
         (lambda h: [task("no such")], UnknownName, "no head of the record is called 'no such'; there are: "),
         (lambda h: [task(h) | {"seed": 1}], UnknownName, "no key of a task row is called 'seed'.*Did you mean 'seeds'"),
         (

@@ -46,6 +46,17 @@ CASES = {
     "a head unheard of": (_set(["verdicts", 1, "head"], "x"), r"verdicts\[1\] is about head 'x'.*known: heat"),
     "a difference of a head unheard of": (_set(["differences", 0, "head"], "x"), r"differences\[0\] is about head 'x'"),
     "a method unheard of": (_set(["shares", 2, "method"], "lime"), r"shares\[2\] is about method 'lime'"),
+    "a metric unheard of": (_set(["scores", 0, "metric"], "x"), r"scores\[0\] is about metric 'x', which .*; known: "),
+    "a difference of a metric unheard of": (
+        _set(["differences", 0, "metric"], "x"),
+        r"differences\[0\] is about metric 'x'",
+    ),
+    "fewer than no rows": (
+        _set(["scores", 0, "rows"], -1),
+        r"scores\.0: .*Score.rows must be a whole number of at least 0; got -1",
+    ),
+    "fewer than no rows of data": (_set(["data", "rows"], -1), r"DataRow.rows must be a whole number of at least 0"),
+    "fewer than no seeds": (_set(["task", 0, "seeds"], -3), r"TaskRow.seeds must be a whole number of at least 0"),
     "one label twice": (_set(["methods", 1, "label"], "attention"), "methods must have different names.*attention"),
     "curve lengths": (_set(["curves", 0, "mean"], [0.0]), r"curves\.0: .*equally long"),
     "curve null": (_set(["curves", 0, "low"], [None] * 11), r"curves\.0: .*a point is null without a note"),
@@ -123,6 +134,11 @@ def test_a_wrong_record_is_refused_with_the_place_and_the_reason(case):
     change(record)
     with pytest.raises(SchemaError, match=message):
         check(record)
+
+
+def test_a_record_from_before_metrics_had_a_table_is_read():
+    record = make_record(2) | {"metrics": []}
+    assert check(record).scores[0].metric == record["scores"][0]["metric"]
 
 
 def test_what_is_not_a_mapping_is_refused():

@@ -83,7 +83,7 @@ def test_numbers_of_numpy_become_those_of_python():
     [
         ({"estimate": "1.0"}, r"Score.estimate must be a number or None; got '1\.0' \(str\)\. Convert it"),
         ({"estimate": True}, r"Score.estimate must be a number or None; got True"),
-        ({"rows": 3.0}, r"Score.rows must be a whole number; got 3\.0 \(float\)"),
+        ({"rows": 3.0}, r"Score.rows must be a whole number of at least 0; got 3\.0 \(float\)"),
         ({"head": 3}, r"Score.head must be text; got 3 \(int\)"),
         ({"role": "best"}, r"Score.role must be one of 'value', .*; got 'best'"),
     ],

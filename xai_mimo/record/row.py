@@ -12,6 +12,9 @@ from xai_mimo.record.types_of_values import Fits, fits, in_words
 Nested = Annotated[Any, "nested lists of numbers"]
 """A number, or tuples of numbers of any depth, regular like an array; 8 significant digits."""
 
+Count = Annotated[int, "whole number of at least 0"]
+"""How many there are of something."""
+
 ABSENT = "absent when None"  # an attribute that came later than the schema: the file has no such key for None
 
 
@@ -44,7 +47,7 @@ _UNCHANGED = frozenset({str, int, bool, type(None)})
 @functools.cache
 def _declared(row: Any) -> dict[str, tuple[Fits | None, Any]]:
     """By attribute what says whether a value is of its type, and the type; worked out once for each type of row."""
-    hints = get_type_hints(row)
+    hints = get_type_hints(row, include_extras=True)
     return {f.name: (fits(hints[f.name]), hints[f.name]) for f in fields(row)}
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from xai_mimo.core.errors import SchemaError
 from xai_mimo.record.frozen import shape_of
-from xai_mimo.record.row import ABSENT, Nested, NotedRow, Picture, Row, plain
+from xai_mimo.record.row import ABSENT, Count, Nested, NotedRow, Picture, Row, plain
 
 SCHEMA = "xai_mimo.comparison/1"
 RANDOM = "random"
@@ -97,8 +97,8 @@ class DataRow(Row):
         sha256: hash of all rows.
     """
 
-    rows: int
-    explained_rows: int
+    rows: Count
+    explained_rows: Count
     sha256: str
 
 
@@ -230,7 +230,7 @@ class Score(NotedRow):
     estimate: float | None
     low: float | None
     high: float | None
-    rows: int
+    rows: Count
     note: str = ""
 
 
@@ -261,7 +261,7 @@ class Difference(NotedRow):
     estimate: float | None
     low: float | None
     high: float | None
-    rows: int
+    rows: Count
     note: str = ""
     p: float | None
     p_corrected: float | None
@@ -375,7 +375,7 @@ class MapRow(Picture):
     axes: tuple[str, ...]
     coords: Mapping[str, tuple[str, ...]]
     mean: Nested | None
-    rows: int
+    rows: Count
     reference: str
     note: str = ""
 
@@ -524,7 +524,7 @@ class TaskRow(NotedRow):
     estimate: float | None
     low: float | None
     high: float | None
-    seeds: int
+    seeds: Count
     note: str = ""
 
 
@@ -605,6 +605,9 @@ class Record(Row):
             _check_known(getattr(self, table), "method", methods, table)
         for table in ("scores", "curves"):
             _check_known(getattr(self, table), "method", [*methods, RANDOM], table)
+        if self.metrics:  # absent from older records
+            for table in ("scores", "differences"):
+                _check_known(getattr(self, table), "metric", [m.name for m in self.metrics], table)
 
     if not TYPE_CHECKING:  # a misspelt table in our own code must stay a type error
 

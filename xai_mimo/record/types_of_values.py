@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 Fits = Callable[[Any], bool]
 
@@ -15,6 +15,8 @@ def fits(hint: Any) -> Fits | None:
     origin, parts = get_origin(hint), get_args(hint)
     if hint is Any:
         return None
+    if origin is Annotated:  # all whole numbers with a name are counts
+        return (lambda value: type(value) is int and value >= 0) if parts[0] is int else fits(parts[0])
     if origin is Literal:
         return parts.__contains__
     if origin in (Union, types.UnionType):
@@ -32,6 +34,8 @@ def fits(hint: Any) -> Fits | None:
 def in_words(hint: Any) -> str:
     """A type as an error says it."""
     origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return f"a {parts[1]}"
     if origin is Literal:
         return "one of " + ", ".join(map(repr, parts))
     if origin in (Union, types.UnionType):
