@@ -150,6 +150,49 @@ def test_a_metric_that_fails_names_itself(model, data):
         run(quantity(values=None))
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"role": "valu"}, "gave the role 'valu', which is none of value, floor_random"),
+        ({"k": 2.5}, r"gave k=2\.5; expected a whole number"),
+        ({"k": True}, "gave k=True; expected a whole number"),
+        ({"note": None}, "gave the note None; expected text"),
+        ({"values": np.array(["a"] * 40)}, "gave values of type <U1 for 'gradient' for 'risk' .*real numbers"),
+        ({"values": np.zeros(40, complex)}, "gave values of type complex128 .*real numbers"),
+        ({"values": np.array([None] * 40)}, "gave values of type object .*real numbers"),
+        ({"values": np.full(40, np.inf)}, "gave values that are infinite for 'gradient' for 'risk' .*NaN says"),
+        ({"values": np.full(40, -0.5)}, r"gave values from -0\.5 to -0\.5 .*its bounds are \(0\.0, None\)"),
+        ({"values": np.ones((40, 2)), "of_mean": lambda m: m.sum(1) / 0.0}, "gave a number that is infinite"),
+    ],
+)
+def test_what_is_no_quantity_is_refused_by_the_name_of_its_metric(model, data, changed, words):
+    arguments = {"method": "gradient", "target": "risk", "values": np.zeros(40)} | changed
+    metric = broken(lambda scene: [Quantity(**arguments)])
+    with np.errstate(divide="ignore"), pytest.raises(MetricFailed, match=f"metric 'broken' {words}"):
+        xm.compare(model, data, METHODS, metrics=[metric], settings=FAST)
+
+
+def test_quantities_that_cannot_be_read_are_refused_by_the_name_of_their_metric(model, data):
+    ragged = [[0.0]] * 39 + [[0.0, 1.0]]
+    for changed in ({"values": ragged}, {"values": np.ones((40, 2)), "of_mean": lambda m: m["a"]}):
+        arguments = {"method": "gradient", "target": "risk"} | changed
+        metric = broken(lambda scene, arguments=arguments: [Quantity(**arguments)])
+        with pytest.raises(MetricFailed, match="metric 'broken' gave quantities that cannot be read"):
+            xm.compare(model, data, METHODS, metrics=[metric], settings=FAST)
+
+
+def test_a_quantity_is_given_once_and_numbers_of_numpy_are_taken(model, data):
+    def give(scene):
+        for k in (np.int64(1), np.int32(2)):
+            yield Quantity(method="gradient", target="risk", values=[1] * 39 + [float("nan")], k=k)
+
+    record = xm.compare(model, data, METHODS, metrics=[broken(give)], settings=FAST).record
+    assert [(type(s.k), s.k, s.rows) for s in record.scores] == [(int, 1, 39), (int, 2, 39)]
+    twice = broken(lambda scene: [q for _ in range(2) for q in give(scene)])
+    with pytest.raises(MetricFailed, match=r"gave two quantities of 'gradient' for 'risk' \(role 'value', k=1\)"):
+        xm.compare(model, data, METHODS, metrics=[twice], settings=FAST)
+
+
 def test_differences_follow_the_direction_of_the_metric(model, data):
     values = {"gradient": np.arange(40.0), "input_x_gradient": np.zeros(40)}
 

@@ -163,3 +163,24 @@ def test_a_plugin_that_cannot_be_used_warns_stops_nobody_and_is_refused_by_name(
         assert "deletion_area" in {m.name for m in default_metrics()}
     with pytest.raises((BadSetting, RuntimeError), match=says):
         find_metrics(["broken"])
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "words"),
+    [
+        ("name", 3, "Wrong.name is 3; expected text"),
+        ("name", " ", "Wrong.name is ' '; expected text"),
+        ("title", None, "Wrong.title is None; expected text"),
+        ("reference", None, "Wrong.reference is None; expected text"),
+        ("bounds", 1.0, r"metric 'foreign': bounds is 1\.0; expected the smallest and the largest value"),
+        ("bounds", (0.0, float("inf")), r"metric 'foreign': bounds is \(0\.0, inf\); expected the smallest"),
+        ("bounds", ("a", None), "metric 'foreign': bounds is .*expected the smallest"),
+        ("bounds", (1.0, 0.0), "metric 'foreign': bounds is .*the first must be below the second"),
+        ("needs", "truth", r"metric 'foreign' has the needs 'truth'; expected a tuple, e\.g\. \('truth',\)"),
+        ("needs", 3, "metric 'foreign' has the needs 3; expected a tuple"),
+    ],
+)
+def test_a_fact_that_is_none_is_refused_when_the_metric_is_read(fact, value, words):
+    wrong = type("Wrong", (Foreign,), {fact: value})
+    with pytest.raises(BadSetting, match=words):
+        find_metrics([wrong()])

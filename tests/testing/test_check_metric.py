@@ -125,7 +125,7 @@ class BoundsTurnedRound(Broken):
 
 @dataclass(frozen=True)
 class HoldsMethodsWithoutADirection(Broken):
-    """is tested and has no direction"""
+    """holds methods against each other and has no direction"""
 
     tested: ClassVar[bool] = True
 
@@ -180,7 +180,7 @@ class FailsOnOneRow(Broken):
 
 @dataclass(frozen=True)
 class OutOfBounds(Broken):
-    """of '.*' reaches from .* to .*; its bounds are \\(0.0, 1.0\\)"""
+    """gave values from .* to .* for '.*'.*; its bounds are \\(0.0, 1.0\\)"""
 
     def __call__(self, scene, rng):
         return maps_of(scene, lambda values: 3 * top_share(values))
@@ -188,7 +188,7 @@ class OutOfBounds(Broken):
 
 @dataclass(frozen=True)
 class BelowItsBounds(Broken):
-    """reaches from -"""
+    """gave values from -"""
 
     def __call__(self, scene, rng):
         return maps_of(scene, lambda values: -top_share(values))
@@ -196,7 +196,7 @@ class BelowItsBounds(Broken):
 
 @dataclass(frozen=True)
 class InfiniteForZeroMaps(Broken):
-    """'top_share' is infinite for 'nothing'; NaN is undefined"""
+    """'top_share' gave values that are infinite for 'nothing'"""
 
     def __call__(self, scene, rng):
         return maps_of(scene, lambda values: np.nan_to_num(top_share(values), nan=np.inf))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xai_mimo.comparison import tables
+from xai_mimo.comparison.check_quantities import checked
 from xai_mimo.comparison.explained import Explained
 from xai_mimo.comparison.request import Request
 from xai_mimo.comparison.verdicts import verdicts
@@ -27,7 +28,6 @@ from xai_mimo.metrics.statistics import (
     with_note,
 )
 from xai_mimo.record.rows import (
-    RANDOM,
     Curve,
     Difference,
     FeatureRow,
@@ -133,27 +133,13 @@ def measure(metric: Metric, scene: Scene, rng: np.random.Generator) -> list[Quan
         raise type(err)(f"metric '{metric.name}': {err}") from err
     except Exception as err:
         raise MetricFailed(f"metric '{metric.name}' failed: {type(err).__name__}: {err}") from err
-    for quantity in quantities:
-        wrong = _what_is_wrong(quantity, scene)
-        if wrong:
-            raise MetricFailed(f"metric '{metric.name}' gave {wrong}. See xai_mimo.metrics.metric.Quantity.")
-    return quantities
-
-
-def _what_is_wrong(quantity: Quantity, scene: Scene) -> str:
-    if not isinstance(quantity, Quantity):
-        return f"a {type(quantity).__name__}, not a Quantity"
-    for label in (quantity.method, *([] if quantity.other is None else [quantity.other])):
-        if label not in (*scene.maps.labels, RANDOM):
-            return f"a quantity of the method {label!r}, which is none of {', '.join(scene.maps.labels)}"
-    if quantity.target not in scene.maps.heads:
-        return f"a quantity of the target {quantity.target!r}, which is none of {', '.join(scene.maps.heads)}"
-    if quantity.values is None:
-        return "" if quantity.note else "a quantity without values and without a note that says why"
-    shape = np.shape(quantity.values)
-    if shape[:1] != (scene.maps.rows,) or (quantity.of_mean is None and len(shape) != 1):
-        return f"values of shape {shape}; expected one value for each of the {scene.maps.rows} rows"
-    return ""
+    try:
+        return checked(quantities, metric, scene.maps)
+    except MetricFailed:
+        raise
+    except Exception as err:
+        reason = f"{type(err).__name__}: {err}"
+        raise MetricFailed(f"metric '{metric.name}' gave quantities that cannot be read: {reason}") from err
 
 
 def score_rows(metric: Metric, quantities: Sequence[Quantity], counts: Array) -> list[Score]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
+import numpy as np
 import pandas as pd
 
 from xai_mimo.core.errors import BadSetting, NotSupported
@@ -75,6 +76,11 @@ def check_facts(metric: Any) -> Metric:
         raise BadSetting(
             f"{kind.__name__} is not a metric: {_what_is_wrong(metric, missing)} See xai_mimo.metrics.metric.Metric."
         )
+    for fact in ("name", "title", "reference"):
+        text = getattr(metric, fact)
+        if not isinstance(text, str) or (fact != "reference" and not text.strip()):
+            raise BadSetting(f"{kind.__name__}.{fact} is {text!r}; expected text.")
+    _check_bounds(metric)
     for fact, allowed in (("family", get_args(Family)), ("better", get_args(Better))):
         if getattr(metric, fact) not in allowed:
             raise BadSetting(
@@ -86,13 +92,33 @@ def check_facts(metric: Any) -> Metric:
             f"metric '{metric.name}' holds methods against each other and has no direction; give better='larger' or "
             "'smaller', or leave tested out."
         )
-    for need in needs_of(metric):
+    needs = getattr(metric, "needs", ())
+    if not isinstance(needs, tuple | list):
+        raise BadSetting(f"metric '{metric.name}' has the needs {needs!r}; expected a tuple, e.g. ('truth',).")
+    for need in needs:
         if need not in get_args(Need):
             raise BadSetting(
                 f"metric '{metric.name}' needs {need!r}, which is not one of {', '.join(map(repr, get_args(Need)))}."
             )
     checked: Metric = metric
     return checked
+
+
+def _check_bounds(metric: Metric) -> None:
+    bounds: Any = metric.bounds
+    is_pair = isinstance(bounds, tuple) and len(bounds) == 2
+    if not is_pair or not all(b is None or (_is_real(b) and np.isfinite(b)) for b in bounds):
+        raise BadSetting(
+            f"metric '{metric.name}': bounds is {bounds!r}; expected the smallest and the largest value, None for no "
+            "bound, e.g. (0.0, None)."
+        )
+    low, high = bounds
+    if low is not None and high is not None and low >= high:
+        raise BadSetting(f"metric '{metric.name}': bounds is {bounds!r}; the first must be below the second.")
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _what_is_wrong(metric: Any, missing: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from xai_mimo.comparison.score import applicable, measure
 from xai_mimo.metrics.installed import check_facts, default_metrics
-from xai_mimo.metrics.metric import Metric, Quantity, is_tested
+from xai_mimo.metrics.metric import Metric, Quantity
 from xai_mimo.metrics.scene import Scene
 from xai_mimo.testing.expectations import require, unchanged, works
 from xai_mimo.testing.facts import check_named, check_settings
@@ -55,14 +55,6 @@ def _check_facts(metric: Any) -> None:
     kind = type(metric).__name__
     is_title = isinstance(metric.title, str) and metric.title.strip() and "_" not in metric.title
     require(is_title, f"{kind}.title is {metric.title!r}; expected words as a report writes them.")
-    bounds = metric.bounds
-    is_pair = isinstance(bounds, tuple) and len(bounds) == 2 and all(b is None or np.isfinite(b) for b in bounds)
-    require(is_pair, f"{kind}.bounds is {bounds!r}; expected the smallest and the largest value, None for no bound.")
-    low, high = bounds
-    ordered = low is None or high is None or low < high
-    require(ordered, f"{kind}.bounds is {bounds!r}; the first must be below the second.")
-    can_be = not is_tested(metric) or metric.better != "neither"
-    require(can_be, f"{kind} is tested and has no direction: the record could not say which method is better.")
 
 
 def _measured(metric: Metric, scene: Scene) -> list[Quantity]:
@@ -86,19 +78,6 @@ def _surroundings(scene: Scene) -> dict[str, Any]:
 def _check_values(metric: Metric, quantities: Sequence[Quantity], of_what: str) -> None:
     known = [q for q in quantities if q.values is not None]
     require(any(q.role == "value" for q in known), f"'{metric.name}' gives no value{of_what or ' of any method'}.")
-    low, high = metric.bounds
-    for q in known:
-        numbers = _numbers(q)
-        require(
-            not np.isinf(numbers).any(), f"'{metric.name}' is infinite for '{q.method}'{of_what}; NaN is undefined."
-        )
-        finite = numbers[np.isfinite(numbers)]
-        inside = (low is None or (finite >= low - 1e-9).all()) and (high is None or (finite <= high + 1e-9).all())
-        require(
-            inside,
-            f"'{metric.name}' of '{q.method}'{of_what} reaches from {finite.min(initial=np.inf):.3g} to "
-            f"{finite.max(initial=-np.inf):.3g}; its bounds are {metric.bounds}.",
-        )
 
 
 def _check_repeatable(metric: Metric, scene: Scene, quantities: Sequence[Quantity]) -> None:
