@@ -205,7 +205,7 @@ def test_without_ceilings_the_record_says_so(model, data):
     result = compare(model, data, METHODS, settings=Settings(resamples=200, ceilings=False))
     (row,) = pick(result, head="risk", metric="kendall", role="ceiling")
     assert row["estimate"] is None
-    assert "not run twice" in row["note"]
+    assert row["note"] == "not measured: gradient was not run twice, and input_x_gradient was not run twice"
 
 
 def test_methods_can_be_given_labels(model, data):
@@ -331,3 +331,22 @@ def test_a_head_that_moves_by_a_thousandth_of_its_value_does_react(data):
     result = xm.compare(model, {"thermal": data["thermal"]}, ["occlusion"], settings=settings)
     (verdict,) = result.record.verdicts
     assert "does not react" not in verdict.text
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_rows_that_equal_the_background_are_said_to_and_not_the_head_to_be_dead(model, data, count):
+    alike = {name: np.repeat(x[:1], count, axis=0) for name, x in data.items()}
+    verdicts = compare(model, alike, METHODS, settings=FAST).record.verdicts
+    risk = next(v for v in verdicts if v.head == "risk")
+    assert risk.verdict == "undecided"
+    assert "the rows equal the background" in risk.text
+    assert "background=..., or more rows" in risk.text
+    verdicts = compare(model, alike, METHODS, background=data, settings=FAST).record.verdicts
+    assert "equal the background" not in next(v for v in verdicts if v.head == "risk").text
+    assert "does not react" in next(v for v in verdicts if v.head == "dead").text
+
+
+def test_the_ceiling_of_a_constant_map_says_that_it_is_constant(model, data):
+    result = compare(model, data, METHODS, settings=FAST)
+    (row,) = pick(result, head="dead", metric="spearman", role="ceiling")
+    assert "agreement of gradient with itself is undefined (a constant map has no order)" in row["note"]

@@ -286,11 +286,29 @@ def unresponsive_heads(scene: Scene, curves: Mapping[str, Curves], controls: Seq
     """Heads whose value does not move, whatever is replaced, with the sentence that says so; none without curves."""
     prediction = next(iter(scene.explanations.values()))["prediction"].transpose("head", "sample").values
     parts = [part for c in (*curves.values(), *controls) for part in (c.deletion, c.insertion)]
+    why = (
+        "does not react when its inputs are replaced, so there is nothing to explain. Is it trained, and does it read "
+        "any stream?"
+    )
+    if _is_background(scene):
+        why = (
+            "was asked with nothing replaced: the rows equal the background that stands in for them. Give "
+            "background=..., or more rows."
+        )
     return {
-        head: f"Head '{head}' does not react when its inputs are replaced, so there is nothing to explain. "
-        "Is it trained, and does it read any stream?"
+        head: f"Head '{head}' {why}"
         for h, head in enumerate(scene.maps.heads)
         if parts
         and max(float(np.abs(part[h]).max()) for part in parts)
         <= _STILL * max(1e-12, float(np.abs(prediction[h]).max()))
     }
+
+
+def _is_background(scene: Scene) -> bool:
+    """Whether all explained rows are alike, and what replaces them is the same again."""
+    first = {name: x[:1].astype(np.float64) for name, x in scene.perturbed.inputs.items()}
+    return all(
+        np.allclose(x, first[name])
+        for rows in (scene.perturbed.inputs, scene.perturbed.replacement)
+        for name, x in rows.items()
+    )

@@ -124,8 +124,14 @@ def _ceiling(own: Mapping[str, Array | None]) -> tuple[Array | None, str]:
     means = {label: _mean(values) for label, values in own.items()}
     known = {label: mean for label, mean in means.items() if mean is not None}
     if len(known) < len(own):
-        missing = " and ".join(label for label in own if label not in known)
-        return None, f"not measured: {missing} was not run twice, or is undefined"
+        reasons = [
+            f"{label} was not run twice"
+            if values is None
+            else f"the agreement of {label} with itself is undefined (a constant map has no order)"
+            for label, values in own.items()
+            if label not in known
+        ]
+        return None, f"not measured: {', and '.join(reasons)}"
     label = min(known, key=lambda name: known[name])
     return own[label], f"{label} against itself with another seed"
 
