@@ -168,6 +168,7 @@ def test_chance_of_each_method_is_dotted_beside_it_and_the_control_is_not(record
         for role, e in (("value", value), ("floor_random", chance))
     ]
     record["scores"].append(record["scores"][0] | {"method": "random", "role": "control_random", "estimate": 0.5})
+    record["metrics"].append(record["metrics"][-1] | {"name": "mass_in_region", "title": "mass in the region"})
     (axes,) = ground_truth(check(record), "risk").axes
     dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
     np.testing.assert_allclose([line.get_xdata()[0] for line in dotted], [0.1, 0.1, 0.2])
