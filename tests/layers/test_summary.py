@@ -322,3 +322,12 @@ def test_batches_merge_to_the_mean_and_deviation_of_all_rows(sizes, shift, seed)
         assert mean.count[j] == len(own)
         np.testing.assert_allclose(mean.mean[j], own.mean() if len(own) else np.nan, rtol=1e-9)
         np.testing.assert_allclose(mean.std[j], own.std() if len(own) else np.nan, atol=1e-6)
+
+
+def test_a_path_names_one_layer_although_another_ends_with_it(rng):
+    x = keras.Input((3,), name="x")
+    outer = MAIL({"h": 1}, name="mail")(x)["h"]
+    inner = keras.Sequential([MAIL({"g": 1}, name="mail")], name="enc")(x)["g"]
+    model, rows = keras.Model(x, [outer, inner]), rng.standard_normal((6, 3)).astype("float32")
+    assert summarise(model, rows, layer="mail").attrs["layer"] == "mail"
+    assert summarise(model, rows, layer="enc/mail").attrs["layer"] == "enc/mail"

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import xarray as xr
 
+from xai_mimo.core.cut import layers_called
 from xai_mimo.core.errors import BadValues, NotSupported, SchemaError
 from xai_mimo.core.explanation import versions
 from xai_mimo.core.method import whole
@@ -208,7 +209,7 @@ def _choose(model: Any, x: Any, layer: str | None) -> tuple[list[str], str | Non
     for label in sown.values():
         maps.setdefault(label.layer, set()).add(label.name)
     wings = {path: _wing(model, names) for path, names in maps.items()}
-    fits = [path for path in maps if layer in (None, path, path.rsplit("/", 1)[-1])]
+    fits = list(maps) if layer is None else layers_called(layer, maps)
     blocks = layer is None and len(fits) > 1 and all(wings[path] == "mhex" for path in fits)
     if len(fits) != 1 and not blocks:
         expected = "one layer that sows maps" if layer is None else f"one such layer called '{layer}'"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from xai_mimo.core.cut import last_name
 from xai_mimo.core.head_kinds import HEAD_KINDS, activation_name, head_nature, losses_of_heads
 from xai_mimo.core.streams import HeadKind, pair_names
 from xai_mimo.layers.keras_graph import named_outputs
@@ -81,7 +82,7 @@ class DeepSupervision(keras.Model):
         self.kinds = {**self._read_kinds(network), **_named_kinds(kinds, outputs)}
         self.weight = _weights(weight, outputs, "weight", otherwise=0.0)
         names = [layer.name for layer in blocks]
-        by_name = {key.rsplit("/", 1)[-1]: value for key, value in (block_weights or {}).items()}
+        by_name = {last_name(key): value for key, value in (block_weights or {}).items()}
         self.block_weights = _weights(by_name, names, "block_weights", otherwise=1.0)
         self.built = network.built  # it has no weights of its own
 
@@ -165,7 +166,7 @@ class DeepSupervision(keras.Model):
 
     def _supervision(self, y: Any, logits: Mapping[str, Mapping[str, Any]], sample_weight: Any) -> Any:
         """Sum over blocks and outputs of their weighted losses."""
-        weights = {path: self.block_weights[path.rsplit("/", 1)[-1].split("@")[0]] for path in logits}
+        weights = {path: self.block_weights[last_name(path).split("@")[0]] for path in logits}
         total, whole = 0.0, sum(weights.values()) or 1.0
         for path, outputs in logits.items():
             for name, values in outputs.items():
