@@ -26,6 +26,10 @@ from xai_mimo.record.row import ABSENT, Count, Nested, NotedRow, Picture, Row, p
 SCHEMA = "xai_mimo.comparison/1"
 RANDOM = "random"
 """The control that stands in the place of a method: an order, or a map, of random numbers."""
+PERMUTED = "permuted"
+"""What a method's own map scores when its values change places within each row."""
+CHANCE = "chance"
+"""What a map that says nothing scores, where that is known without drawing."""
 
 Family = Literal[
     "agreement", "faithfulness", "ground_truth", "complexity", "completeness", "robustness", "randomisation"
@@ -490,14 +494,21 @@ class Verdict(Row):
     Attributes:
         head: name of the target.
         method: label.
-        verdict: supported, doubtful, misleading or undecided; the rule stands in ``comparison.verdicts``.
-        text: one sentence.
+        verdict: the word in all: supported, doubtful, misleading or undecided; the rule stands in
+            ``comparison.verdicts``.
+        order: the word for which inputs matter more than which; absent from older records.
+        shares: the word for how much each input counts; absent likewise.
+        sign: the word for whether an input raises or lowers the prediction; null where the map says nothing of it.
+        text: what the map may be used for.
         evidence: a sentence for each kind of score it rests on.
     """
 
     head: str
     method: str
     verdict: VerdictWord
+    order: VerdictWord | None = field(default=None, metadata={ABSENT: True})
+    shares: VerdictWord | None = field(default=None, metadata={ABSENT: True})
+    sign: VerdictWord | None = field(default=None, metadata={ABSENT: True})
     text: str
     evidence: tuple[str, ...]
 
