@@ -10,10 +10,10 @@ from xai_mimo.metrics.faithfulness import (
     comprehensiveness,
     deletion_area,
     insertion_area,
-    removal_curves,
     sufficiency,
     violation,
 )
+from xai_mimo.metrics.removal import removal_curves
 
 pytestmark = pytest.mark.all_frameworks
 

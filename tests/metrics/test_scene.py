@@ -7,8 +7,8 @@ import pytest
 
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.metrics.complexity import Gini
-from xai_mimo.metrics.faithfulness import curves_of
 from xai_mimo.metrics.metric import Need
+from xai_mimo.metrics.removal import curves_of
 from xai_mimo.testing.toy_scene import toy_scene
 
 pytestmark = pytest.mark.all_frameworks

@@ -16,8 +16,8 @@ from xai_mimo.comparison.verdicts import verdicts
 from xai_mimo.core.errors import MetricFailed, NotSupported, XaiMimoError
 from xai_mimo.core.progress import Steps
 from xai_mimo.core.streams import Array
-from xai_mimo.metrics.faithfulness import Curves, curves_of
 from xai_mimo.metrics.metric import Metric, Quantity, is_tested, needs_of
+from xai_mimo.metrics.removal import Curves, curves_of
 from xai_mimo.metrics.scene import Scene, TrueFeatures
 from xai_mimo.metrics.statistics import (
     Interval,

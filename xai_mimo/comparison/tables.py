@@ -12,7 +12,7 @@ from xai_mimo.core.completeness import relative_gap
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics import complexity
 from xai_mimo.metrics.aligned_maps import AlignedMaps
-from xai_mimo.metrics.faithfulness import Curves
+from xai_mimo.metrics.removal import Curves
 from xai_mimo.metrics.scene import TrueFeatures
 from xai_mimo.metrics.statistics import mean_intervals, with_note
 from xai_mimo.record.rows import RANDOM, Curve, CurveKind, FeatureRow, Gap, Share

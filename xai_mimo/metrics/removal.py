@@ -1,0 +1,202 @@
+"""How far the prediction moves while features are replaced, one after the other, in the order of a map.
+
+Features (or whole streams) are replaced in the order of the map and the model answers again. The order is that of the
+magnitudes, the one order that maps with and without a sign share, and the reaction is how far the target's value moves
+from the prediction, whichever way; so every method, attention included, is measured with one yardstick:
+
+    deletion(q)  = |f(x) - v(all but the top q)|     rises from 0; fast is good, a larger area is better
+    insertion(q) = |f(x) - v(only the top q)|        falls to 0;   fast is good, a smaller area is better
+
+v(S) is the mean of f over the replacement rows with the features in S taken from x. Equal magnitudes are ordered at
+random. Random orders go the same way, as the control that every figure needs. Replaced inputs may lie off the data:
+use several background rows rather than their mean where features depend on each other strongly.
+
+Sources: Samek et al. (2017), "Evaluating the Visualization of What a Deep Neural Network Has Learned" (curves);
+Petsiuk et al. (2018), "RISE" (deletion and insertion); Agarwal et al. (2022), "OpenXAI" (the absolute change).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xai_mimo.core.errors import BadSetting, ShapeMismatch
+from xai_mimo.core.method import bytes_per_row
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.players import Masker, WholePlayers
+from xai_mimo.core.progress import Advance, silent
+from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.targets import Selector, rows_of, take, take_mean
+from xai_mimo.metrics.scene import Scene
+
+Predict = Callable[[Arrays], Mapping[str, Array]]
+
+ERASER_FRACTIONS = (0.01, 0.05, 0.10, 0.20, 0.50)
+"""Shares of the features that count as the explanation: DeYoung et al. (2020), Section 4.2."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Changes of one target while features are replaced in one order.
+
+    Attributes:
+        counts: ``(point,)`` how many players are replaced (deletion) or kept (insertion), from 0 to ``players``.
+        players: number of features or streams in the order.
+        deletion: ``(target, sample, point)``, f(x) - v(all but the top), signed, in the head's unit.
+        insertion: ``(target, sample, point)``, f(x) - v(only the top), signed.
+        top_sign: ``(target, sample)`` sign of the most important player; 0 in the control.
+    """
+
+    counts: Array
+    players: int
+    deletion: Array
+    insertion: Array
+    top_sign: Array
+
+    @property
+    def fractions(self) -> Array:
+        """Share of the players at each point, from 0 to 1."""
+        return self.counts / self.players
+
+
+def removal_curves(
+    predict: Predict,
+    inputs: Arrays,
+    maps: Mapping[str, Any],
+    selectors: Sequence[Selector],
+    replacement: Arrays,
+    *,
+    players: WholePlayers = "features",
+    steps: int = 10,
+    controls: int = 3,
+    rng: np.random.Generator,
+    max_memory: int = 2**26,
+    advance: Advance = silent,
+) -> tuple[dict[str, Curves], list[Curves]]:
+    """Deletion and insertion of several methods' maps and of random orders, in shared batches.
+
+    Args:
+        predict: ``{stream: (row, *shape)}`` -> ``{head: (row, *shape)}``, any number of rows.
+        inputs: the explained rows, ``{stream: (sample, *shape)}``.
+        maps: label -> ``(target, sample, player)``, targets in the order of the selectors.
+        selectors: the explained targets.
+        replacement: rows to replace with, ``{stream: (row, *shape)}``; values are averaged over them.
+        players: what is replaced at once, see ``core.players``.
+        steps: points of a curve beyond the first; all features when there are fewer.
+        controls: number of random orders, each the same for all targets and methods.
+        max_memory: bytes of one batch of replaced inputs.
+        advance: told the share of the predictions just made.
+    Returns:
+        Curves by label, and one per random order.
+    Raises:
+        ShapeMismatch: a map does not fit the inputs. BadSetting: steps or controls below 1.
+    """
+    if steps < 1 or controls < 1:
+        raise BadSetting(f"steps and controls must be at least 1; got {steps} and {controls}.")
+    rows = count_rows(inputs)
+    masker = Masker.of(inputs, players)
+    size = masker.count
+    for label, values in maps.items():
+        if np.shape(values) != (len(selectors), rows, size):
+            raise ShapeMismatch(
+                f"the map of '{label}' has shape {np.shape(values)}; expected {(len(selectors), rows, size)}: "
+                f"one value per target, row and {players[:-1]}."
+            )
+    ranks = _orders([*maps.values(), np.zeros((controls, rows, size))], rng)
+    counts = _counts(size, steps)
+    answers = _answers(predict, inputs, selectors, replacement, ranks, counts[1:-1], masker, max_memory, advance)
+    full, empty = take(predict(inputs), selectors), take_mean(predict(replacement), selectors)
+    change = full.T[None, None, :, None, :] - _with_ends(answers, full, empty)  # (kind, order, sample, point, target)
+    targets = np.arange(len(selectors))
+    of_methods = {}
+    for i, (label, values) in enumerate(maps.items()):
+        own = change[:, i * len(selectors) + targets, :, :, targets]  # (target, kind, sample, point)
+        top = ranks[i * len(selectors) + targets].argmin(axis=-1)[..., None]
+        sign = np.sign(np.take_along_axis(np.asarray(values, dtype=np.float64), top, axis=-1))[..., 0]
+        of_methods[label] = Curves(counts, size, own[:, 0], own[:, 1], sign)
+    no_sign = np.zeros((len(selectors), rows))
+    random = []
+    for j in range(len(maps) * len(selectors), change.shape[1]):
+        deletion, insertion = np.moveaxis(change[:, j], -1, 1)  # each (target, sample, point)
+        random.append(Curves(counts, size, deletion, insertion, no_sign))
+    return of_methods, random
+
+
+def curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:
+    """The scene's curves by method, and those of random orders: computed once for all metrics that read them."""
+    perturbed, settings = scene.perturbed, scene.settings
+    return scene.once(
+        "curves",
+        lambda: removal_curves(
+            perturbed.model.predict,
+            perturbed.inputs,
+            scene.maps.maps,
+            perturbed.selectors,
+            perturbed.replacement,
+            players=perturbed.players,
+            steps=settings.steps,
+            controls=settings.controls,
+            rng=scene.rng("curves"),
+            advance=scene.advance,
+        ),
+    )
+
+
+def _counts(players: int, steps: int) -> Array:
+    even = np.rint(np.linspace(0, players, min(steps, players) + 1))
+    eraser = np.ceil(np.array(ERASER_FRACTIONS) * players - 1e-9).clip(min=1)
+    return np.unique(np.concatenate([even, eraser, [1]])).astype(np.int64)
+
+
+def _orders(maps: Sequence[Any], rng: np.random.Generator) -> Array:
+    """The ranks of all maps one after the other, ``(order, sample, player)``, in half the memory of whole numbers."""
+    ranks = np.empty((sum(len(m) for m in maps), *np.shape(maps[0])[1:]), dtype=np.int32)
+    start = 0
+    for values in maps:
+        ranks[start : start + len(values)] = _ranks(np.abs(np.asarray(values, dtype=np.float64)), rng)
+        start += len(values)
+    return ranks
+
+
+def _ranks(magnitude: Array, rng: np.random.Generator) -> Array:
+    """0 for the most important player; ties in random order."""
+    order = np.lexsort(np.stack([rng.random(magnitude.shape), -magnitude]), axis=-1)
+    return np.argsort(order, axis=-1)
+
+
+def _answers(
+    predict: Predict,
+    inputs: Arrays,
+    selectors: Sequence[Selector],
+    replacement: Arrays,
+    ranks: Array,
+    counts: Array,
+    masker: Masker,
+    max_memory: int,
+    advance: Advance,
+) -> Array:
+    """v for every kind, order, row and point, of every target: ``(kind, order, sample, point, target)``."""
+    draws = count_rows(replacement)
+    shape = (2, len(ranks), ranks.shape[1], len(counts), draws)
+    total = int(np.prod(shape))
+    answers = np.empty((total, len(selectors)))
+    batch = max(1, max_memory // max(1, bytes_per_row(inputs)))
+    for start in range(0, total, batch):
+        items = np.arange(start, min(total, start + batch))
+        kind, order, row, point, draw = np.unravel_index(items, shape)
+        in_top = ranks[order, row] < counts[point][:, None]
+        known = np.where(kind[:, None] == 0, ~in_top, in_top)
+        rows, replaced = ({n: x[i] for n, x in part.items()} for part, i in ((inputs, row), (replacement, draw)))
+        answers[items] = take(predict(masker.against_own(rows, replaced, known)), rows_of(selectors, row)).T
+        advance(len(items) / total)
+    means: Array = answers.reshape(*shape, len(selectors)).mean(axis=4)
+    return means
+
+
+def _with_ends(answers: Array, full: Array, empty: Array) -> Array:
+    """Answers with those at both ends, where every order is the same: all is known, ``full``, or nothing, ``empty``."""
+    kinds, orders, rows, _, targets = answers.shape
+    first = np.stack([full.T, empty.T])[:, None, :, None, :]  # deletion begins with all, insertion with nothing
+    ends = [np.broadcast_to(end, (kinds, orders, rows, 1, targets)) for end in (first, first[::-1])]
+    return np.concatenate([ends[0], answers, ends[1]], axis=3)
