@@ -18,7 +18,7 @@ FAST = Settings(resamples=200, steps=3, controls=1, ceilings=False)
 
 @pytest.mark.parametrize("label", ["random", "", "  ", 3])
 def test_a_label_that_is_empty_or_the_controls_is_refused(model, data, label):
-    words = "'random' is the name of the control.*another label" if label == "random" else "labelled .*not empty"
+    words = "'random' is the name of a control.*another label" if label == "random" else "labelled .*not empty"
     with pytest.raises(BadSetting, match=words):
         xm.compare(model, data, {label: "shapley", "b": "occlusion"}, settings=FAST)
 
@@ -27,7 +27,7 @@ def test_a_method_that_is_called_as_the_control_needs_a_label(model, data):
     class Random(InputXGradient):
         name = "random"
 
-    with pytest.raises(BadSetting, match=r"'random' is the name of the control.*another label"):
+    with pytest.raises(BadSetting, match=r"'random' is the name of a control.*another label"):
         xm.compare(model, data, [Random()], settings=FAST)
     result = xm.compare(model, data, {"mine": Random()}, metrics=["gini"], settings=FAST)
     assert [m.label for m in result.record.methods] == ["mine"]

@@ -110,7 +110,7 @@ def _try(asked: ExplainRequest, own: Method, background: Arrays) -> None:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what there is to say of the maps is said when all rows are explained
-        asked.run({"interception": own}, background, 0, _unseen_step)
+        asked.run({"interception": own}, background, {"interception": 0}, _unseen_step)
 
 
 @contextmanager

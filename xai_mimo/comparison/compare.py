@@ -63,7 +63,9 @@ def compare(
         space: "variables" to take every entry of a stream's last axis as a whole (a series over all its steps, a
             channel); "streams" to compare shares of whole streams; "inputs" to insist on the model's inputs.
         rows: explain at most this many rows, drawn with the seed; None explains all.
-        seed: of everything random. What one method or metric draws does not depend on which others run.
+        seed: of everything random. Every method draws from a stream of its own, made of this seed and its label
+            (``record.methods`` has the seed for ``explain``), and every metric from one of its name: what one draws
+            does not depend on which others run.
         settings: of the scores.
         title, command: written into the record.
         progress: show a progress bar.

@@ -42,11 +42,11 @@ class Explained:
 
 
 def explain_all(request: Request, step: Steps) -> Explained:
-    """Run every method, each as one step, again with another seed and background where ceilings are wanted."""
+    """Run every method, each as one step, again with another seed and background where ceilings are asked for."""
     asked = ExplainRequest(request.model, request.space, request.inputs, request.labels, request.selectors)
-    first = asked.run(request.methods, request.backgrounds[0], request.seed, step)
+    first = asked.run(request.methods, request.backgrounds[0], request.method_seeds("methods"), step)
     again = (
-        asked.run(request.methods, request.backgrounds[1], request.seed + 1, step).shown
+        asked.run(request.methods, request.backgrounds[1], request.method_seeds("methods again"), step).shown
         if request.settings.ceilings
         else {}
     )

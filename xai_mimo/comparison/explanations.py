@@ -22,33 +22,38 @@ from xai_mimo.core.streams import Array, check_unique, count_rows
 from xai_mimo.core.targets import Selector, rows_of
 from xai_mimo.explainers.explain import explain
 from xai_mimo.metrics.aligned_maps import project_to_streams, project_to_variables, values_of
-from xai_mimo.record.rows import RANDOM
+from xai_mimo.record.rows import CHANCE, PERMUTED, RANDOM
 
 _ROWS_PER_BLOCK = 1024
+_CONTROLS = {
+    RANDOM: "a random order or map in the method's place",
+    PERMUTED: "the method's own map with its values in other places",
+    CHANCE: "what a map that says nothing scores",
+}
 
 
 @dataclass(frozen=True)
 class Explanations:
-    """Every method's explanations from one seed and background.
+    """Every method's explanations with one background, each from a seed of its own.
 
     Attributes:
         raw: label -> the explanation as the method gave it.
         shown: label -> the same in the space of the comparison; ``raw`` itself unless maps were summed to streams.
         seconds: label -> wall time.
-        seed: of this run.
+        seeds: label -> the seed that ``explain`` was called with.
     """
 
     raw: Mapping[str, xr.Dataset]
     shown: Mapping[str, xr.Dataset]
     seconds: Mapping[str, float]
-    seed: int
+    seeds: Mapping[str, int]
 
 
 def name_methods(methods: Sequence[str | Method] | Mapping[str, str | Method]) -> dict[str, Method]:
     """Methods by label: the keys of a mapping, else their names; the second of a name is called "name 2".
 
     Raises:
-        UnknownName: no such method. BadSetting: not a method, or a label that is empty or the control's.
+        UnknownName: no such method. BadSetting: not a method, or a label that is empty or a control's.
         DuplicateName: a name given twice as a string. EmptyData: no method.
     """
     if isinstance(methods, str):
@@ -77,13 +82,13 @@ def name_methods(methods: Sequence[str | Method] | Mapping[str, str | Method]) -
 
 
 def _checked(label: Any) -> str:
-    """A label that can stand in the record, where the control has one too."""
+    """A label that can stand in the record, where the controls have theirs too."""
     if not isinstance(label, str) or not label.strip():
         raise BadSetting(f"a method is labelled {label!r}; a label is a text that is not empty.")
-    if label == RANDOM:
+    if label in _CONTROLS:
         raise BadSetting(
-            f"'{RANDOM}' is the name of the control, a random order or map in the method's place; give the method "
-            f"another label, e.g. methods={{'my {RANDOM}': ...}}."
+            f"'{label}' is the name of a control, {_CONTROLS[label]}; give the method another label, e.g. "
+            f"methods={{'my {label}': ...}}."
         )
     return label
 
@@ -111,15 +116,17 @@ class ExplainRequest:
     labels: Mapping[str, Array]
     selectors: Sequence[Selector]
 
-    def run(self, methods: Mapping[str, Method], background: Arrays, seed: int, step: Steps) -> Explanations:
-        """Run every method once with this background and seed, each as one step."""
+    def run(
+        self, methods: Mapping[str, Method], background: Arrays, seeds: Mapping[str, int], step: Steps
+    ) -> Explanations:
+        """Run every method once with this background and its own seed, each as one step."""
         raw, seconds = {}, {}
         for label, method in methods.items():
             started = time.perf_counter()
             with step(label, len(self.selectors[0].units)) as advance:
-                raw[label] = self._explain(method, background, seed, advance)
+                raw[label] = self._explain(method, background, seeds[label], advance)
             seconds[label] = time.perf_counter() - started
-        return Explanations(raw, {label: self.shown(e) for label, e in raw.items()}, seconds, seed)
+        return Explanations(raw, {label: self.shown(e) for label, e in raw.items()}, seconds, dict(seeds))
 
     def _explain(self, method: Method, background: Arrays, seed: int, advance: Advance) -> xr.Dataset:
         if self.reads_shares(method):
@@ -204,7 +211,7 @@ class Again:
         part = slice(number * _ROWS_PER_BLOCK, (number + 1) * _ROWS_PER_BLOCK)
         block = {name: x[part] for name, x in rows.items()}
         selectors = rows_of(self.asked.selectors, part)
-        rng = np.random.default_rng(np.random.SeedSequence(self.first.seed, spawn_key=(1, number)))
+        rng = np.random.default_rng(np.random.SeedSequence(self.first.seeds[label], spawn_key=(1, number)))
         attribution = self.methods[label](model, block, selectors, Context(rng, background, layer=layer))
         samples = np.arange(len(selectors[0].units))
         attrs = self.first.raw[label].attrs

@@ -4,7 +4,7 @@ import logging
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -33,6 +33,7 @@ _LOG = logging.getLogger("xai_mimo")
 # not depend on which others run.
 _STREAMS = {"rows": 0, "background": 1, "background again": 2, "resamples": 3, "curves": 4}
 _BY_NAME = 6
+_RUNS = {"methods": 7, "methods again": 8}
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,10 @@ class Request:
     def rng(self, what: str) -> np.random.Generator:
         """Random numbers for one purpose: always the same for the same seed and name."""
         return _rng(self.seed, what)
+
+    def method_seeds(self, run: Literal["methods", "methods again"]) -> dict[str, int]:
+        """Label -> the seed that ``explain`` is called with in the first run or in the run again."""
+        return {label: method_seed(self.seed, label, run) for label in self.methods}
 
 
 def read_request(
@@ -171,6 +176,17 @@ def read_request(
         title=title or f"Comparison of {', '.join(named)}",
         command=command,
     )
+
+
+def method_seed(seed: int, label: str, run: Literal["methods", "methods again"]) -> int:
+    """The seed of one method: of the comparison's seed, its label and the run alone, below 2^32.
+
+    Two methods that draw from one stream would agree in their noise. A seed, and not a stream spawned from one, so that
+    a reader of the record can hand it to ``explain``.
+    """
+    # The whole label, since two labels may share a checksum.
+    sequence = np.random.SeedSequence(seed, spawn_key=(_RUNS[run], *map(ord, label)))
+    return int(sequence.generate_state(1)[0])
 
 
 def _rng(seed: int, what: str) -> np.random.Generator:

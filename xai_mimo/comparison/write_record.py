@@ -91,7 +91,7 @@ def _method_rows(request: Request, explained: Explained) -> tuple[MethodRow, ...
             label=label,
             name=method.name,
             settings=settings_of(method),
-            seed=first.seed,
+            seed=first.seeds[label],
             signed=bool(first.shown[label].attrs["signed"]),
             space=request.space.name,
             seconds=first.seconds[label],

@@ -161,7 +161,8 @@ class MethodRow(Row):
         label: what all tables call it; unique.
         name: of the method.
         settings: with which it ran.
-        seed: of everything random in it.
+        seed: of everything random in it: made of the record's seed and the label, so that no two methods share random
+            numbers; ``explain`` with it, the same rows and the same background gives the same map.
         signed: whether its maps have a sign.
         space: where its maps were made.
         seconds: that it took (s).
