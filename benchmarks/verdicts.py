@@ -1,0 +1,234 @@
+"""How often a verdict is right: models with known answers, maps with known faults, and what ``compare`` says of them.
+
+python benchmarks/verdicts.py --seeds 0 10              # the tables that a rule is chosen by
+python benchmarks/verdicts.py --seeds 0 10 --rows 50 --company all --out outcomes.csv
+
+Rules and thresholds are chosen on seeds from 0 on and measured on seeds from 1000 on.
+"""
+
+import argparse
+import itertools
+import multiprocessing
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process for each core, and small arrays
+
+import pandas as pd
+from verdict_models import (
+    FAMILIES,
+    KINDS,
+    RELATIONS,
+    WIDTHS,
+    Family,
+    Kind,
+    Known,
+    Relation,
+    is_lucky,
+    known_model,
+    maps_of,
+)
+
+import xai_mimo as xm
+from xai_mimo.comparison.settings import Settings
+from xai_mimo.core.errors import UnusedStreamWarning
+from xai_mimo.metrics.installed import default_metrics
+from xai_mimo.metrics.metric import Metric, needs_of
+
+WORDS = ("supported", "doubtful", "misleading", "undecided")
+USES = ("verdict", "order", "shares", "sign")
+ROWS = (20, 50, 200)
+CHOSEN_ON, MEASURED_ON = 0, 1000
+_RESTS_ON = (
+    "deletion_area",
+    "insertion_area",
+    "symmetric_gain",
+    "signed_gain",
+    "effect_overlap",
+    "share",
+    "auroc_mean_map",
+    "pairwise_rank_agreement",
+)
+_VERDICT_METRICS = tuple(m for m in default_metrics() if m.name in _RESTS_ON)  # objects: found once
+COMPANIES: Mapping[str, tuple[tuple[Kind, ...], ...]] = {
+    "alone": tuple((kind,) for kind in KINDS if kind != "rand_b"),
+    "beside noise": tuple((kind, "rand") for kind in ("exact", "noisy", "flip", "onetop")),
+    "two noises": (("rand", "rand_b"),),
+    "all": (KINDS,),
+}
+"""Which maps stand in one comparison."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model, and with how many rows it is explained."""
+
+    seed: int
+    family: Family
+    relation: Relation
+    width: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one comparison says of one map of one head.
+
+    Attributes:
+        seed, family, relation, width, rows: of the case.
+        company: what else stands in the comparison.
+        truth: whether the comparison was told the true features.
+        head: name.
+        kind: of map.
+        verdict, order, shares, sign: words; "" where there is none.
+    """
+
+    seed: int
+    family: str
+    relation: str
+    width: int
+    rows: int
+    company: str
+    truth: bool
+    head: str
+    kind: str
+    verdict: str
+    order: str
+    shares: str
+    sign: str
+
+
+def cases(seeds: Sequence[int], rows: Sequence[int]) -> list[Case]:
+    """For each seed one model of every family and relation; widths take turns."""
+    return [
+        Case(seed, family, relation, WIDTHS[(seed + i) % len(WIDTHS)], count)
+        for seed in seeds
+        for i, (family, relation) in enumerate(itertools.product(FAMILIES, RELATIONS))
+        for count in rows
+    ]
+
+
+def outcomes(case: Case, companies: Sequence[str], truths: Sequence[bool]) -> list[Outcome]:
+    """Every comparison of one case."""
+    known = known_model(case.seed, case.family, case.relation, case.width, case.rows)
+    return [
+        outcome
+        for company in companies
+        for kinds in COMPANIES[company]
+        for truth in truths
+        for outcome in judge(known, case, company, kinds, truth)
+    ]
+
+
+def judge(known: Known, case: Case, company: str, kinds: Sequence[Kind], truth: bool) -> list[Outcome]:
+    """The verdicts of one comparison of these maps; without maps that are not what their kind says here."""
+    maps = maps_of(known, kinds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusedStreamWarning)  # heads that read one stream are meant so
+        result = xm.compare(
+            known.model,
+            known.split(known.x),
+            maps,
+            metrics=_metrics(len(kinds), truth),
+            truth=known.truth if truth else None,
+            background=known.split(known.background),
+            seed=case.seed,
+            settings=Settings(ceilings=False),
+        )
+    heads = list(known.rules)
+    rows = []
+    for row in result.record.verdicts:
+        kind = row.method
+        if kind == "proxy" and case.relation == "opposing":
+            continue  # there the partner is a true feature too
+        if kind == "fixed" and is_lucky(known, heads.index(row.head), maps[kind].answer[0]):
+            kind = "fixed, lucky"
+        words = {use: getattr(row, use) or "" for use in USES}
+        rows.append(Outcome(**asdict(case), company=company, truth=truth, head=row.head, kind=kind, **words))
+    return rows
+
+
+def _metrics(methods: int, truth: bool) -> list[Metric]:
+    """What verdicts rest on, of the metrics that there are and that apply."""
+    lacking = {"truth": not truth, "two methods": methods < 2}
+    return [m for m in _VERDICT_METRICS if not any(lacking.get(need) for need in needs_of(m))]
+
+
+def run(
+    seeds: Sequence[int],
+    *,
+    rows: Sequence[int] = ROWS,
+    companies: Sequence[str] = tuple(COMPANIES),
+    truths: Sequence[bool] = (True, False),
+    families: Sequence[str] = FAMILIES,
+    relations: Sequence[str] = RELATIONS,
+    processes: int = 1,
+) -> pd.DataFrame:
+    """One row for each ``Outcome``."""
+    todo = [c for c in cases(seeds, rows) if c.family in families and c.relation in relations]
+    work = partial(outcomes, companies=companies, truths=truths)
+    if processes == 1:
+        made = map(work, todo)
+        return pd.DataFrame([asdict(o) for part in made for o in part])
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        made = pool.imap_unordered(work, todo)
+        return pd.DataFrame([asdict(o) for part in made for o in part])
+
+
+def table(data: pd.DataFrame, use: str = "verdict", by: Sequence[str] = ("kind", "rows", "company")) -> pd.DataFrame:
+    """Counts of each word, one line for each combination."""
+    counted = data[data[use] != ""].groupby([*by, use]).size().unstack(use, fill_value=0)
+    counted = counted.reindex(columns=list(WORDS), fill_value=0)
+    kinds = [k for kind in KINDS for k in ((kind, "fixed, lucky") if kind == "fixed" else (kind,))]
+    levels = {"kind": kinds, "company": list(COMPANIES)}
+    return counted.sort_index(key=lambda level: level.map(levels[level.name].index) if level.name in levels else level)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Simulate, print the tables, and write what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", nargs=2, type=int, default=(MEASURED_ON, MEASURED_ON + 10), metavar=("FROM", "TO"))
+    parser.add_argument("--rows", nargs="+", type=int, default=ROWS)
+    parser.add_argument("--company", nargs="+", choices=COMPANIES, default=tuple(COMPANIES))
+    parser.add_argument("--family", nargs="+", choices=FAMILIES, default=FAMILIES)
+    parser.add_argument("--relation", nargs="+", choices=RELATIONS, default=RELATIONS)
+    parser.add_argument("--truth", nargs="+", choices=("given", "withheld"), default=("given", "withheld"))
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--out", type=Path, help="write every outcome to this CSV file")
+    options = parser.parse_args(arguments)
+    data = run(
+        range(*options.seeds),
+        rows=options.rows,
+        companies=options.company,
+        truths=[truth == "given" for truth in options.truth],
+        families=options.family,
+        relations=options.relation,
+        processes=options.processes,
+    )
+    if options.out:
+        data.to_csv(options.out, index=False)
+    print(summary(data))
+
+
+def summary(data: pd.DataFrame) -> str:
+    """All tables as text: each use, and what the truth, the family and the relation of the features change."""
+    parts = [f"{len(data)} verdicts, seeds {data['seed'].min()} to {data['seed'].max()}"]
+    parts += [f"{use}\n{_compact(data, use, ('kind', 'company'), 'rows')}" for use in USES if (data[use] != "").any()]
+    for split in ("truth", "relation", "family"):
+        parts.append(f"verdict by {split}\n{_compact(data, 'verdict', ('kind', 'company'), split)}")
+    return "\n\n".join(parts)
+
+
+def _compact(data: pd.DataFrame, use: str, by: Sequence[str], across: str) -> str:
+    """Four counts a cell: supported/doubtful/misleading/undecided."""
+    counted = table(data, use, (*by, across))
+    cells = counted.astype(str).agg("/".join, axis=1).unstack(across).fillna("")
+    return cells.reindex(dict.fromkeys(key[:-1] for key in counted.index)).to_string()
+
+
+if __name__ == "__main__":
+    main()
