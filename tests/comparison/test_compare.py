@@ -182,6 +182,19 @@ def test_one_row_has_no_interval_and_no_verdict(model, data):
     assert {v["verdict"] for v in result.record["verdicts"]} == {"undecided"}
 
 
+def test_fewer_than_ten_rows_decide_nothing_and_ten_do(model, data):
+    def verdict(rows):
+        some = {name: x[:rows] for name, x in data.items()}
+        result = compare(model, some, METHODS, targets=["risk"], background=data, settings=FAST)
+        return result.record.verdicts[0]
+
+    few = verdict(9)
+    assert few.verdict == "undecided"
+    assert few.text == "Nothing is said of head 'risk': only 9 rows were explained; verdicts ask for at least 10."
+    assert verdict(10).verdict != "undecided"
+    assert "only one row was explained;" in verdict(1).text
+
+
 def test_stream_shares_can_be_compared_instead(model, data):
     result = compare(model, data, METHODS, space="streams", truth=TRUTH, settings=FAST)
     check(result.to_dict())

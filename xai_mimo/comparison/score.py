@@ -20,6 +20,7 @@ from xai_mimo.metrics.metric import Metric, Quantity, is_tested, needs_of
 from xai_mimo.metrics.removal import Curves, curves_of
 from xai_mimo.metrics.scene import Scene, TrueFeatures
 from xai_mimo.metrics.statistics import (
+    FEW_ROWS,
     Interval,
     holm,
     mean_intervals,
@@ -86,6 +87,7 @@ def score(request: Request, explained: Explained, step: Steps) -> Scores:
     curves, controls = curves_of(scene) if scene.was_made("curves") else ({}, [])
     undecidable = {
         **_not_measured(running, scene.maps.heads),
+        **heads_with_few_rows(scene.maps.heads, scene.maps.rows),
         **heads_without_inputs(scene.truth),
         **unresponsive_heads(scene, curves, controls),
     }
@@ -269,6 +271,16 @@ def _not_measured(running: Sequence[Metric], heads: Sequence[str]) -> dict[str, 
         head: f"Nothing is said of head '{head}': verdicts rest on {' and '.join(_DECIDE)}, and "
         f"{' and '.join(missing)} was not among the metrics."
         for head in heads
+    }
+
+
+def heads_with_few_rows(heads: Sequence[str], rows: int) -> dict[str, str]:
+    """All heads, with the sentence that says so, where too few rows were explained."""
+    if rows >= FEW_ROWS:
+        return {}
+    explained = "only one row was explained" if rows == 1 else f"only {rows} rows were explained"
+    return {
+        head: f"Nothing is said of head '{head}': {explained}; verdicts ask for at least {FEW_ROWS}." for head in heads
     }
 
 

@@ -17,7 +17,8 @@ from xai_mimo.core.errors import BadSetting, BadValues, EmptyData, ShapeMismatch
 from xai_mimo.core.streams import Array
 
 LEVEL = 0.95
-_ROUGH_BELOW = 10
+FEW_ROWS = 10
+"""Below so many rows an interval is called rough, and verdicts say nothing: the spread itself is hardly known."""
 _FLIPS_AT_ONCE = 2000
 _QUANTITIES_AT_ONCE = 512
 
@@ -158,7 +159,7 @@ def with_note(interval: Interval, note: str) -> Interval:
 
 def rough(rows: int) -> str:
     """The note that an interval over few rows deserves; "" for enough."""
-    return f"only {rows} rows: the interval is rough" if rows < _ROUGH_BELOW else ""
+    return f"only {rows} rows: the interval is rough" if rows < FEW_ROWS else ""
 
 
 def _join(*notes: str) -> str:
