@@ -262,6 +262,21 @@ def test_replaced_features_are_averaged_over_the_rows_of_the_background(model, d
     np.testing.assert_allclose(curve.mean[1], by_hand.mean())
 
 
+def test_replaced_features_can_come_from_the_nearest_rows_of_the_whole_background(model, data, rng):
+    """By hand: without the top feature of risk, the row of the background that is nearest in the other four."""
+    background = {"thermal": rng.standard_normal((9, 3)), "wear": rng.standard_normal((9, 2))}
+    settings = Settings(resamples=200, ceilings=False, replacement="nearest", replacement_rows=1)
+    result = xm.compare(model, data, ["gradient"], background=background, settings=settings)
+    assert result.record.settings["replacement"] == "nearest"
+    curve = next(c for c in result.record.curves if (c.method, c.head, c.kind) == ("gradient", "risk", "deletion"))
+    x, b = (np.concatenate([rows["thermal"], rows["wear"]], axis=1) for rows in (data, background))
+    far = (((x[:, None, 1:] - b[None, :, 1:]) / b[:, 1:].std(axis=0)) ** 2).sum(axis=2)
+    by_hand = np.abs(4 * (x[:, 0] - b[far.argmin(axis=1), 0]))
+    np.testing.assert_allclose(curve.mean[1], by_hand.mean())
+    change = np.abs(model.predict(data)["risk"] - model.predict(background)["risk"].mean())
+    np.testing.assert_allclose(curve.mean[-1], change.mean())
+
+
 def test_scores_have_the_types_of_the_record(model, data):
     result = xm.compare(model, data, METHODS, metrics=["gini"], settings=FAST)
     assert all(isinstance(s, Score) for s in result.record.scores)

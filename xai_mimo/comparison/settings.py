@@ -20,8 +20,10 @@ class Settings:
         ks: sizes of the top for agreement at k; those not below the number of features are left out.
         steps: points of a deletion or insertion curve.
         controls: random orders that every curve is held against.
-        replacement: what replaced features become: the background's "mean", or "background" rows, averaged over.
-        replacement_rows: how many background rows "background" takes.
+        replacement: what replaced features become: the background's "mean"; "background" rows, averaged over; or the
+            "nearest" background rows to the explained one in what is not replaced, averaged over, for features that
+            depend on each other.
+        replacement_rows: how many background rows "background" and "nearest" take.
         ceilings: run every method a second time, with another seed and background, to know its own noise.
         deleted: share of the positions (pixels, steps, tokens) that deletion accuracy takes away.
         tolerance: distance to a region, in positions, that the pointing game still counts as a hit.
@@ -31,7 +33,7 @@ class Settings:
     ks: tuple[int, ...] = DEFAULT_KS
     steps: int = 10
     controls: int = 3
-    replacement: Literal["mean", "background"] = "mean"
+    replacement: Literal["mean", "background", "nearest"] = "mean"
     replacement_rows: int = 5
     ceilings: bool = True
     deleted: float = 0.1
@@ -39,8 +41,8 @@ class Settings:
     resamples: int = 2000
 
     def __post_init__(self) -> None:
-        if self.replacement not in ("mean", "background"):
-            raise BadSetting(f"replacement {self.replacement!r} is not one of 'mean' and 'background'.")
+        if self.replacement not in ("mean", "background", "nearest"):
+            raise BadSetting(f"replacement {self.replacement!r} is not one of 'mean', 'background' and 'nearest'.")
         for name in ("steps", "controls", "replacement_rows", "resamples"):
             if not is_whole(getattr(self, name)) or getattr(self, name) < 1:
                 raise BadSetting(f"{name} must be a whole number of at least 1; got {getattr(self, name)!r}.")

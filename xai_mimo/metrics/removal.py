@@ -8,8 +8,9 @@ from the prediction, whichever way; so every method, attention included, is meas
     insertion(q) = |f(x) - v(only the top q)|        falls to 0;   fast is good, a smaller area is better
 
 v(S) is the mean of f over the replacement rows with the features in S taken from x. Equal magnitudes are ordered at
-random. Random orders go the same way, as the control that every figure needs. Replaced inputs may lie off the data:
-use several background rows rather than their mean where features depend on each other strongly.
+random. Random orders go the same way, as the control that every figure needs. Where features depend on each other,
+inputs replaced so lie off the data; v(S) is then also asked with the replacement rows nearest to x in S alone, see
+``metrics.nearest``.
 
 Sources: Samek et al. (2017), "Evaluating the Visualization of What a Deep Neural Network Has Learned" (curves);
 Petsiuk et al. (2018), "RISE" (deletion and insertion); Agarwal et al. (2022), "OpenXAI" (the absolute change).
@@ -28,6 +29,7 @@ from xai_mimo.core.players import Masker, WholePlayers
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
+from xai_mimo.metrics.nearest import nearest_rows
 from xai_mimo.metrics.scene import Scene
 
 Predict = Callable[[Arrays], Mapping[str, Array]]
@@ -70,6 +72,7 @@ def removal_curves(
     players: WholePlayers = "features",
     steps: int = 10,
     controls: int = 3,
+    nearest: int | None = None,
     rng: np.random.Generator,
     max_memory: int = 2**26,
     advance: Advance = silent,
@@ -85,6 +88,8 @@ def removal_curves(
         players: what is replaced at once, see ``core.players``.
         steps: points of a curve beyond the first; all features when there are fewer.
         controls: number of random orders, each the same for all targets and methods.
+        nearest: average v(S) over so many of the replacement rows, those nearest to the explained row in S; None for
+            all of them. Where nothing is known it is averaged over all.
         max_memory: bytes of one batch of replaced inputs.
         advance: told the share of the predictions just made.
     Returns:
@@ -105,7 +110,9 @@ def removal_curves(
             )
     ranks = _orders([*maps.values(), np.zeros((controls, rows, size))], rng)
     counts = _counts(size, steps)
-    answers = _answers(predict, inputs, selectors, replacement, ranks, counts[1:-1], masker, max_memory, advance)
+    inner = counts[1:-1]
+    chosen = None if nearest is None else _nearest(inputs, replacement, ranks, inner, masker, nearest, max_memory, rng)
+    answers = _answers(predict, inputs, selectors, replacement, chosen, ranks, inner, masker, max_memory, advance)
     full, empty = take(predict(inputs), selectors), take_mean(predict(replacement), selectors)
     change = full.T[None, None, :, None, :] - _with_ends(answers, full, empty)  # (kind, order, sample, point, target)
     targets = np.arange(len(selectors))
@@ -126,6 +133,7 @@ def removal_curves(
 def curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:
     """The scene's curves by method, and those of random orders: computed once for all metrics that read them."""
     perturbed, settings = scene.perturbed, scene.settings
+    nearest = settings.replacement_rows if settings.replacement == "nearest" else None
     return scene.once(
         "curves",
         lambda: removal_curves(
@@ -137,6 +145,7 @@ def curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:
             players=perturbed.players,
             steps=settings.steps,
             controls=settings.controls,
+            nearest=nearest,
             rng=scene.rng("curves"),
             advance=scene.advance,
         ),
@@ -170,14 +179,18 @@ def _answers(
     inputs: Arrays,
     selectors: Sequence[Selector],
     replacement: Arrays,
+    chosen: Array | None,
     ranks: Array,
     counts: Array,
     masker: Masker,
     max_memory: int,
     advance: Advance,
 ) -> Array:
-    """v for every kind, order, row and point, of every target: ``(kind, order, sample, point, target)``."""
-    draws = count_rows(replacement)
+    """v for every kind, order, row and point, of every target: ``(kind, order, sample, point, target)``.
+
+    ``chosen``, ``(kind, order, sample, point, draw)``, are the numbers of the replacement rows; None for all of them.
+    """
+    draws = count_rows(replacement) if chosen is None else chosen.shape[-1]
     shape = (2, len(ranks), ranks.shape[1], len(counts), draws)
     total = int(np.prod(shape))
     answers = np.empty((total, len(selectors)))
@@ -187,11 +200,38 @@ def _answers(
         kind, order, row, point, draw = np.unravel_index(items, shape)
         in_top = ranks[order, row] < counts[point][:, None]
         known = np.where(kind[:, None] == 0, ~in_top, in_top)
-        rows, replaced = ({n: x[i] for n, x in part.items()} for part, i in ((inputs, row), (replacement, draw)))
+        other = draw if chosen is None else chosen[kind, order, row, point, draw]
+        rows, replaced = ({n: x[i] for n, x in part.items()} for part, i in ((inputs, row), (replacement, other)))
         answers[items] = take(predict(masker.against_own(rows, replaced, known)), rows_of(selectors, row)).T
         advance(len(items) / total)
     means: Array = answers.reshape(*shape, len(selectors)).mean(axis=4)
     return means
+
+
+def _nearest(
+    inputs: Arrays,
+    replacement: Arrays,
+    ranks: Array,
+    counts: Array,
+    masker: Masker,
+    nearest: int,
+    max_memory: int,
+    rng: np.random.Generator,
+) -> Array:
+    """The replacement rows nearest to each row in what is known: ``(kind, order, sample, point, draw)`` numbers."""
+    of_row = nearest_rows(inputs, replacement, masker, nearest, rng)
+    # A coalition takes a mark and a distance for every player and replacement row.
+    coalition = 16 * (masker.count + count_rows(replacement))
+    batch = max(1, max_memory // (2 * max(1, len(counts)) * coalition))
+    rows = []
+    for row in range(ranks.shape[1]):
+        choose = of_row(row)
+        blocks = []
+        for start in range(0, len(ranks), batch):
+            in_top = ranks[start : start + batch, row, None] < counts[:, None]  # (order, point, player)
+            blocks.append(np.stack([choose(known) for known in (~in_top, in_top)]))
+        rows.append(np.concatenate(blocks, axis=1))
+    return np.stack(rows, axis=2)
 
 
 def _with_ends(answers: Array, full: Array, empty: Array) -> Array:

@@ -89,6 +89,14 @@ class ScoreSettings(Protocol):
         """Random orders that every curve is held against."""
 
     @property
+    def replacement(self) -> str:
+        """What replaced features become: "mean", "background" or "nearest"."""
+
+    @property
+    def replacement_rows(self) -> int:
+        """Rows of the background that replaced features are taken from, where it is not their mean."""
+
+    @property
     def deleted(self) -> float:
         """Share of the positions that deletion accuracy takes away."""
 
