@@ -34,6 +34,7 @@ _METRICS = (
     ("auroc", "ground_truth", "AUROC", "larger", (0.0, 1.0)),
     ("auroc_mean_map", "ground_truth", "AUROC of the mean map", "larger", (0.0, 1.0)),
 )
+_FAMILIES = {name: family for name, family, *_ in _METRICS}
 _HEADS = ("heat dissipation failure", "power failure", "overstrain", "tool wear failure", "remaining life")
 _BIBTEX = '@misc{%s,\n  title = {A Title with {B}races & 50%% More},\n  author = {Doe, J. and M{\\"u}ller, K.},\n  year = {2025}\n}'
 FRACTIONS = [i / 10 for i in range(11)]
@@ -49,6 +50,7 @@ def make_record(
     features: dict[str, tuple[str, ...]] | None = None,
     methods: int = 3,
     silent_head: bool = False,
+    uses: bool = True,
     head_names: tuple[str, ...] | None = None,
     method_names: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
@@ -61,6 +63,7 @@ def make_record(
         truth, examples: whether the record holds them.
         features: names by stream.
         silent_head: the last head has null figures with notes and undecided verdicts.
+        uses: verdicts have a word for each use, and differences more than one control; without: as older records.
         head_names, method_names: instead of the usual ones.
     """
     draw = _Draw(np.random.default_rng(seed), rows)
@@ -113,13 +116,13 @@ def make_record(
             for name, family, title, better, bounds in _METRICS
         ],
         "scores": [s for h in names for s in _scores(draw, h, used, h == silent, truth)],
-        "differences": [_difference(draw, h, m) for h in names for m in labels],
+        "differences": [r for h in names for r in _differences(draw, h, labels, uses)],
         "shares": [r for h in names for r in _shares(draw, h, labels, list(streams))],
         "features": [r for h in names for r in _features(draw, h, used, players)],
         "curves": [c for h in names for m in [*labels, "random"] for c in _curves(draw, h, m)],
         "gaps": [_gap(draw, h, label) for h in names for label, _, signed, _ in used if signed],
         "examples": [e for h in names for e in _examples(draw, h, used, streams)] if examples else [],
-        "verdicts": [_verdict(draw, h, m, h == silent) for h in names for m in labels],
+        "verdicts": [_verdict(draw, h, m[0], m[2], h == silent, uses) for h in names for m in used],
         "task": [
             {"model": m, "head": h, "metric": "average precision", "seeds": 5, **draw.interval(0.9, 0.02, note=False)}
             for h in names
@@ -194,10 +197,17 @@ def _scores(draw: _Draw, head: str, used: list, silent: bool, truth: bool) -> li
     return [_null(row, "undefined in all rows: the head is constant") for row in rows] if silent else rows
 
 
-def _difference(draw: _Draw, head: str, method: str) -> dict[str, Any]:
-    row = _score(draw, head, "faithfulness", "deletion_area", method, 0.1, other="random")
-    del row["role"], row["k"]
-    return {**row, "p": 0.0005, "p_corrected": 0.012}
+def _differences(draw: _Draw, head: str, labels: list[str], uses: bool) -> list[dict[str, Any]]:
+    against = [(m, "random", "deletion_area") for m in labels]
+    if uses:
+        against += [
+            (m, other, metric) for m in labels for other, metric in (("permuted", "share"), ("chance", "auroc"))
+        ]
+        against += [(one, other, "deletion_area") for i, one in enumerate(labels) for other in labels[i + 1 :]]
+    rows = [_score(draw, head, _FAMILIES[metric], metric, m, 0.1, other=other) for m, other, metric in against]
+    for row in rows:
+        del row["role"], row["k"]
+    return [{**row, "p": 0.0005, "p_corrected": 0.012} for row in rows]
 
 
 def _shares(draw: _Draw, head: str, labels: list[str], streams: list[str]) -> list[dict[str, Any]]:
@@ -285,8 +295,9 @@ def _examples(draw: _Draw, head: str, used: list, streams: dict) -> list[dict[st
     ]
 
 
-def _verdict(draw: _Draw, head: str, method: str, silent: bool) -> dict[str, Any]:
-    kind = "undecided" if silent else str(draw.rng.choice(["supported", "supported", "doubtful", "misleading"]))
+def _verdict(draw: _Draw, head: str, method: str, signed: bool, silent: bool, uses: bool) -> dict[str, Any]:
+    words = ["supported", "supported", "doubtful", "misleading"]
+    kind, *by_use = ["undecided"] * 4 if silent else draw.rng.choice(words, size=4).tolist()
     texts = {
         "supported": f"{method} can be used to tell which inputs drive head '{head}'.",
         "doubtful": f"Do not rely on {method} alone for head '{head}': its order is not clearly better than a random one.",
@@ -303,4 +314,5 @@ def _verdict(draw: _Draw, head: str, method: str, silent: bool) -> dict[str, Any
         "verdict": kind,
         "text": texts[kind],
         "evidence": [] if silent else evidence,
+        **(dict(zip(("order", "shares", "sign"), by_use[: 2 + signed], strict=False)) if uses else {}),
     }

@@ -15,6 +15,8 @@ from xai_mimo.reports.numbers import (
     interval,
     metric_title,
     number,
+    p_equals,
+    p_value,
     percent,
     readable,
     shorten,
@@ -50,6 +52,31 @@ def test_three_significant_digits(value, text):
 def test_the_text_is_the_number_to_three_digits(value):
     read = float(number(value).replace("−", "-"))
     assert read == pytest.approx(value, rel=5.1e-3, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("value", "cell", "sentence"),
+    [
+        (None, "–", "p unknown"),
+        (0.0, "< .001", "p < .001"),
+        (0.00099, "< .001", "p < .001"),
+        (0.001, ".001", "p = .001"),
+        (0.0341, ".034", "p = .034"),
+        (0.0496, ".0496", "p = .0496"),
+        (0.04999, ".04999", "p = .04999"),
+        (0.05, ".050", "p = .050"),
+        (1.0, "1.000", "p = 1.000"),
+    ],
+)
+def test_a_p_value_is_never_zero_and_on_its_own_side_of_five_percent(value, cell, sentence):
+    assert p_value(value) == cell
+    assert p_equals(value) == sentence
+
+
+@given(st.floats(min_value=0.0, max_value=1.0))
+def test_a_p_value_reads_as_it_decides(value):
+    text = p_value(value)
+    assert (text.startswith("<") or float(text) < 0.05) == (value < 0.05)
 
 
 def test_percent_interval_and_counts():

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from xai_mimo.record.rows import Record, Role
+from xai_mimo.record.rows import CHANCE, PERMUTED, RANDOM, Record, Role
 
 DASH = "–"
 MINUS = "−"
@@ -31,6 +31,28 @@ def number(value: float | None) -> str:
 def percent(value: float | None) -> str:
     """A share as percent with one decimal: 0.1234 -> "12.3 %"."""
     return DASH if value is None else f"{100 * value:.1f} %".replace("-", MINUS)
+
+
+def p_value(value: float | None) -> str:
+    """A p-value: three decimals without the zero in front, as none exceeds 1; never "0".
+
+    More decimals are written where three would put it on the other side of .05.
+
+    Examples: 0.0341 -> ".034", 0.00002 -> "< .001", 0.0496 -> ".0496", 1 -> "1.000", None -> "–".
+    """
+    if value is None:
+        return DASH
+    if value < 0.001:
+        return "< .001"
+    digits = next(d for d in range(3, 18) if d == 17 or (float(f"{value:.{d}f}") < 0.05) == (value < 0.05))
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
+def p_equals(value: float | None) -> str:
+    """A p-value within a sentence: "p = .034", "p < .001", "p unknown"."""
+    if value is None:
+        return "p unknown"
+    return f"p {'' if value < 0.001 else '= '}{p_value(value)}"
 
 
 class Bounded(Protocol):
@@ -70,6 +92,14 @@ ROLES: dict[Role, str] = {
     "control_random": "random order",
 }
 """How the roles of scores are written."""
+
+
+CONTROLS: dict[str, str] = {
+    RANDOM: "a random order",
+    PERMUTED: "its own map permuted",
+    CHANCE: "chance",
+}
+"""How the names of what maps are held against are written: better than ..."""
 
 
 def metric_title(record: Record, name: str) -> str:

@@ -145,6 +145,60 @@ def test_the_summary_names_each_verdict_with_its_heads(record, page):
     assert "nothing can be concluded" in text
 
 
+def test_the_matrix_says_of_each_use_in_words_and_signs(record, page):
+    reader = _Reader(page)
+    labels = [a["aria-label"] for a in reader.all("span") if a.get("role") == "img"]
+    words = ("order", "shares", "sign")
+    said = [f"{use}: {v.get(use, 'not said')}" for v in record["verdicts"] for use in words]
+    assert labels == said
+    for meaning in ("which inputs matter more than which", "how much each counts", "whether it raises or lowers"):
+        assert meaning in reader.text
+    first = record["verdicts"][1]
+    glyph = {"supported": "✔", "doubtful": "~", "misleading": "✖"}
+    cards = " ".join(f"{use} {glyph[first[use]]} {first[use]}" for use in words)
+    assert f"{first['method']} {glyph[first['verdict']]} {first['verdict']} {cards} {first['text']}" in reader.text
+
+
+def test_a_table_says_for_which_heads_each_use_is_supported():
+    record = make_record(2, methods=2)
+    words = iter(["supported", "supported", "doubtful", "misleading"])
+    for row in record["verdicts"]:
+        row |= {"verdict": next(words), "order": "supported", "shares": "doubtful"}
+        row.pop("sign", None)
+    record["verdicts"][1]["sign"] = "supported"
+    text = _Reader(html.render(record)).text
+    said = "its maps say nothing of it"
+    assert f"attention unsigned map all 2 heads no head {said} – integrated_gradients all 2 heads no head" in text
+    assert "no head heat dissipation failure power failure" in text
+
+
+def test_a_record_with_one_word_for_a_map_is_shown_as_before():
+    record = make_record(2, uses=False)
+    page = html.render(record)
+    text = _Reader(page).text
+    assert "which inputs matter more than which" not in text
+    assert 'class="use' not in page
+    assert "the evidence supports using this map" in text
+    assert "Paired differences in faithfulness (3 rows) Positive: the first is better. p-values by sign flips" in text
+
+
+def test_tests_say_what_maps_are_held_against_and_over_what_p_is_corrected(record, page):
+    text = _Reader(page).text
+    assert "Tests that the verdicts rest on (9 rows) Positive" in text
+    assert "Methods against each other (3 rows) Positive" in text
+    for against in ("a random order", "its own map permuted", "chance"):
+        assert f"attention {against} " in text
+    assert "< .001 .012" in text
+    assert "over all tests of one method in this table" in text
+
+
+def test_the_header_counts_heads_and_targets_apart():
+    record = make_record(2, rows=1, methods=1, features={"u": ("a",)})
+    assert "Heads 2 Rows explained" in _Reader(html.render(record)).text
+    record["model"]["heads"] = record["model"]["heads"][:1]
+    assert "Heads 1, 2 targets explained Rows explained" in _Reader(html.render(record)).text
+
+
 def test_space_sign_versions_and_hash_are_told(record, page):
     text = _Reader(page).text
     assert record["space"]["text"] in text

@@ -13,8 +13,9 @@ from xai_mimo.record.select import (
     unique,
 )
 from xai_mimo.reports.figures.pictures import notes_of_streams
-from xai_mimo.reports.numbers import directions, metric_title
+from xai_mimo.reports.numbers import CONTROLS, directions, metric_title
 from xai_mimo.reports.page.examples import ExampleView, view_of_example
+from xai_mimo.reports.verdicts import have_uses
 
 FEATURES_LISTED = 50
 _REFERENCES: tuple[Role, ...] = ("floor_random", "floor_permuted", "ceiling")
@@ -41,6 +42,21 @@ class AgreementLine:
 
 
 @dataclass(frozen=True)
+class DifferenceTable:
+    """Paired differences that are read together.
+
+    Attributes:
+        title: above them.
+        hint: what the numbers mean, and over which tests their p-values are corrected.
+        rows: of the record.
+    """
+
+    title: str
+    hint: str
+    rows: Sequence[Difference]
+
+
+@dataclass(frozen=True)
 class HeadView:
     """What the page says of one target, but for its figures.
 
@@ -49,10 +65,11 @@ class HeadView:
         target: its row. name: of it.
         kind, unit: of the model's head behind it.
         is_open: whether the section is open when the page is.
-        verdicts, shares, gaps, differences: its rows.
+        verdicts, shares, gaps: its rows.
         features: its rows, those of the 50 leading features. hidden_features: how many more the record holds.
         agreement: scores of the family in lines. other_scores: all others.
         directions: in words, which of the other scores are better when larger, and which when smaller.
+        differences: from what maps are held against, and between methods; tables without rows are left out.
         examples: its rows.
         notes: of scores, shares and streams without a picture, each once.
         true: features known to matter.
@@ -72,7 +89,7 @@ class HeadView:
     agreement: Sequence[AgreementLine]
     other_scores: Sequence[Score]
     directions: str
-    differences: Sequence[Difference]
+    differences: Sequence[DifferenceTable]
     examples: Sequence[ExampleView]
     notes: Sequence[str]
     true: Mapping[str, Sequence[str]]
@@ -112,7 +129,7 @@ def view_of_head(record: Record, number: int) -> HeadView:
         agreement=agreement_lines(record, scores),
         other_scores=other_scores,
         directions=directions(record, [r.metric for r in other_scores]),
-        differences=of_head(record.differences, name),
+        differences=difference_tables(record, name),
         examples=[
             view_of_example(record, row, f"h{number}-e{i}")
             for i, row in enumerate(of_head(record.examples, name), start=1)
@@ -120,6 +137,31 @@ def view_of_head(record: Record, number: int) -> HeadView:
         notes=[*unique(notes), *notes_of_streams(record, name)],
         true=true_features(record, name),
     )
+
+
+def difference_tables(record: Record, head: str) -> list[DifferenceTable]:
+    """Paired differences of one target, in tables by the tests over which their p-values are corrected."""
+    rows = of_head(record.differences, head)
+    if not have_uses(record.verdicts):
+        hint = (
+            "Positive: the first is better. p-values by sign flips, corrected over all tests of the comparison (Holm)."
+        )
+        tables = [DifferenceTable("Paired differences in faithfulness", hint, rows)]
+    else:
+        tables = [
+            DifferenceTable(
+                "Tests that the verdicts rest on",
+                "Positive: the method is better than what it is held against. “p corrected” decides: Holm’s correction "
+                "over all tests of one method in this table, whatever other methods stand beside it.",
+                [r for r in rows if r.other in CONTROLS],
+            ),
+            DifferenceTable(
+                "Methods against each other",
+                "Positive: the first is better. “p corrected” decides: Holm’s correction over all tests in this table.",
+                [r for r in rows if r.other not in CONTROLS],
+            ),
+        ]
+    return [table for table in tables if table.rows]
 
 
 def agreement_lines(record: Record, scores: Iterable[Score]) -> list[AgreementLine]:

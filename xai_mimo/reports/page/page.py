@@ -18,8 +18,8 @@ from xai_mimo.record.rows import RANDOM, Record
 from xai_mimo.record.select import unexplained_streams
 from xai_mimo.reports import numbers
 from xai_mimo.reports.figures.palette import styles
-from xai_mimo.reports.page.overview import VERDICTS
 from xai_mimo.reports.page.sections import SECTIONS
+from xai_mimo.reports.verdicts import MEANINGS, UNSAID, USES, uses
 
 
 def render(record: Record | Mapping[str, Any]) -> str:
@@ -41,7 +41,10 @@ def render(record: Record | Mapping[str, Any]) -> str:
             record=record,
             sections=[(section, content) for section, content in contents if content is not None],
             left_out=unexplained_streams(record),
-            verdict_words=VERDICTS,
+            meanings=MEANINGS,
+            use_meanings=USES,
+            unsaid=UNSAID,
+            controls=numbers.CONTROLS,
             styles=styles(record),
             random=RANDOM,
             roles=numbers.ROLES,
@@ -72,11 +75,13 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         number=numbers.number,
+        p_value=numbers.p_value,
         percent=numbers.percent,
         interval=numbers.interval,
         whole=numbers.whole,
         readable=numbers.readable,
         settings=_settings,
+        uses=uses,
     )
     return environment
 
