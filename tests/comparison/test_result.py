@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from tests.helpers.pictured_record import pictured_record
+from tests.helpers.records import make_record
 from xai_mimo.comparison.result import Comparison
 from xai_mimo.core.errors import SchemaError, UnknownName
 from xai_mimo.record.check import check
@@ -84,6 +85,40 @@ def test_the_dictionary_may_be_changed_and_the_record_stays(result):
     values["scores"].clear()
     values["examples"][0]["values"].clear()
     assert result.to_dict() == before
+
+
+def test_a_comparison_prints_its_verdicts_with_their_uses():
+    record = make_record(1, head_names=("risk",), methods=2)
+    words = {"verdict": "doubtful", "order": "supported", "shares": "misleading"}
+    record["verdicts"] = [{**row, **words, "sign": None} for row in record["verdicts"]]
+    lines = repr(Comparison(xr.Dataset(), check(record))).splitlines()
+    assert lines[0] == "Comparison: 2 methods, 1 head, 256 rows, in the space at:mail"
+    assert lines[2].split() == ["head", "method", "verdict", "order", "shares", "sign"]
+    assert lines[4].split() == ["risk", "integrated_gradients", "doubtful", "supported", "misleading", "–"]
+    assert "order: which inputs matter more than which" in lines[-1]
+
+
+def test_a_comparison_of_older_records_prints_one_word_and_control_codes_stay_text():
+    record = make_record(1, head_names=("\x1b[31m\nrisk",), methods=1, uses=False)
+    text = repr(Comparison(xr.Dataset(), check(record)))
+    assert text.splitlines()[2].split() == ["head", "method", "verdict"]
+    assert "\\x1b[31m risk" in text
+    assert "\x1b" not in text
+    record["verdicts"] = []
+    assert repr(Comparison(xr.Dataset(), check(record))).endswith("at:mail: no verdicts")
+
+
+def test_the_frame_of_verdicts_has_a_word_for_each_use(result):
+    row, shown = result.record.verdicts[1], result.verdicts.iloc[1]
+    assert [shown[use] for use in ("verdict", "order", "shares", "sign")] == [
+        row.verdict,
+        row.order,
+        row.shares,
+        row.sign,
+    ]
+    assert list(result.verdicts["sign"].isna()) == [v.sign is None for v in result.record.verdicts]
+    older = Comparison(xr.Dataset(), check(make_record(1, uses=False))).verdicts
+    assert list(older["order"]) == [None] * 3
 
 
 def task(head, **changes):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ import xarray as xr
 
 from xai_mimo.core.errors import SchemaError
 from xai_mimo.core.streams import Array, unknown
+from xai_mimo.core.terminal import printable
 from xai_mimo.record.check import to_dict
 from xai_mimo.record.row import Nested, plain
 from xai_mimo.record.rows import Difference, FeatureRow, MetricRow, Record, Score, Share, TaskRow, Verdict
+from xai_mimo.reports.verdicts import have_uses, legend, verdict_table
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,20 @@ class Comparison:
     """
 
     explanations: xr.Dataset
-    record: Record = field(repr=False)
+    record: Record
+
+    def __repr__(self) -> str:
+        """What was compared, and the verdicts as a table."""
+        record = self.record
+        counts = {"method": len(record.methods), "head": len(record.targets), "row": record.data.explained_rows}
+        how_many = ", ".join(f"{n} {what}{'s' * (n != 1)}" for what, n in counts.items())
+        title = f"Comparison: {how_many}, in the space {printable(record.space.name)}"
+        if not record.verdicts:
+            return f"{title}: no verdicts"
+        header, *rows = verdict_table(record.verdicts)
+        shown = pd.DataFrame([[printable(cell) for cell in row] for row in rows], columns=header)
+        hint = f"{legend()}. Why: .verdicts" if have_uses(record.verdicts) else "Why: .verdicts"
+        return f"{title}\n\n{shown.to_string(index=False)}\n\n{hint}"
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -71,14 +86,19 @@ class Comparison:
 
         Columns:
             head, family, metric: as in ``scores``.
-            method, other: labels of the two; "random" for the control.
+            method: label of the first.
+            other: label of the second; or what a map is held against: "random", a random order or map in its place;
+                "permuted", the method's own map with its values changing places within each row; "chance", what a map
+                that says nothing scores, known without drawing. No method can be labelled so.
             estimate: mean over rows of the difference, in the metric's unit. Positive: the first is better, whatever
                 the metric's own direction.
-            low, high: 95 % bootstrap interval over rows; where it holds 0 the two are not told apart.
+            low, high: 95 % interval over rows; where it holds 0 the two are not told apart.
             rows: that have a value for both.
             note: why something is NaN.
-            p: of no difference, by sign flips over rows. Do not judge by it where many pairs were tried.
-            p_corrected: after Holm's correction over all differences of this table: judge by this one.
+            p: of no difference. Do not judge by it where many pairs were tried.
+            p_corrected: after Holm's correction over the tests that answer one question: judge by this one. For
+                "random", "permuted" and "chance" these are all tests of that method for that head, on which its verdict
+                rests, whatever other methods stand beside it; for two methods, all pairs of that head.
         """
         return _table(self.record.differences, Difference)
 
@@ -189,7 +209,11 @@ class Comparison:
         Columns:
             head, method: name of the target, and label.
             verdict: "supported", "doubtful", "misleading" or "undecided"; the rule stands in ``comparison.verdicts``.
-                It speaks of this model on these rows.
+                It speaks of this model on these rows. It is the word in all: a map may well be supported for its order
+                and doubtful for its shares.
+            order: the word for which inputs matter more than which; None in older records.
+            shares: the word for how much each input counts; None likewise.
+            sign: the word for whether an input raises or lowers the prediction; None where the map says nothing of it.
             text: the verdict as a sentence.
             evidence: list of sentences, one for each kind of score it rests on.
         """
@@ -274,8 +298,9 @@ def _task_row(row: TaskRow | Mapping[str, Any], number: int) -> TaskRow:
 
 
 def _table(rows: Sequence[Any], of: type) -> pd.DataFrame:
-    """Rows as a table that has its columns even where there is no row."""
-    return pd.DataFrame(plain(rows), columns=[column.name for column in dataclasses.fields(of)])
+    """Rows as a table that has its columns even where there is no row, or where no row has a value."""
+    columns = [column.name for column in dataclasses.fields(of)]
+    return pd.DataFrame([{**dict.fromkeys(columns), **row} for row in plain(rows)], columns=columns)
 
 
 def _array(values: Nested | None) -> Array | None:

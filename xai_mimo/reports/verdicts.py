@@ -1,6 +1,6 @@
 """How verdicts are written: their words, their signs, and what each use of a map means; the same everywhere."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from xai_mimo.record.rows import Verdict, VerdictWord
@@ -53,6 +53,13 @@ def uses(verdict: Verdict) -> tuple[UseWord, ...]:
 def have_uses(verdicts: Iterable[Verdict]) -> bool:
     """Whether any of the verdicts has a word for each use: those of older records have not."""
     return any(uses(verdict) for verdict in verdicts)
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> list[list[str]]:
+    """Verdicts as lines of words, the header first; without columns for the uses where all are of older records."""
+    shown = tuple(USES) if have_uses(verdicts) else ()
+    lines = [[v.head, v.method, v.verdict, *(dict(uses(v)).get(use) or "–" for use in shown)] for v in verdicts]
+    return [["head", "method", "verdict", *shown], *lines]
 
 
 def legend() -> str:
