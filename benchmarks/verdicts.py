@@ -2,6 +2,7 @@
 
 python benchmarks/verdicts.py --seeds 0 10              # the tables that a rule is chosen by
 python benchmarks/verdicts.py --seeds 0 10 --rows 50 --company all --out outcomes.csv
+python benchmarks/verdicts.py --write docs/verdicts.md  # measures on other seeds, and writes the page's figures
 
 Rules and thresholds are chosen on seeds from 0 on and measured on seeds from 1000 on.
 """
@@ -10,6 +11,7 @@ import argparse
 import itertools
 import multiprocessing
 import os
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -42,7 +44,10 @@ from xai_mimo.metrics.metric import Metric, needs_of
 WORDS = ("supported", "doubtful", "misleading", "undecided")
 USES = ("verdict", "order", "shares", "sign")
 ROWS = (20, 50, 200)
-CHOSEN_ON, MEASURED_ON = 0, 1000
+MEASURED_ON = 1000
+CELL = "in each cell: supported/doubtful/misleading/undecided"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+CHANCE_KINDS = ("rand", "rand_b", "permrow")
 _RESTS_ON = (
     "deletion_area",
     "insertion_area",
@@ -188,8 +193,128 @@ def table(data: pd.DataFrame, use: str = "verdict", by: Sequence[str] = ("kind",
     return counted.sort_index(key=lambda level: level.map(levels[level.name].index) if level.name in levels else level)
 
 
+def aims(data: pd.DataFrame) -> pd.DataFrame:
+    """What a verdict has to keep to, and how often it does: one line an aim, without those that nothing was run for.
+
+    Returns:
+        ``aim``; ``rate``, of ``of`` verdicts; ``bound``, what the rate has to be at least or at most; ``holds``.
+    """
+    chance, exact = data["kind"].isin(CHANCE_KINDS), (data["kind"] == "exact") & (data["rows"] == 50)
+    flip, onetop = data["kind"] == "flip", data["kind"] == "onetop"
+    lines = [
+        *(_aim(data[chance & (data["rows"] == n)], f"random, {n} rows", "supported", most=0.01) for n in ROWS),
+        *(_aim(data[chance & (data["rows"] == n)], f"random, {n} rows", "misleading", most=0.05) for n in ROWS),
+        *(
+            _aim(data[exact & (data["company"] == c)], f"exact, 50 rows, {c}", "supported", least=0.95)
+            for c in COMPANIES
+        ),
+        *(
+            _aim(data[exact & (data["relation"] == r)], f"exact, 50 rows, {r}", "supported", least=0.95)
+            for r in RELATIONS
+        ),
+        _aim(data[flip], "sign-flipped", "supported", use="sign", most=0.0),
+        _aim(data[onetop], "one true feature first", "supported", use="shares", most=0.0),
+    ]
+    return pd.DataFrame([line for line in lines if line["of"]])
+
+
+def _aim(
+    data: pd.DataFrame,
+    which: str,
+    word: str,
+    *,
+    use: str = "verdict",
+    least: float | None = None,
+    most: float | None = None,
+) -> dict[str, object]:
+    count = int((data[use] == word).sum())
+    rate = count / max(len(data), 1)
+    bound = f"at least {least:.0%}" if least is not None else f"at most {most:.0%}"
+    holds = rate >= least if least is not None else rate <= most
+    return {
+        "aim": f"{which}: {word} ({use})",
+        "count": count,
+        "of": len(data),
+        "rate": rate,
+        "bound": bound,
+        "holds": holds,
+    }
+
+
+def summary(data: pd.DataFrame) -> str:
+    """All tables as text: each use, and what the truth, the family and the relation of the features change."""
+    parts = [f"{len(data)} verdicts of {_models(data)} models, seeds {_seeds(data)}; {CELL}"]
+    parts.append(aims(data).to_string(index=False))
+    parts += [f"{use}\n{cells(data, use, across='rows').to_string()}" for use in USES if (data[use] != "").any()]
+    parts += [
+        f"{use} by {split}\n{cells(data, use, across=split).to_string()}"
+        for use in USES
+        if (data[use] != "").any()
+        for split in ("truth", "relation", "family")
+    ]
+    return "\n\n".join(parts)
+
+
+def cells(data: pd.DataFrame, use: str, *, across: str, by: Sequence[str] = ("kind", "company")) -> pd.DataFrame:
+    """The four counts as one text a cell, ``across`` as columns."""
+    counted = table(data, use, (*by, across))
+    texts = counted.astype(str).agg("/".join, axis=1).unstack(across).fillna("")
+    return texts.reindex(list(dict.fromkeys(key[:-1] for key in counted.index)))
+
+
+def _models(data: pd.DataFrame) -> int:
+    return len(data[["seed", "family", "relation", "width"]].drop_duplicates())
+
+
+def _seeds(data: pd.DataFrame) -> str:
+    return f"{data['seed'].min()} to {data['seed'].max()}"
+
+
+def page(data: pd.DataFrame, command: str) -> str:
+    """The figures of docs/verdicts.md."""
+    lines = [
+        f"Measured by `{command}`: {_models(data)} models (seeds {_seeds(data)}), {len(data)} verdicts. {CELL}.",
+        "",
+        _markdown(
+            aims(data).assign(rate=lambda a: a["rate"].map("{:.1%}".format), holds=lambda a: a["holds"].map(_YES))
+        ),
+    ]
+    for use in USES:
+        if (data[use] != "").any():
+            shown = data.assign(truth=data["truth"].map(_TRUTH), rows=data["rows"].astype(str) + " rows")
+            columns = [f"{count} rows" for count in sorted(data["rows"].unique())]
+            counted = cells(shown, use, across="rows", by=("kind", "company", "truth"))[columns]
+            lines += ["", f"### {_HEADINGS[use]}", "", _markdown(counted.reset_index())]
+    return "\n".join(lines)
+
+
+_YES = {True: "yes", False: "**no**"}
+_TRUTH = {True: "given", False: "withheld"}
+_HEADINGS = {
+    "verdict": "The word in all",
+    "order": "Order",
+    "shares": "Shares",
+    "sign": "Sign",
+}
+
+
+def _markdown(data: pd.DataFrame) -> str:
+    lines = [list(data.columns), ["---"] * len(data.columns), *data.astype(str).values.tolist()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_between(path: Path, figures: str) -> None:
+    """Put the figures between the markers of a page."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, marker, after = rest.partition(END)
+    if not marker:
+        raise SystemExit(f"{path} has not the lines '{BEGIN}' and '{END}' that the figures stand between.")
+    path.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Simulate, print the tables, and write what was asked for."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs=2, type=int, default=(MEASURED_ON, MEASURED_ON + 10), metavar=("FROM", "TO"))
     parser.add_argument("--rows", nargs="+", type=int, default=ROWS)
@@ -199,6 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--truth", nargs="+", choices=("given", "withheld"), default=("given", "withheld"))
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, help="write every outcome to this CSV file")
+    parser.add_argument("--write", type=Path, help="write the figures between the markers of this page")
     options = parser.parse_args(arguments)
     data = run(
         range(*options.seeds),
@@ -211,23 +337,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     if options.out:
         data.to_csv(options.out, index=False)
+    if options.write:
+        write_between(options.write, page(data, f"python benchmarks/verdicts.py {' '.join(arguments)}"))
     print(summary(data))
-
-
-def summary(data: pd.DataFrame) -> str:
-    """All tables as text: each use, and what the truth, the family and the relation of the features change."""
-    parts = [f"{len(data)} verdicts, seeds {data['seed'].min()} to {data['seed'].max()}"]
-    parts += [f"{use}\n{_compact(data, use, ('kind', 'company'), 'rows')}" for use in USES if (data[use] != "").any()]
-    for split in ("truth", "relation", "family"):
-        parts.append(f"verdict by {split}\n{_compact(data, 'verdict', ('kind', 'company'), split)}")
-    return "\n\n".join(parts)
-
-
-def _compact(data: pd.DataFrame, use: str, by: Sequence[str], across: str) -> str:
-    """Four counts a cell: supported/doubtful/misleading/undecided."""
-    counted = table(data, use, (*by, across))
-    cells = counted.astype(str).agg("/".join, axis=1).unstack(across).fillna("")
-    return cells.reindex(dict.fromkeys(key[:-1] for key in counted.index)).to_string()
 
 
 if __name__ == "__main__":
