@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from xai_mimo.comparison.spaces import Space, choose_space
-from xai_mimo.comparison.truth import check_truth, true_features
-from xai_mimo.core.cut import Cut
-from xai_mimo.core.errors import BadSetting, DuplicateName, NotSupported
+from xai_mimo.comparison.spaces import choose_space
+from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.explanation import describe, features_of, to_dataset, validate
 from xai_mimo.core.method import Attribution
 from xai_mimo.core.model import InterceptionMap
@@ -174,62 +172,3 @@ def test_shares_at_a_layer_go_to_the_stream_they_depend_on():
     )
     with pytest.raises(NotSupported, match="'a' depends on thermal, wear, not on one stream"):
         project_to_streams(explanation(values, layer, reads.replace('["thermal"]', '["thermal", "wear"]')), STREAMS)
-
-
-def masks(truth, space, streams=STREAMS, inputs=ROW):
-    known = check_truth(truth, ["risk"], STREAMS)
-    return true_features(known, {"risk": "risk"}, space, streams, inputs).get("risk")
-
-
-def test_truth_at_the_inputs_names_features():
-    space = Space("inputs", "")
-    assert masks({"risk": {"thermal": ["process"], "wear": []}}, space).mask.tolist() == [False, True, False, False]
-    assert masks({"risk": ["wear"]}, space).mask.tolist() == [False, False, True, True]
-    assert masks({}, space) is None
-
-
-def test_truth_of_a_feature_holds_at_every_time():
-    streams = (Stream("s", (3, 2), features=("x", "y")),)
-    known = check_truth({"risk": {"s": ["y"]}}, ["risk"], streams)
-    found = true_features(known, {"risk": "risk"}, Space("inputs", ""), streams, {"s": np.ones((1, 3, 2))})
-    assert found["risk"].mask.tolist() == [False, True] * 3
-
-
-def test_truth_by_variable_holds_for_the_whole_series():
-    streams = (Stream("s", (3, 2), features=("x", "y")),)
-    known = check_truth({"risk": {"s": ["y"]}}, ["risk"], streams)
-    space = Space("inputs, by variable", "", by_variable=True)
-    found = true_features(known, {"risk": "risk"}, space, streams, {"s": np.ones((1, 3, 2))})
-    assert found["risk"].mask.tolist() == [False, True]
-
-
-def test_truth_behind_encoders_counts_whole_streams_and_says_so():
-    space = Space("at:mail", "", Cut(Cuttable({**ENCODED, "wear": ("wear",)}), Sown(), "mail"))
-    streams = (Stream("thermal_encoded", (3,)), STREAMS[1], Stream("wear_encoded", (1,)))
-    inputs = {"thermal_encoded": np.ones((1, 3)), "wear": np.ones((1, 2)), "wear_encoded": np.ones((1, 1))}
-    found = masks({"risk": {"thermal": ["air"]}}, space, streams, inputs)
-    assert found.mask.tolist() == [True] * 3 + [False] * 3
-    assert "every value of thermal_encoded counts as true" in found.note
-    both = masks({"risk": {"wear": ["tool"]}}, space, streams, inputs)
-    assert both.mask.tolist() == [False] * 3 + [True, False, True]
-
-
-def test_truth_at_streams_and_truths_that_cannot_be_scored():
-    space = Space("streams", "")
-    assert masks({"risk": {"wear": ["tool"]}}, space).mask.tolist() == [False, True]
-    everything = masks({"risk": ["thermal", "wear"]}, space)
-    assert everything.mask is None
-    assert "every stream of this space is true" in everything.note
-    assert "nothing is true" in masks({"risk": []}, space).note
-
-
-def test_a_targets_own_truth_wins_over_its_heads():
-    known = check_truth({"rul": ["wear"], "rul:p90": ["thermal"]}, ["rul", "rul:p10", "rul:p90"], STREAMS)
-    found = true_features(known, {"rul:p10": "rul", "rul:p90": "rul"}, Space("streams", ""), STREAMS, ROW)
-    assert found["rul:p10"].mask.tolist() == [False, True]
-    assert found["rul:p90"].mask.tolist() == [True, False]
-
-
-def test_a_feature_named_twice_is_refused():
-    with pytest.raises(DuplicateName, match="'tool'"):
-        check_truth({"risk": {"wear": ["tool", "tool"]}}, ["risk"], STREAMS)

@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.metrics.complexity import effective_features, gini, shares
-from xai_mimo.metrics.ground_truth import auroc, share_on_truth
+from xai_mimo.metrics.ground_truth import auroc, by_feature, share_on_truth
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -62,3 +62,16 @@ def test_complexity_equals_the_slow_formulas_and_ignores_scale_sign_and_order(rn
     np.testing.assert_allclose(effective_features(a), np.exp([-sum(q * np.log(q) for q in row) for row in p]))
     for metric in (effective_features, gini):
         np.testing.assert_allclose(metric(-3 * a[:, ::-1]), metric(a))
+
+
+def test_magnitudes_are_summed_over_the_positions_of_a_feature(rng):
+    a, feature_of = rng.standard_normal((5, 7)), np.array([0, 1, 0, 1, 2, 2, 2])
+    slow = [[sum(abs(v) for v, f in zip(row, feature_of, strict=True) if f == i) for i in range(4)] for row in a]
+    np.testing.assert_allclose(by_feature(a, feature_of, 4), slow)
+    np.testing.assert_array_equal(by_feature(a, np.arange(7), 7), abs(a))
+
+
+def test_a_feature_whose_positions_pull_to_both_sides_keeps_its_mass():
+    difference_of_steps = np.array([[5.0, 0.1, -5.0, 0.1]])
+    mass = by_feature(difference_of_steps, np.array([0, 1, 0, 1]), 2)
+    np.testing.assert_allclose(share_on_truth(mass, np.array([True, False])), 10 / 10.2)

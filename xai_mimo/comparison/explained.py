@@ -56,12 +56,13 @@ def explain_all(request: Request, step: Steps) -> Explained:
     owners = space.cut.owners if space.cut is not None and space.is_at_layer else {}
     words = words_of(request.model.streams, owners, request.inputs, perturbed.inputs, request.vocabulary)
     counts = resample_counts(len(request.picked), request.settings.resamples, request.rng("resamples"))
+    maps = align(first.shown, again, counts, words)
     scene = Scene(
-        maps=align(first.shown, again, counts, words),
+        maps=maps,
         perturbed=perturbed,
         whole=request.model,
         explanations=first.raw,
-        truth=true_features(request.truth or {}, request.heads, space, perturbed.model.streams, perturbed.inputs),
+        truth=true_features(request.truth or {}, request.heads, space, perturbed.model.streams, maps),
         regions={
             target: region
             for target, head in request.heads.items()

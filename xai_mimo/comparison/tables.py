@@ -85,9 +85,10 @@ def true_feature_rows(maps: AlignedMaps, truth: Mapping[str, TrueFeatures]) -> d
     """
     rows: dict[str, dict[str, tuple[str, ...]]] = {}
     for head, known in truth.items():
-        mask = np.zeros(len(maps.players), dtype=bool) if known.mask is None else known.mask
         rows[head] = {}
-        for i in np.unique(maps.feature_of[mask]):
+        if known.mask is None or known.feature_of is None:
+            continue
+        for i in np.unique(maps.feature_of[known.mask[known.feature_of]]):
             stream, feature = maps.features[i]
             rows[head][stream] = (*rows[head].get(stream, ()), *([feature] if feature else []))
     return rows

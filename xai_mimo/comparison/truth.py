@@ -1,4 +1,4 @@
-"""Known truth, as a user writes it, turned into one boolean per player of the space that is compared in."""
+"""Known truth, as a user writes it, turned into one boolean per feature of the space that is compared in."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,9 +6,12 @@ import numpy as np
 
 from xai_mimo.comparison.spaces import Space
 from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.model import Arrays
+from xai_mimo.core.positions import ALL_POSITIONS
 from xai_mimo.core.streams import Array, Stream, check_unique, unknown
+from xai_mimo.metrics.aligned_maps import AlignedMaps
 from xai_mimo.metrics.scene import TrueFeatures
+
+_UNNAMED = ("", ALL_POSITIONS)
 
 Truth = Mapping[str, Mapping[str, Sequence[str] | Array] | Sequence[str]]
 """``{head: {stream: [feature, ...]}}``, or ``{head: [stream, ...]}`` where all of a stream matters; or regions, arrays
@@ -59,9 +62,9 @@ def true_features(
     targets: Mapping[str, str],
     space: Space,
     streams: Sequence[Stream],
-    inputs: Arrays,
+    maps: AlignedMaps,
 ) -> dict[str, TrueFeatures]:
-    """One mask per target that the truth speaks of.
+    """One mask over features per target that the truth speaks of.
 
     In the space of a layer that reads encoded streams, features of raw inputs cannot be found again, unless the layer's
     stream comes from one raw stream and still has its feature names (it was only standardised, say): all values of a
@@ -72,7 +75,7 @@ def true_features(
         targets: name of the target -> head; the truth may name either, the target's own entry wins.
         space: where the comparison takes place.
         streams: of that space (the layer's, or the model's).
-        inputs: rows of that space, for the lengths of axes.
+        maps: that will be scored.
     """
     features = {}
     for target, head in targets.items():
@@ -82,45 +85,56 @@ def true_features(
         if not known:
             features[target] = TrueFeatures(None, "nothing is true for this head: there is no feature to find", True)
             continue
-        if space.is_streams:
-            mask, note = np.array([s.name in known for s in streams]), ""
-        else:
-            mask, note = _feature_mask(known, space, streams, inputs)
+        mask, feature_of, note = _mask(known, space, streams, maps)
         if mask.all() or not mask.any():
             which = "every" if mask.all() else "no"
-            players = "stream" if space.is_streams else "feature"
-            features[target] = TrueFeatures(None, f"{which} {players} of this space is true: maps cannot be told apart")
+            what = "stream" if space.is_streams else "feature"
+            features[target] = TrueFeatures(None, f"{which} {what} of this space is true: maps cannot be told apart")
             continue
-        features[target] = TrueFeatures(mask, note)
+        features[target] = TrueFeatures(mask, note, feature_of=feature_of)
     return features
 
 
-def _keeps_features(stream: Stream) -> bool:
-    """Whether an encoded stream has its source's feature names; made-up ones are numbers."""
-    return bool(stream.features) and any(name != str(i) for i, name in enumerate(stream.features))
-
-
-def _feature_mask(
-    known: Mapping[str, Sequence[str]], space: Space, streams: Sequence[Stream], inputs: Arrays
-) -> tuple[Array, str]:
-    parts, widened = [], []
+def _mask(
+    known: Mapping[str, Sequence[str]], space: Space, streams: Sequence[Stream], maps: AlignedMaps
+) -> tuple[Array, Array, str]:
+    """Which features are true, the feature of each player, and how the truth had to be read."""
     owners: Mapping[str, Sequence[str]] = space.cut.owners if space.cut is not None and space.is_at_layer else {}
-    for stream in streams:
-        mask = np.zeros(inputs[stream.name].shape[1:], dtype=bool)
-        sources = tuple(owners.get(stream.name, (stream.name,)))
-        if sources == (stream.name,):
-            features = known.get(stream.name)
-            if features is not None:  # a stream without feature names is true as a whole
-                mask[..., [stream.features.index(f) for f in features] or slice(None)] = True
-        elif len(sources) == 1 and _keeps_features(stream):
-            mask[..., [stream.features.index(f) for f in known.get(sources[0], ())]] = True
-        elif any(source in known for source in sources):
-            mask[...] = True
-            widened.append(stream.name)
-        parts.append(mask.reshape(-1, *mask.shape[-1:]).any(axis=0).ravel() if space.by_variable else mask.ravel())
+    by_name = {s.name: s for s in streams}
+    stream_of = np.array([stream for stream, _ in maps.players])
+    feature_of = np.empty(len(maps.players), dtype=np.int64)
+    mask: list[bool] = []
+    widened = []
+    for name in dict.fromkeys(stream for stream, _ in maps.features):
+        true, is_widened = _true_names(known, by_name[name], owners.get(name, (name,)))
+        widened += [name] if is_widened else []
+        features = [feature for stream, feature in maps.features if stream == name]
+        players = stream_of == name
+        positions = maps.feature_of[players] - maps.feature_of[players].min()
+        if true and features == [ALL_POSITIONS] and set(true) < set(by_name[name].features):
+            # Some positions of a stream that is one feature elsewhere: as they are named, they are told apart.
+            features = list(by_name[name].features)
+            positions = np.arange(len(positions)) % len(features)
+        feature_of[players] = len(mask) + positions
+        mask += [true is not None and (not true or f in true or f in _UNNAMED) for f in features]
     note = (
         f"the truth names raw inputs; at the layer every value of {', '.join(widened)} counts as true"
         if widened
         else ""
     )
-    return np.concatenate(parts), note
+    return np.array(mask), feature_of, note
+
+
+def _true_names(
+    known: Mapping[str, Sequence[str]], stream: Stream, sources: Sequence[str]
+) -> tuple[Sequence[str] | None, bool]:
+    """The true features of a stream: all where empty, none where None; and whether more had to count than was named."""
+    if tuple(sources) == (stream.name,) or (len(sources) == 1 and _keeps_features(stream)):
+        return known.get(sources[0]), False
+    is_true = any(source in known for source in sources)
+    return (() if is_true else None), is_true
+
+
+def _keeps_features(stream: Stream) -> bool:
+    """Whether an encoded stream has its source's feature names; made-up ones are numbers."""
+    return bool(stream.features) and any(name != str(i) for i, name in enumerate(stream.features))

@@ -1,4 +1,10 @@
-"""Explanations against features that are known to matter: only for data whose rules are known."""
+"""Explanations against features that are known to matter: only for data whose rules are known.
+
+A feature is what the truth can name: of a series, an image or a text it has many positions, and which of them matter
+nobody said (where somebody can, see ``localisation``). So maps are scored by feature, whatever the space: the
+magnitudes of all its positions summed. Magnitudes also where a map has a sign, because a feature whose steps pull to
+both sides, as in the difference of two steps, is read by the model although its sum is near zero.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -71,17 +77,45 @@ def _checked(a: Any, truth: Any) -> tuple[Array, Array]:
     return a, truth
 
 
+def by_feature(a: Any, feature_of: Any, features: int) -> Array:
+    """Magnitudes of maps summed over the positions of each feature.
+
+    A[n, i] = sum over the players p of feature i of |a[n, p]|
+
+    Args:
+        a: maps ``(sample, player)``.
+        feature_of: ``(player,)``, the position of each player's feature.
+        features: how many there are.
+    Returns:
+        ``(sample, feature)``, at least 0.
+    """
+    feature_of = np.asarray(feature_of)
+    magnitudes = np.abs(np.asarray(a, dtype=np.float64))
+    if np.array_equal(feature_of, np.arange(features)):
+        return magnitudes
+    return np.stack([np.bincount(feature_of, row, features) for row in magnitudes])
+
+
 def _scorable(scene: Scene) -> Iterator[tuple[str, str, Array, Array, str]]:
-    """Every target whose true features are known, with every method: target, label, map, mask and note."""
-    for target, of_labels in _known(scene):
-        mask = of_labels.mask
-        if mask is not None:
+    """Every target whose true features are known, with every method: target, label, map by feature, mask and note."""
+    for target, known in _known(scene):
+        if known.mask is not None:
             for label, maps in scene.maps.maps.items():
-                yield target, label, maps[scene.maps.heads.index(target)], mask, of_labels.note
+                values = by_feature(maps[scene.maps.heads.index(target)], known.feature_of, len(known.mask))
+                yield target, label, values, known.mask, known.note
 
 
 def _known(scene: Scene) -> Iterator[tuple[str, TrueFeatures]]:
     return ((target, scene.truth[target]) for target in scene.maps.heads if target in scene.truth)
+
+
+def _area(known: TrueFeatures) -> float:
+    """Share of the players that are of true features: of the mass of a map that says nothing, so much lies there.
+
+    That is (true features) / features where all have as many positions. Where a series stands beside a table, features
+    with more positions get more of such a map's mass, and chance must not credit it with that.
+    """
+    return float(np.asarray(known.mask)[known.feature_of].mean())
 
 
 def _chance(scene: Scene, target: str, label: str, chance: float) -> Quantity:
@@ -91,7 +125,7 @@ def _chance(scene: Scene, target: str, label: str, chance: float) -> Quantity:
 
 @dataclass(frozen=True)
 class Share:
-    """``share_on_truth`` of every method, with chance."""
+    """``share_on_truth`` of every method, with the share that a map gives which says nothing."""
 
     name: ClassVar[str] = "share"
     family: ClassVar[Family] = "ground_truth"
@@ -105,7 +139,7 @@ class Share:
         """Measure all methods and the targets whose true features are known."""
         for target, label, values, mask, note in _scorable(scene):
             yield Quantity(method=label, target=target, values=share_on_truth(values, mask), note=note)
-            yield _chance(scene, target, label, float(mask.mean()))
+            yield _chance(scene, target, label, _area(scene.truth[target]))
 
 
 @dataclass(frozen=True)
@@ -147,5 +181,5 @@ class MeanMapAUROC:
                     yield Quantity(method=label, target=target, values=None, note=known.note)
         for target, label, values, mask, note in _scorable(scene):
             of_mean = partial(auroc, truth=mask)
-            yield Quantity(method=label, target=target, values=np.abs(values), note=note, of_mean=of_mean)
+            yield Quantity(method=label, target=target, values=values, note=note, of_mean=of_mean)
             yield _chance(scene, target, label, 0.5)

@@ -47,14 +47,18 @@ class TrueFeatures:
     """What is known of one head.
 
     Attributes:
-        mask: ``(player,)`` booleans; None where the head cannot be scored.
+        mask: ``(feature,)`` booleans, which features matter; None where the head cannot be scored.
         note: why it cannot be scored, or how the truth had to be read; "" when there is nothing to say.
         is_null: whether the head is known to depend on no input at all.
+        feature_of: ``(player,)``, the position of each player's feature in the mask: those of the maps (see
+            ``AlignedMaps.features``), unless the truth names some positions of a stream whose positions are one feature
+            there. None where there is no mask.
     """
 
     mask: Array | None
     note: str = ""
     is_null: bool = False
+    feature_of: Array | None = None
 
 
 class ExplainAgain(Protocol):
