@@ -18,6 +18,7 @@ from xai_mimo.core.baselines import Baseline, resolve_baseline
 from xai_mimo.core.errors import BadSetting, MissingDependency
 from xai_mimo.core.method import Attribution, Context, bytes_per_row, whole
 from xai_mimo.core.model import Arrays, Differentiable, Model, require, require_floats
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
@@ -47,6 +48,7 @@ class CaptumIntegratedGradients:
 
     name: ClassVar[str] = "captum.IntegratedGradients"
     reference: ClassVar[str] = "sundararajan2017axiomatic"
+    speaks_of: ClassVar[SpeaksOf] = "attribution"
     needs: ClassVar[tuple[type[Model], ...]] = (Differentiable,)
 
     def __post_init__(self) -> None:

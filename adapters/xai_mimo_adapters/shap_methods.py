@@ -20,6 +20,7 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting, MissingDependency
 from xai_mimo.core.method import Attribution, Context, whole
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
@@ -41,6 +42,7 @@ class ShapPermutation:
 
     name: ClassVar[str] = "shap.permutation"
     reference: ClassVar[str] = "lundberg2017unified"
+    speaks_of: ClassVar[SpeaksOf] = "attribution"
 
     def __post_init__(self) -> None:
         whole(self.permutations, "permutations")
@@ -78,6 +80,7 @@ class ShapKernel:
 
     name: ClassVar[str] = "shap.kernel"
     reference: ClassVar[str] = "lundberg2017unified"
+    speaks_of: ClassVar[SpeaksOf] = "attribution"
 
     def __post_init__(self) -> None:
         if self.samples is not None:

@@ -16,6 +16,7 @@ from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.explanation import describe, settings_of, to_dataset, versions
 from xai_mimo.core.method import Attribution, Method
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Model
+from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.interception.from_map import head_rows
 
@@ -47,6 +48,7 @@ def layer_shares(model: Model, inputs: Arrays, selectors: Sequence[Selector], me
         "method": method.name,
         "settings": json.dumps(settings_of(method), sort_keys=True),
         "reference": attention.reference,
+        "speaks_of": speaks_of(method),
         "seed": 0,
         "versions": json.dumps(versions()),
         "fingerprint": model.fingerprint(),

@@ -17,6 +17,7 @@ from xai_mimo.core.explanation import settings_of, streams_of, versions
 from xai_mimo.core.method import bibtex_of
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.positions import has_positions
+from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import Stream, count_rows
 from xai_mimo.record.rows import (
     DataRow,
@@ -93,6 +94,7 @@ def _method_rows(request: Request, explained: Explained) -> tuple[MethodRow, ...
             settings=settings_of(method),
             seed=first.seeds[label],
             signed=bool(first.shown[label].attrs["signed"]),
+            speaks_of=speaks_of(method),
             space=request.space.name,
             seconds=first.seconds[label],
             reference=first.raw[label].attrs.get("reference", method.reference),

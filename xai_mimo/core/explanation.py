@@ -9,8 +9,9 @@ Layout (version 1):
   ``evaluations`` and ``converged``, all ``(head, sample)``; ``<stream>_standard_error`` like the stream;
 - coordinates ``head`` (target names), ``sample`` (row numbers), ``unit`` (the explained unit, ``(head, sample)``) and
   feature names on the last axis of each stream;
-- attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, streams, heads`` (JSON if nested),
-  and ``unexplained``, streams that the method says nothing of, where there are any.
+- attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, speaks_of, streams, heads`` (JSON
+  if nested), and ``unexplained``, streams that the method says nothing of, where there are any; ``speaks_of`` (see
+  ``core.speaks_of``) is absent from older files.
 
 Several methods joined have a leading ``explainer`` dimension, selected by ``.sel(explainer="shapley")``. It is not
 called ``method`` because ``.sel(method=...)`` means something else in xarray and would silently return every method. A
@@ -281,10 +282,10 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
     for v in every:
         have = [label for label, e in explanations.items() if v in e]
         joined[v].attrs = {"methods": json.dumps(have)}
-    per_method = ("method", "settings", "seed", "signed")
+    per_method = ("method", "settings", "seed", "signed", "speaks_of")
     joined.attrs = {k: v for k, v in first.attrs.items() if k not in per_method}
     joined.attrs["methods"] = json.dumps(
-        {label: {k: e.attrs.get(k) for k in per_method} for label, e in explanations.items()}
+        {label: {k: e.attrs[k] for k in per_method if k in e.attrs} for label, e in explanations.items()}
     )
     return joined
 

@@ -70,7 +70,9 @@ class Method(Protocol):
     ``name`` is the entry-point name; ``reference`` a BibTeX key, or "".
 
     Facts that may be left out: ``bibtex``, the BibTeX entry itself, needed where the key is none of ours (default "");
-    ``needs``, the protocols of ``core.model`` that a model must meet, a tuple (default none: predictions are enough).
+    ``needs``, the protocols of ``core.model`` that a model must meet, a tuple (default none: predictions are enough);
+    ``speaks_of``, "attribution" where the maps say what the present value did, "sensitivity" where they say what
+    happens when the feature grows, as a gradient does (default "attribution"; see ``core.speaks_of``).
     """
 
     name: ClassVar[str]

@@ -9,6 +9,7 @@ import pandas as pd
 from xai_mimo.core.method import needs_of
 from xai_mimo.core.model import Differentiable, Interceptable, Model, Overridable, Randomisable, Splittable
 from xai_mimo.core.plugins import load_plugin, plugins
+from xai_mimo.core.speaks_of import speaks_of
 
 _WORDS: dict[type[Model], str] = {
     Differentiable: "gradients",
@@ -24,8 +25,10 @@ def methods() -> pd.DataFrame:
 
     Returns:
         A table by ``name`` (what ``explain`` and ``compare`` take) with the columns ``needs``, what a model must have
-        beside predictions; ``settings``, with their default values; ``reference``, the BibTeX key of its source, "" for
-        a method that reads a layer's own maps and cites the layer; ``about``, what it is, in one line.
+        beside predictions; ``speaks_of``, "attribution" where its maps say what a feature's present value did,
+        "sensitivity" where they say what happens when the feature grows; ``settings``, with their default values;
+        ``reference``, the BibTeX key of its source, "" for a method that reads a layer's own maps and cites the layer;
+        ``about``, what it is, in one line.
     Warns:
         PluginWarning: a plugin cannot be loaded, or shares its name with another one.
     """
@@ -37,6 +40,7 @@ def methods() -> pd.DataFrame:
 def _facts(kind: Any) -> dict[str, str]:
     return {
         "needs": ", ".join(_WORDS.get(need, need.__name__) for need in needs_of(kind)),
+        "speaks_of": speaks_of(kind),
         "settings": _settings(kind),
         "reference": kind.reference,
         "about": (inspect.getdoc(kind) or "").split("\n")[0],

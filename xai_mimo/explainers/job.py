@@ -14,6 +14,7 @@ from xai_mimo.core.explanation import describe, settings_of, to_dataset, version
 from xai_mimo.core.method import Context, Method
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.progress import Advance, silent
+from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import count_rows
 from xai_mimo.core.targets import AnyTarget, Target, select
 
@@ -108,6 +109,7 @@ def attributes(
         "method": method.name,
         "settings": json.dumps(settings_of(method), sort_keys=True),
         "reference": method.reference,
+        "speaks_of": speaks_of(method),
         "seed": seed,
         "versions": json.dumps(versions()),
         "fingerprint": cut.whole.fingerprint(),

@@ -5,7 +5,8 @@ first map with its features permuted within each row (both the mean of three dra
 ``ceiling``, the lower of the two methods' agreement with themselves under another seed (and the background drawn from
 it). All metrics of a pair see the same ranks and the same random maps, so sorting and counting are done once for all.
 
-Maps that agree may all be wrong (Neely et al., 2022): of agreement neither direction is better.
+Maps that agree may all be wrong (Neely et al., 2022): of agreement neither direction is better. Signs are held against
+each other within one kind of map: those of a gradient and of an attribution answer two questions (``core.speaks_of``).
 """
 
 import itertools
@@ -18,6 +19,7 @@ import numpy as np
 
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.progress import Advance, silent
+from xai_mimo.core.speaks_of import meaning
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics import agreement
 from xai_mimo.metrics.agreement import Ranked
@@ -39,7 +41,7 @@ class Measure:
         name: of the metric.
         values: two ``Ranked`` maps -> ``(sample,)``.
         k: size of the top it looks at, if it does.
-        needs_sign: whether it is defined for maps with a sign alone.
+        needs_sign: whether it is defined alone for maps with a sign that speak of the same (``core.speaks_of``).
         counts_pairs: whether it takes the maps' ``concordance`` as ``pairs``.
     """
 
@@ -67,20 +69,30 @@ def pair_quantities(
         ranked = {label: Ranked.of(values[h]) for label, values in maps.maps.items()}
         own = _own_agreement(maps, h, ranked, measures)
         for one, other in pairs:
-            unsigned = [label for label in (one, other) if not maps.signed[label]]
-            applicable = [m for m in measures if not (m.needs_sign and unsigned)]
+            unlike = _unlike(maps, one, other)
+            applicable = [m for m in measures if not (m.needs_sign and unlike)]
             roles = _by_role(applicable, ranked[one], ranked[other], rng)
             for m in measures:
                 quantity = partial(Quantity, method=one, other=other, target=target, k=m.k)
                 if m not in applicable:
-                    note = f"not defined: {' and '.join(unsigned)} has no sign"
-                    quantities.append((m.name, quantity(values=None, note=note)))
+                    quantities.append((m.name, quantity(values=None, note=f"not defined: {unlike}")))
                     continue
                 quantities += [(m.name, quantity(values=values[m], role=role)) for role, values in roles.items()]
                 values, note = _ceiling({label: own.get((label, m)) for label in (one, other)})
                 quantities.append((m.name, quantity(values=values, role="ceiling", note=note)))
             advance(1 / (len(maps.heads) * len(pairs)))
     return quantities
+
+
+def _unlike(maps: AlignedMaps, one: str, other: str) -> str:
+    """Why the signs of two maps cannot be held against each other; "" where they can."""
+    unsigned = [label for label in (one, other) if not maps.signed[label]]
+    if unsigned:
+        return f"{' and '.join(unsigned)} has no sign"
+    kinds = maps.speaks_of[one], maps.speaks_of[other]
+    if kinds[0] == kinds[1]:
+        return ""
+    return f"{one} speaks of {meaning(kinds[0])} and {other} of {meaning(kinds[1])}"
 
 
 def _by_role(
@@ -148,7 +160,7 @@ def _top_sizes(ks: Sequence[int], players: int) -> list[int]:
     return sorted({k for k in ks if k < players}) or [1]
 
 
-# Maps without a sign never reach the sign family here: their rows say so instead.
+# Maps without a sign, or of two kinds, never reach the sign family here: their rows say so instead.
 _AT_K: dict[str, tuple[Callable[..., Array], bool]] = {
     "feature_agreement": (agreement.feature_agreement, False),
     "rank_agreement": (agreement.rank_agreement, False),

@@ -11,6 +11,7 @@ import xarray as xr
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.explanation import features_of, stream_names, stream_shares, streams_of
 from xai_mimo.core.positions import ALL_POSITIONS, POSITIONS
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array, Stream
 
 
@@ -22,6 +23,7 @@ class AlignedMaps:
         heads: names of the targets.
         maps: label of the method -> ``(target, sample, player)``, float64; players are features, or streams.
         signed: label -> whether the map has a sign.
+        speaks_of: label -> what that sign speaks of, see ``core.speaks_of``.
         repeats: label -> the same method run again with another seed; empty when ceilings were not wanted.
         players: ``(stream, feature)`` of each player; feature is "" where players are whole streams.
         features: what the players are of: ``(stream, name along the last axis)``. Where a stream has further axes
@@ -34,6 +36,7 @@ class AlignedMaps:
     heads: tuple[str, ...]
     maps: Mapping[str, Array]
     signed: Mapping[str, bool]
+    speaks_of: Mapping[str, SpeaksOf]
     repeats: Mapping[str, Array]
     players: tuple[tuple[str, str], ...]
     features: tuple[tuple[str, str], ...]
@@ -73,6 +76,7 @@ def align(
         heads=tuple(str(h) for h in first["head"].values),
         maps={label: values_of(e) for label, e in explanations.items()},
         signed={label: bool(e.attrs["signed"]) for label, e in explanations.items()},
+        speaks_of={label: e.attrs.get("speaks_of", "attribution") for label, e in explanations.items()},
         repeats={label: values_of(e) for label, e in repeats.items()},
         players=players,
         features=features,

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from xai_mimo.core.speaks_of import meaning
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics.metric import Bounds, Quantity
 from xai_mimo.metrics.removal import ERASER_FRACTIONS, Curves, curves_of
@@ -157,7 +158,11 @@ class Sufficiency:
 
 @dataclass(frozen=True)
 class Violation:
-    """``violation`` of every method; a random order has no sign to violate."""
+    """``violation`` of every attribution; a random order has no sign to violate.
+
+    Not defined for a signed map of sensitivity: that a feature's value lowers the prediction does not contradict that
+    the prediction rises with the feature.
+    """
 
     name: ClassVar[str] = "violation"
     family: ClassVar[Family] = "faithfulness"
@@ -168,7 +173,11 @@ class Violation:
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and targets."""
+        maps = scene.maps
         for label, curves in curves_of(scene)[0].items():
-            note = "" if scene.maps.signed[label] else "the map has no sign: every weight is read as positive"
-            for target, values in zip(scene.maps.heads, violation(curves), strict=True):
-                yield Quantity(method=label, target=target, values=values, note=note)
+            kind, is_defined = maps.speaks_of[label], True
+            note = "" if maps.signed[label] else "the map has no sign: every weight is read as positive"
+            if maps.signed[label] and kind != "attribution":
+                note, is_defined = f"not defined: the map speaks of {meaning(kind)}", False
+            for target, values in zip(maps.heads, violation(curves), strict=True):
+                yield Quantity(method=label, target=target, values=values if is_defined else None, note=note)

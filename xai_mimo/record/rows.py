@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from xai_mimo.core.errors import SchemaError
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.record.frozen import shape_of
 from xai_mimo.record.row import ABSENT, Count, Nested, NotedRow, Picture, Row, plain
 
@@ -164,6 +165,8 @@ class MethodRow(Row):
         seed: of everything random in it: made of the record's seed and the label, so that no two methods share random
             numbers; ``explain`` with it, the same rows and the same background gives the same map.
         signed: whether its maps have a sign.
+        speaks_of: "attribution", what the present value did, or "sensitivity", what happens when the feature grows:
+            their signs answer different questions; absent from older records.
         space: where its maps were made.
         seconds: that it took (s).
         reference: BibTeX key, "" for none.
@@ -176,6 +179,7 @@ class MethodRow(Row):
     settings: Mapping[str, Any]
     seed: int
     signed: bool
+    speaks_of: SpeaksOf | None = field(default=None, metadata={ABSENT: True})
     space: str
     seconds: float
     reference: str

@@ -6,6 +6,7 @@ from typing import Any
 
 from xai_mimo.comparison.references import REFERENCES
 from xai_mimo.core.explanation import settings_of
+from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.testing.expectations import require, works
 
 
@@ -27,6 +28,19 @@ def check_settings(plugin: Any) -> None:
     with works(f"{kind}(**its own settings)"):
         again = settings_of(type(plugin)(**{f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin)}))
     require(again == settings, f"{kind}(**its own settings) has other settings: {again}; expected {settings}.")
+
+
+def check_speaks_of(method: Any) -> None:
+    """What the maps speak of: a fact of the class, one of ``core.speaks_of``, or nothing.
+
+    Raises:
+        AssertionError: with a sentence.
+    """
+    kind = type(method).__name__
+    with works(f"{kind}.speaks_of"):
+        speaks_of(method)
+    is_setting = "speaks_of" in {f.name for f in dataclasses.fields(method)}
+    require(not is_setting, f"{kind}.speaks_of is a setting; make it a ClassVar, a fact of the class.")
 
 
 def check_named(plugin: Any) -> None:

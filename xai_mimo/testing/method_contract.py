@@ -16,7 +16,7 @@ from xai_mimo.core.streams import Array, check_inputs
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.explain import explain
 from xai_mimo.testing.expectations import every_target, largest, require, require_equal, unchanged, works
-from xai_mimo.testing.facts import check_named, check_settings
+from xai_mimo.testing.facts import check_named, check_settings, check_speaks_of
 from xai_mimo.testing.toy_model import ToyModel
 
 
@@ -53,6 +53,7 @@ def check_method(
     """
     check_settings(method)
     check_named(method)
+    check_speaks_of(method)
     case = _Case.of(method, model or ToyModel(), inputs if model is not None else _toy_rows(), tolerance)
     with works(f"'{method.name}'"):
         checks: list[Callable[[], None]] = [case.check_shapes, case.check_seed, case.check_rows, case.check_units]

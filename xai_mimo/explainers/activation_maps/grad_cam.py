@@ -10,6 +10,7 @@ from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Differentiable, Model, Splittable
 from xai_mimo.core.positions import channel_axis, lay_over
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.activation_maps.cam_cut import CamCut, cam_cut
@@ -56,6 +57,7 @@ class GradCAM:
 
     name: ClassVar[str] = "grad_cam"
     reference: ClassVar[str] = "selvaraju2017gradcam"
+    speaks_of: ClassVar[SpeaksOf] = "attribution"
     needs: ClassVar[tuple[type[Model], ...]] = (
         Splittable,
         Differentiable,
@@ -98,6 +100,7 @@ class CAM:
 
     name: ClassVar[str] = "cam"
     reference: ClassVar[str] = "zhou2016cam"
+    speaks_of: ClassVar[SpeaksOf] = "attribution"
     needs: ClassVar[tuple[type[Model], ...]] = (Splittable,)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Model, Splittable
 from xai_mimo.core.positions import is_image, lay_over, positions_of, resize
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array, Stream, unknown
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.activation_maps.token_grid import TokenGrid
@@ -60,6 +61,7 @@ class PositionMaps:
 
     name: ClassVar[str] = "position_maps"
     reference: ClassVar[str] = ""  # that of the layers, which is known when they are read
+    speaks_of: ClassVar[SpeaksOf] = "attribution"
     needs: ClassVar[tuple[type[Model], ...]] = (Interceptable,)
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from xai_mimo.core.method import Attribution, Context, whole
 from xai_mimo.core.model import Arrays, Differentiable, Model
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import count_rows
 from xai_mimo.core.targets import Selector, take, take_mean
 from xai_mimo.explainers.gradients.sampling import mean_gradient
@@ -34,6 +35,7 @@ class ExpectedGradients:
 
     name: ClassVar[str] = "expected_gradients"
     reference: ClassVar[str] = "erion2021improving"
+    speaks_of: ClassVar[SpeaksOf] = "attribution"
     needs: ClassVar[tuple[type[Model], ...]] = (Differentiable,)
 
     def __post_init__(self) -> None:

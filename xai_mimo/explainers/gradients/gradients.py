@@ -9,6 +9,7 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, whole
 from xai_mimo.core.model import Arrays, Differentiable, Model
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.gradients.sampling import mean_gradient
 from xai_mimo.explainers.passes import differentiable, points_at_once, slices, zeros
@@ -23,6 +24,7 @@ class Gradient:
 
     name: ClassVar[str] = "gradient"
     reference: ClassVar[str] = "simonyan2014deep"
+    speaks_of: ClassVar[SpeaksOf] = "sensitivity"
     needs: ClassVar[tuple[type[Model], ...]] = (Differentiable,)
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
@@ -41,6 +43,7 @@ class InputXGradient:
 
     name: ClassVar[str] = "input_x_gradient"
     reference: ClassVar[str] = "shrikumar2016not"
+    speaks_of: ClassVar[SpeaksOf] = "attribution"
     needs: ClassVar[tuple[type[Model], ...]] = (Differentiable,)
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
@@ -71,6 +74,7 @@ class SmoothGrad:
 
     name: ClassVar[str] = "smoothgrad"
     reference: ClassVar[str] = "smilkov2017smoothgrad"
+    speaks_of: ClassVar[SpeaksOf] = "sensitivity"
     needs: ClassVar[tuple[type[Model], ...]] = (Differentiable,)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from xai_mimo.core.completeness import balance
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, positive, whole
 from xai_mimo.core.model import Arrays, Differentiable, Model
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.gradients.bisection import FEWEST_EVALUATIONS, integrate
@@ -56,6 +57,7 @@ class IntegratedGradients:
 
     name: ClassVar[str] = "integrated_gradients"
     reference: ClassVar[str] = "sundararajan2017axiomatic"
+    speaks_of: ClassVar[SpeaksOf] = "attribution"
     needs: ClassVar[tuple[type[Model], ...]] = (Differentiable,)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from xai_mimo.core.explanation import describe, versions
 from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, require
 from xai_mimo.core.plugins import adapt
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array, check_inputs, count_rows
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.interception.from_map import (
@@ -105,6 +106,7 @@ class Interception:
 
     name: ClassVar[str] = "interception"
     reference: ClassVar[str] = ""  # that of the layer, which is known when it is read
+    speaks_of: ClassVar[SpeaksOf] = "attribution"
     needs: ClassVar[tuple[type[Model], ...]] = (Interceptable,)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.patches import Patch, check_patch
 from xai_mimo.core.players import Players
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.passes import slices
 from xai_mimo.explainers.perturbation.coalitions import Game
@@ -46,6 +47,7 @@ class Occlusion:
 
     name: ClassVar[str] = "occlusion"
     reference: ClassVar[str] = "zeiler2014visualizing"
+    speaks_of: ClassVar[SpeaksOf] = "attribution"
 
     def __post_init__(self) -> None:
         if self.players not in get_args(Players):

@@ -12,6 +12,7 @@ from xai_mimo.core.method import Attribution, Context, positive, whole
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.patches import Patch, check_patch
 from xai_mimo.core.players import Players
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.passes import slices
@@ -63,6 +64,7 @@ class Shapley:
 
     name: ClassVar[str] = "shapley"
     reference: ClassVar[str] = "lundberg2017unified"
+    speaks_of: ClassVar[SpeaksOf] = "attribution"
 
     def __post_init__(self) -> None:
         whole(self.budget, "budget")
