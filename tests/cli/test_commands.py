@@ -124,6 +124,7 @@ def test_a_study_of_a_table_trains_scores_and_reports_and_goes_on_where_it_stopp
     assert ("baseline", "PWF", "auroc", "input_x_gradient") in figures
     for name in ("report.html", "study.md", "study.csv", "explained.npz", "comparison.json"):
         assert (out / name).is_file(), name
+    assert "What each map may be used for" in (out / "study.md").read_text(encoding="utf-8")
     record = json_file.from_json(out / "comparison.json")
     assert {t["model"] for t in record["task"]} == {"baseline", "mail_local"}
 

@@ -6,10 +6,12 @@ import warnings
 import pytest
 import typer
 
+from tests.helpers.records import make_record
 from xai_mimo.cli import doctor, show
 from xai_mimo.cli.backend import quiet_warnings
 from xai_mimo.cli.guard import guarded
 from xai_mimo.core.errors import BadSetting, PluginWarning
+from xai_mimo.record.check import check
 
 pytestmark = pytest.mark.all_frameworks
 HOSTILE = [
@@ -35,6 +37,25 @@ def test_a_table_shows_names_as_they_are(name, shown, colours, capsys, monkeypat
     assert text.count(shown) == 3
     assert "\x1b[31m" not in text
     assert not {"\x07", "\x9b"} & set(text)
+
+
+def test_verdicts_have_a_line_for_each_use(capsys):
+    record = make_record(1, methods=1, head_names=("\x1b[31m[red]",))
+    record["verdicts"][0] |= {"verdict": "doubtful", "order": "supported", "shares": "misleading"}
+    show.verdicts(check(record))
+    text = capsys.readouterr().out
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+    assert [line[3] for line in lines] == ["order: supported", "shares: misleading", "sign: not said"]
+    assert lines[0][:3] == [r"\x1b[31m[red]", "attention", "doubtful"]
+    assert text.splitlines()[-1].startswith("order: which inputs matter more than which; shares: ")
+    assert "\x1b" not in text
+
+
+def test_verdicts_of_older_records_have_one_word(capsys):
+    show.verdicts(check(make_record(1, methods=1, uses=False)))
+    text = capsys.readouterr().out
+    assert "for each use" not in text
+    assert "which inputs matter more" not in text
 
 
 def test_a_file_is_named_on_one_line(capsys, tmp_path):

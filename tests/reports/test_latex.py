@@ -59,11 +59,35 @@ def test_tables_are_whole(heads):
     text = latex.render(make_record(heads, silent_head=True))
     assert _depth(text) == 0
     for environment in ("table", "tabular"):
-        assert text.count(f"\\begin{{{environment}}}") == text.count(f"\\end{{{environment}}}") == 3
+        assert text.count(f"\\begin{{{environment}}}") == text.count(f"\\end{{{environment}}}") == 4
     for table in re.findall(r"\\begin\{tabular\}.*?\\end\{tabular\}", text, flags=re.S):
         columns = len(re.match(r"\\begin\{tabular\}\{(\w+)\}", table).group(1))
         rows = [line for line in table.splitlines() if line.endswith(r"\\")]
-        assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {columns - 1}
+        spanning = [row for row in rows if row.strip().startswith(f"\\multicolumn{{{columns}}}")]
+        assert {len(re.findall(r"(?<!\\)&", row)) for row in rows if row not in spanning} == {columns - 1}
+        assert len(spanning) in (0, heads)
+
+
+def test_verdicts_stand_under_their_head_with_a_letter_for_each_use():
+    record = make_record(1, methods=2)
+    record["verdicts"][0] |= {"verdict": "doubtful", "order": "supported", "shares": "misleading"}
+    record["verdicts"][0].pop("sign", None)
+    text = latex.render(record)
+    assert r"Method & Verdict & Order & Shares & Sign \\" in text
+    assert r"\multicolumn{5}{@{}l}{\textit{heat dissipation failure}} \\" in text
+    assert r"\quad attention & doubtful & s & m & -- \\" in text
+    assert "Order: which inputs matter more than which; shares: how much each counts; sign: whether it" in text
+    assert "s supported, d doubtful, m misleading, u undecided" in text
+
+
+def test_verdicts_of_older_records_have_no_letters_and_none_no_table():
+    record = make_record(1, methods=1, uses=False)
+    record["verdicts"][0]["verdict"] = "doubtful"
+    text = latex.render(record)
+    assert r"Method & Verdict \\" in text
+    assert r"\quad attention & doubtful \\" in text
+    assert "which inputs matter" not in text
+    assert "tab:xai-verdicts" not in latex.render(record | {"verdicts": []})
 
 
 def test_hostile_names_are_escaped_everywhere():

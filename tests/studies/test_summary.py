@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from xai_mimo.record.rows import Verdict
 from xai_mimo.studies.summary import ALL_HEADS, Row, interval, summarise, tables, task_rows, to_csv, to_markdown
 
 pytestmark = pytest.mark.all_frameworks
@@ -79,6 +80,16 @@ def test_markdown_and_csv_hold_every_figure():
     lines = to_csv(rows).splitlines()
     assert len(lines) == len(rows) + 1
     assert lines[0] == "network,head,family,metric,method,estimate,low,high,seeds,values"
+
+
+def test_markdown_says_what_each_map_may_be_used_for():
+    words = {"verdict": "doubtful", "order": "supported", "shares": "doubtful"}
+    verdict = Verdict(head="a|b", method="<m>", **words, text="Read *it*.", evidence=())
+    text = to_markdown(summarise(RUNS), "T", [verdict])
+    assert "Order: which inputs matter more than which; shares: how much each counts; sign: whether" in text
+    assert "| head | method | verdict | order | shares | sign | why |\n|---|---|---|---|---|---|---|\n" in text
+    assert text.endswith("| a\\|b | \\<m\\> | doubtful | supported | doubtful | – | Read \\*it\\*. |\n")
+    assert "may be used for" not in to_markdown(summarise(RUNS), "T")
 
 
 def named(*names):

@@ -1,4 +1,4 @@
-"""The main tables of a comparison as LaTeX: scores per head, and stream shares, with booktabs.
+"""The main tables of a comparison as LaTeX: verdicts, scores per head, agreement and stream shares, with booktabs.
 
 The file is meant for \\input; it needs \\usepackage{booktabs} and nothing else. Every name is escaped.
 """
@@ -10,9 +10,10 @@ from typing import Any
 
 from xai_mimo.record.check import check
 from xai_mimo.record.files import write_text
-from xai_mimo.record.rows import RANDOM, Family, Record, Role, Score, Share
+from xai_mimo.record.rows import RANDOM, Family, Record, Role, Score, Share, VerdictWord
 from xai_mimo.record.select import main_agreement, of_head, unexplained_streams, unique
 from xai_mimo.reports.numbers import DASH, MINUS, Bounded, directions, metric_title, number
+from xai_mimo.reports.verdicts import MEANINGS, USES, have_uses, legend, uses
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -58,13 +59,14 @@ def escape(name: str) -> str:
 
 
 def render(record: Record | Mapping[str, Any]) -> str:
-    """Two tables as LaTeX text.
+    """The tables as LaTeX text; that of the verdicts only where the record has any.
 
     Raises:
         SchemaError: see ``record.check``.
     """
     record = check(record)
-    return "\n".join([_preamble(record), _scores(record), "", _agreement(record), "", _shares(record), ""])
+    parts = [_verdicts(record)] if record.verdicts else []
+    return "\n\n".join([_preamble(record), *parts, _scores(record), _agreement(record), _shares(record)]) + "\n"
 
 
 def write(record: Record | Mapping[str, Any], path: str | Path) -> Path:
@@ -89,6 +91,32 @@ def _preamble(record: Record) -> str:
     )
     # A line break inside a name would end the comment and let what follows be typeset.
     return "\n".join(f"% {' '.join(''.join(c if c.isprintable() else ' ' for c in line).split())}" for line in lines)
+
+
+def _verdicts(record: Record) -> str:
+    """Words and letters under the name of each head: narrow enough for one column of a paper."""
+    shown = tuple(USES) if have_uses(record.verdicts) else ()
+    body: list[list[str]] = []
+    for target in record.targets:
+        rows = of_head(record.verdicts, target.name)
+        if not rows:
+            continue
+        body.append([f"\\multicolumn{{{2 + len(shown)}}}{{@{{}}l}}{{\\textit{{{escape(target.name)}}}}}"])
+        for v in rows:
+            letters = [_letter(dict(uses(v)).get(use)) for use in shown]
+            body.append([f"\\quad {escape(v.method)}", v.verdict, *letters])
+        body.append([])
+    caption = f"What each map may be used for, over {record.data.explained_rows} rows."
+    if shown:
+        words = ", ".join(f"{word[0]} {word}" for word in MEANINGS)
+        caption += f" {escape(legend().capitalize())}. {words}, -- the map says nothing of it."
+    return _table(
+        ["Method", "Verdict", *(use.capitalize() for use in shown)], body, caption, "tab:xai-verdicts", names=2
+    )
+
+
+def _letter(word: VerdictWord | None) -> str:
+    return "--" if word is None else word[0]
 
 
 def _scores(record: Record) -> str:

@@ -20,6 +20,7 @@ from xai_mimo.core.progress import Progress, part, silent
 from xai_mimo.core.streams import Array
 from xai_mimo.datasets import Data
 from xai_mimo.record.files import writable_folder, write_text
+from xai_mimo.record.rows import Verdict
 from xai_mimo.studies import runs, summary
 from xai_mimo.studies.rows import save_rows
 from xai_mimo.studies.settings import StudySettings
@@ -81,6 +82,7 @@ def run_study(
     _write_tables(folder, settings, rows, results)
     tell("report", len(jobs) / (len(jobs) + 1))
     comparison, report = _report(settings, splits[settings.training.seeds[0]], folder, rows)
+    _write_markdown(folder, settings, rows, comparison.record.verdicts)
     tell("done", 1.0)
     return StudyResult(folder, tuple(rows), comparison, report)
 
@@ -114,8 +116,15 @@ def _write_tables(
         "networks": list(results),
     }
     write_text(json.dumps(whole, indent=1, allow_nan=False), folder / "study.json")
-    write_text(summary.to_markdown(rows, settings.title), folder / "study.md")
+    _write_markdown(folder, settings, rows)
     write_text(summary.to_csv(rows), folder / "study.csv")
+
+
+def _write_markdown(
+    folder: Path, settings: StudySettings, rows: Sequence[summary.Row], verdicts: Sequence[Verdict] = ()
+) -> None:
+    """The tables for people; written before the comparison too, so that they are there should it fail."""
+    write_text(summary.to_markdown(rows, settings.title, verdicts), folder / "study.md")
 
 
 def _report(

@@ -11,7 +11,8 @@ import numpy as np
 from scipy import stats
 
 from xai_mimo.core.terminal import printable
-from xai_mimo.record.rows import TaskRow
+from xai_mimo.record.rows import TaskRow, Verdict
+from xai_mimo.reports.verdicts import have_uses, legend, verdict_table
 
 _NOTES = (
     "Mean over seeds [95 % interval of the mean]. Of maps: share is the part of each |map|'s mass that lies on the",
@@ -148,17 +149,35 @@ def _as_text(name: str) -> str:
     return f"'{name}" if name.lstrip().startswith(_FORMULA) and not _NUMBER.fullmatch(name) else name
 
 
-def to_markdown(rows: Sequence[Row], title: str) -> str:
-    """Every table: task scores, and maps against the truth; mean and 95 % interval over seeds.
+def to_markdown(rows: Sequence[Row], title: str, verdicts: Sequence[Verdict] = ()) -> str:
+    """Every table: task scores, maps against the truth (mean and 95 % interval over seeds), and verdicts.
 
     Names are text: what Markdown or HTML would read in them is escaped.
+
+    Args:
+        rows: figures over seeds.
+        title: above all.
+        verdicts: of the network that the report shows.
     """
     parts = [f"# {_in_markdown(title)}", "", *_NOTES]
     for name, header, body in tables(rows):
         columns = [_in_markdown(column) for column in header]
-        parts += ["", f"## {_in_markdown(name)}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+        parts += ["", f"## {_in_markdown(name)}", "", *_lines_of_table(columns)]
         parts += [f"| {' | '.join([_in_markdown(network), *figures])} |" for network, *figures in body]
+    if verdicts:
+        header, *body = verdict_table(verdicts)
+        lines = [[*map(_in_markdown, line), _in_markdown(v.text)] for line, v in zip(body, verdicts, strict=True)]
+        parts += ["", "## What each map may be used for, of the network in the report", "", *_meaning(verdicts)]
+        parts += [*_lines_of_table([*header, "why"]), *(f"| {' | '.join(line)} |" for line in lines)]
     return "\n".join(parts) + "\n"
+
+
+def _lines_of_table(columns: Sequence[str]) -> list[str]:
+    return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+
+
+def _meaning(verdicts: Sequence[Verdict]) -> list[str]:
+    return [f"{legend().capitalize()}.", ""] if have_uses(verdicts) else []
 
 
 def _in_markdown(name: str) -> str:
