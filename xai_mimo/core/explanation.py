@@ -4,11 +4,12 @@ Layout (version 1):
 
 - one variable per stream, ``(head, sample, <stream>_<axis>, ...)``: dimension names carry the stream's name because two
   streams may have axes of different length; the last axis alone where whole series or channels were the players, and
-  ``(head, sample)`` where whole streams were;
+  ``(head, sample)`` where whole streams were; where a stream has groups and they were the players, the last axis is
+  that of its variables (groups, and features of none);
 - ``prediction``, and where the method has them ``baseline_prediction``, ``completeness_gap`` and diagnostics such as
   ``evaluations`` and ``converged``, all ``(head, sample)``; ``<stream>_standard_error`` like the stream;
 - coordinates ``head`` (target names), ``sample`` (row numbers), ``unit`` (the explained unit, ``(head, sample)``) and
-  feature names on the last axis of each stream;
+  feature names on the last axis of each stream, names of variables where it is theirs;
 - attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, speaks_of, streams, heads`` (JSON
   if nested), and ``unexplained``, streams that the method says nothing of, where there are any; ``speaks_of`` (see
   ``core.speaks_of``) is absent from older files.
@@ -83,7 +84,7 @@ def _plain(value: Any) -> Any:
 def describe(streams: Sequence[Stream], heads: Sequence[Head]) -> dict[str, str]:
     """Streams and heads as JSON attributes of a dataset."""
     return {
-        "streams": json.dumps([dataclasses.asdict(s) for s in streams]),
+        "streams": json.dumps([s.plain() for s in streams]),
         "heads": json.dumps([dataclasses.asdict(h) for h in heads]),
     }
 
@@ -121,7 +122,8 @@ def to_dataset(
         if attribution.standard_error is not None:
             data[f"{stream.name}_standard_error"] = (dims, attribution.standard_error[stream.name])
         if values.ndim > 2 and stream.features:
-            coords[stream.dims[-1]] = list(stream.features)
+            is_by_variable = values.shape[-1] == len(stream.variables)
+            coords[stream.dims[-1]] = list(stream.variables if is_by_variable else stream.features)
     data["prediction"] = (both, attribution.prediction)
     if attribution.baseline_prediction is not None:
         data["baseline_prediction"] = (both, attribution.baseline_prediction)
@@ -258,6 +260,12 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
                     f"{first[name].dims[2:]}; compare whole variables, compare(..., space='variables'), or methods "
                     "that divide the stream alike."
                 )
+            if _has_groups(first, name) and other[name].shape[-1:] != first[name].shape[-1:]:
+                raise SchemaError(
+                    f"'{label}' has {other[name].shape[-1]} values along the last axis of stream '{name}', the first "
+                    f"method has {first[name].shape[-1]}: one of them has a value for each feature, the other for each "
+                    "group of features. Sum over the groups first: metrics.aligned_maps.project_to_groups(explanation)."
+                )
         for name in ["head", "sample", *stream_names(first)]:
             if other[name].shape != first[name].shape or (
                 name in ("head", "sample") and not np.array_equal(other[name].values, first[name].values)
@@ -288,6 +296,10 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
         {label: {k: e.attrs[k] for k in per_method if k in e.attrs} for label, e in explanations.items()}
     )
     return joined
+
+
+def _has_groups(explanation: xr.Dataset, name: str) -> bool:
+    return any(s.name == name and s.groups for s in streams_of(explanation))
 
 
 def save(dataset: xr.Dataset, path: str | Path) -> Path:

@@ -35,12 +35,12 @@ def _is_size(n: object) -> bool:
     return isinstance(n, int | np.integer) and not isinstance(n, bool) and int(n) >= 1
 
 
-def players_of(stream: Stream, shape: Sequence[int], patch: Patch) -> Array:
-    """Which player each value of a stream belongs to: whole numbers, with axes of length 1 where all values share one.
+def players_of(stream: Stream, shape: Sequence[int], patch: Patch) -> Array | None:
+    """Which patch each value of a stream belongs to: whole numbers, with axes of length 1 where all values share one.
 
     Patches begin at the first position; the last one along an axis is smaller where the size does not fit. All channels
-    of a position belong to its patch. A stream that a mapping does not name, or without an axis of positions beside its
-    channels, has a player for each value.
+    of a position belong to its patch. None for a stream that a mapping does not name, or that has no axis of positions
+    beside its channels: it is not divided into patches.
 
     Args:
         stream: of the model. shape: of one row of it.
@@ -50,7 +50,7 @@ def players_of(stream: Stream, shape: Sequence[int], patch: Patch) -> Array:
     """
     size = patch.get(stream.name) if isinstance(patch, Mapping) else patch if len(shape) > 1 else None
     if size is None:
-        return np.arange(int(np.prod(shape, dtype=np.int64))).reshape(tuple(shape))
+        return None
     axes = _axes(stream, shape, size)
     sizes = [int(size)] * len(axes) if isinstance(size, int | np.integer) else [int(n) for n in size]
     label = np.zeros((1,) * len(shape), dtype=np.int64)

@@ -6,7 +6,7 @@ another row's: Shapley values, occlusion, removal curves, and explainers of othe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from xai_mimo.core.streams import Array, Stream
 
 Players = Literal["features", "variables", "patches", "streams"]
 """Every single input value; every entry of a stream's last axis over all its other axes (the whole series of a feature,
-a whole channel of an image); neighbouring positions with all their channels; whole streams."""
+a whole channel of an image); neighbouring positions with all their channels; whole streams. Features of one group of a
+stream (the columns of one category) are one player together, where they would be players each."""
 
 
 WholePlayers = Literal["features", "variables", "streams"]
@@ -24,7 +25,10 @@ WholePlayers = Literal["features", "variables", "streams"]
 
 
 def own_axes(shape: Sequence[int], players: WholePlayers) -> tuple[int, ...]:
-    """Lengths of the axes of a row along which its players differ: all of them, the last, or none."""
+    """Lengths of the axes of a row along which its players differ: all of them, the last, or none.
+
+    Where a stream has groups, ``shape`` is that of ``Stream.by_variable``.
+    """
     return tuple(shape) if players == "features" else tuple(shape[-1:]) if players == "variables" else ()
 
 
@@ -39,32 +43,61 @@ def replace(rows: Mapping[str, Array], background: Mapping[str, Array], known: M
     return {name: np.where(known[name], x, background[name]) if name in known else x for name, x in rows.items()}
 
 
+class Division(NamedTuple):
+    """How the values of one stream are divided among players.
+
+    Attributes:
+        shape: of a row.
+        player_of: the player of each value, counted within the stream, with axes of length 1 where all values share
+            one.
+        map_shape: of a row's map: the axes along which players differ; those of a row where patches are players.
+    """
+
+    shape: tuple[int, ...]
+    player_of: Array
+    map_shape: tuple[int, ...]
+
+    @staticmethod
+    def of(shape: tuple[int, ...], players: WholePlayers, stream: Stream | None = None) -> "Division":
+        """Players that can be told from the shape of a row, and from the groups of its stream."""
+        if not shape or players == "streams":
+            return Division(shape, np.zeros((1,) * len(shape), dtype=np.int64), ())
+        variable_of = np.array(stream.variable_of) if stream is not None and stream.groups else np.arange(shape[-1])
+        own = own_axes((*shape[:-1], int(variable_of.max()) + 1), players)
+        positions = np.arange(int(np.prod(own[:-1], dtype=np.int64))).reshape(*own[:-1], 1)
+        numbers = positions * own[-1] + variable_of
+        return Division(shape, numbers.reshape(*(1,) * (len(shape) - len(own)), *numbers.shape), own)
+
+    @property
+    def size(self) -> int:
+        """Number of players."""
+        return int(self.player_of.max()) + 1
+
+
 @dataclass(frozen=True)
 class Masker:
     """The players of some streams, numbered through all streams in their order.
 
     Attributes:
-        players: see ``Players``.
-        groups: ``{stream: player of each value}``, counted within the stream, with axes of length 1 where all values
-            share one.
-        shapes: ``{stream: shape of a row}``.
+        divisions: ``{stream: how its values are divided among players}``.
     """
 
-    players: Players
-    groups: Mapping[str, Array]
-    shapes: Mapping[str, tuple[int, ...]]
+    divisions: Mapping[str, Division]
 
     @staticmethod
-    def of(inputs: Mapping[str, Array], players: WholePlayers) -> "Masker":
-        """Players that can be told from the shapes of rows, ``{stream: (row, *shape)}``."""
-        shapes = {name: x.shape[1:] for name, x in inputs.items()}
-        return Masker(
-            players, {name: _in_order(shape, own_axes(shape, players)) for name, shape in shapes.items()}, shapes
-        )
+    def of(inputs: Mapping[str, Array], players: WholePlayers, streams: Sequence[Stream] = ()) -> "Masker":
+        """Players that can be told from the shapes of rows and the groups of streams.
+
+        Args:
+            inputs: rows, ``{stream: (row, *shape)}``. players: see ``Players``.
+            streams: of the model, for their groups; without them no features are grouped.
+        """
+        by_name = {s.name: s for s in streams}
+        return Masker({name: Division.of(x.shape[1:], players, by_name.get(name)) for name, x in inputs.items()})
 
     @staticmethod
     def of_patches(inputs: Mapping[str, Array], streams: Sequence[Stream], patch: Patch) -> "Masker":
-        """Patches of neighbouring positions.
+        """Patches of neighbouring positions; values of other streams are players each, groups of features together.
 
         Args:
             inputs: rows. streams: of the model, which tell positions from channels.
@@ -73,13 +106,19 @@ class Masker:
             UnknownName: the size names a stream that does not exist. BadSetting: it does not fit a stream's axes.
         """
         check_streams(patch, streams)
-        shapes = {name: x.shape[1:] for name, x in inputs.items()}
-        return Masker("patches", {s.name: players_of(s, shapes[s.name], patch) for s in streams}, shapes)
+        divisions = {}
+        for stream in streams:
+            shape = inputs[stream.name].shape[1:]
+            player_of = players_of(stream, shape, patch)
+            divisions[stream.name] = (
+                Division.of(shape, "features", stream) if player_of is None else Division(shape, player_of, shape)
+            )
+        return Masker(divisions)
 
     @property
     def sizes(self) -> list[int]:
         """Number of players in each stream."""
-        return [int(self.groups[name].max()) + 1 for name in self.shapes]
+        return [division.size for division in self.divisions.values()]
 
     @property
     def count(self) -> int:
@@ -92,7 +131,7 @@ class Masker:
         Axes have length 1 where all values share a player.
         """
         parts = np.split(known, np.cumsum(self.sizes)[:-1], axis=1)
-        return {name: _wide(part, self.groups[name]) for name, part in zip(self.shapes, parts, strict=True)}
+        return {n: _wide(part, d.player_of) for (n, d), part in zip(self.divisions.items(), parts, strict=True)}
 
     def against_own(self, rows: Mapping[str, Array], background: Mapping[str, Array], known: Array) -> Arrays:
         """Each coalition before a background row of its own.
@@ -118,32 +157,27 @@ class Masker:
         crossed = replace(
             {name: x[:, None] for name, x in rows.items()}, {name: b[None] for name, b in background.items()}, marks
         )
-        return {name: x.reshape(-1, *self.shapes[name]) for name, x in crossed.items()}
+        return {name: x.reshape(-1, *self.divisions[name].shape) for name, x in crossed.items()}
 
     def split(self, values: Array) -> Arrays:
-        """``(target, sample, player)`` by stream, with those of the stream's axes along which players differ.
+        """``(..., player)`` by stream, with those of the stream's axes along which players differ.
 
         The value of a patch is divided evenly among its values, so that what it sums to stays.
         """
-        parts = np.split(values, np.cumsum(self.sizes)[:-1], axis=2)
-        return {name: self._shaped(part, name) for name, part in zip(self.shapes, parts, strict=True)}
-
-    def _shaped(self, part: Array, name: str) -> Array:
-        shape, group = self.shapes[name], self.groups[name]
-        if self.players != "patches":
-            return part.reshape(*part.shape[:2], *own_axes(shape, self.players))
-        each = np.broadcast_to(group, shape)
-        return (part / np.bincount(each.ravel()))[..., each]
+        parts = np.split(values, np.cumsum(self.sizes)[:-1], axis=-1)
+        return {name: _shaped(part, d) for (name, d), part in zip(self.divisions.items(), parts, strict=True)}
 
 
-def _in_order(shape: tuple[int, ...], own: tuple[int, ...]) -> Array:
-    """Players numbered along their own axes, which are the last."""
-    numbers: Array = np.arange(int(np.prod(own, dtype=np.int64)))
-    return numbers.reshape(*(1,) * (len(shape) - len(own)), *own)
+def _shaped(part: Array, division: Division) -> Array:
+    if division.size == int(np.prod(division.map_shape, dtype=np.int64)):
+        return part.reshape(*part.shape[:-1], *division.map_shape)
+    each = np.broadcast_to(division.player_of, division.shape)
+    shares: Array = (part / np.bincount(each.ravel()))[..., each]
+    return shares
 
 
-def _wide(known: Array, group: Array) -> Array:
+def _wide(known: Array, player_of: Array) -> Array:
     """``(coalition, player)`` as ``(coalition, *axes)``, a mark for each value of a stream, or for all of an axis."""
-    if group.size != known.shape[1]:
-        known = known[:, group.ravel()]
-    return known.reshape(len(known), *group.shape)
+    if player_of.size != known.shape[1]:
+        known = known[:, player_of.ravel()]
+    return known.reshape(len(known), *player_of.shape)

@@ -3,12 +3,20 @@
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from xai_mimo.core.errors import BadValues, DuplicateName, EmptyData, SchemaError, ShapeMismatch, UnknownName
+from xai_mimo.core.errors import (
+    BadSetting,
+    BadValues,
+    DuplicateName,
+    EmptyData,
+    SchemaError,
+    ShapeMismatch,
+    UnknownName,
+)
 
 Array = np.ndarray[Any, Any]
 HeadKind = Literal["regression", "binary", "multiclass", "multilabel"]
@@ -36,6 +44,13 @@ class Stream:
         axes: one word per axis; by default ``feature``, ``time, feature`` or ``height, width, channel``.
         features: names along the last axis; by default ``"0", "1", ...`` when its length is known.
         unit: physical unit of the values, "" when they have none or several.
+        groups: features that stand for one thing, such as the 0/1 columns of one category, ``{"weekday": ("Mon",
+            "Tue")}``: they are known, replaced and counted together. None by default.
+
+    Example:
+        >>> s = Stream("hire", (3,), features=("Mon", "Tue", "heat"), groups={"weekday": ["Mon", "Tue"]})
+        >>> s.variables
+        ('weekday', 'heat')
     """
 
     name: str
@@ -44,6 +59,7 @@ class Stream:
     axes: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     unit: str = ""
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         _check_name(self.name, "input stream")
@@ -68,6 +84,37 @@ class Stream:
             )
         check_unique(features, f"feature of stream '{self.name}'")
         object.__setattr__(self, "features", features)
+        object.__setattr__(self, "groups", _checked_groups(self.groups, features, width, self.name))
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """What the features stand for, each thing once: the groups, and the features of no group.
+
+        In the order of their first features; the features themselves where there are no groups.
+        """
+        return tuple(dict.fromkeys(self._variable_of_each()))
+
+    @property
+    def variable_of(self) -> tuple[int, ...]:
+        """For each feature the place of its variable among ``variables``."""
+        places = {name: i for i, name in enumerate(self.variables)}
+        return tuple(places[name] for name in self._variable_of_each())
+
+    def _variable_of_each(self) -> list[str]:
+        owner = {feature: group for group, features in self.groups.items() for feature in features}
+        return [owner.get(feature, feature) for feature in self.features]
+
+    def by_variable(self) -> "Stream":
+        """This stream as maps see it in which each variable has one value; itself where there are no groups."""
+        if not self.groups:
+            return self
+        names = self.variables
+        return replace(self, shape=(*self.shape[:-1], len(names)), features=names, groups={})
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it; without ``groups`` where there are none, as before there were any."""
+        values = asdict(self)
+        return values if self.groups else {k: v for k, v in values.items() if k != "groups"}
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -129,6 +176,35 @@ def _check_name(name: str, what: str, reserved: frozenset[str] = RESERVED) -> No
         raise DuplicateName(f"every {what} needs a name; got {name!r}.")
     if name in reserved:
         raise DuplicateName(f"'{name}' cannot name an {what}: results use that word. Rename it, e.g. '{name}_in'.")
+
+
+def _checked_groups(groups: Any, features: Sequence[str], width: int | None, stream: str) -> dict[str, tuple[str, ...]]:
+    """Groups with every name checked, in tuples.
+
+    Raises:
+        BadSetting: not a mapping, no features to group, or an empty group. UnknownName: a feature that there is not.
+        DuplicateName: a feature in two groups, or a group with the name of a feature that is not its own.
+    """
+    if not isinstance(groups, Mapping) or any(isinstance(names, str) for names in groups.values()):
+        raise BadSetting(
+            f"the groups of input stream '{stream}' are a mapping {{group: [feature, ...]}}; got {groups!r}."
+        )
+    if groups and width is None:
+        raise BadSetting(f"input stream '{stream}' has no last axis of known length, so it has no features to group.")
+    checked = {str(group): tuple(str(f) for f in names) for group, names in groups.items()}
+    check_unique((f for names in checked.values() for f in names), f"grouped feature of stream '{stream}'")
+    for group, names in checked.items():
+        if not names:
+            raise BadSetting(f"group '{group}' of input stream '{stream}' is empty; name its features or leave it out.")
+        for name in names:
+            if name not in features:
+                raise unknown(name, features, f"feature of stream '{stream}'")
+        if group in features and group not in names:
+            raise DuplicateName(
+                f"group '{group}' of input stream '{stream}' has the name of a feature that is not in it; rename the "
+                "group."
+            )
+    return checked
 
 
 def check_unique(names: Iterable[str], what: str) -> None:

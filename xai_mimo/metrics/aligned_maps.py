@@ -116,6 +116,32 @@ def values_of(explanation: xr.Dataset) -> Array:
     return (flat[0] if len(flat) == 1 else np.concatenate(flat, axis=-1)).astype(np.float64, copy=False)
 
 
+def project_to_groups(explanation: xr.Dataset) -> xr.Dataset:
+    """An explanation with one value for each group of features of a stream, and for each feature of no group.
+
+    A[h, n, ..., g] = sum over the features i of group g of A[h, n, ..., i], of magnitudes where the map has no sign
+
+    Maps that have these values already, or one for a whole stream, stay as they are. Standard errors of sums are not
+    known and are left out.
+
+    Args:
+        explanation: of one method; its attribute ``streams`` knows the groups. That of the result speaks of variables.
+    """
+    streams = streams_of(explanation)
+    signed = bool(explanation.attrs["signed"])
+    for stream in (s for s in streams if s.groups):
+        values = explanation[stream.name].transpose("head", "sample", ...)
+        if values.ndim == 2 or values.shape[-1] == len(stream.variables):
+            continue
+        belongs = np.eye(len(stream.variables), dtype=values.dtype)[list(stream.variable_of)]
+        summed = (values.values if signed else np.abs(values.values)) @ belongs
+        last = str(values.dims[-1])
+        explanation = explanation.drop_vars([f"{stream.name}_standard_error", stream.name, last], errors="ignore")
+        explanation = explanation.assign({stream.name: (values.dims, summed, values.attrs)})
+        explanation = explanation.assign_coords({last: list(stream.variables)})
+    return explanation.assign_attrs(streams=json.dumps([s.by_variable().plain() for s in streams]))
+
+
 def project_to_variables(explanation: xr.Dataset, space: str) -> xr.Dataset:
     """An explanation with one value for each entry of a stream's last axis: a whole series, a whole channel.
 
@@ -136,7 +162,7 @@ def project_to_variables(explanation: xr.Dataset, space: str) -> xr.Dataset:
             explanation = explanation.drop_vars(f"{name}_standard_error", errors="ignore")
             explanation = explanation.assign({name: values.sum(others, keep_attrs=True)})
     reduced = [dataclasses.replace(s, shape=s.shape[-1:], axes=s.axes[-1:]) for s in streams]
-    described = json.dumps([dataclasses.asdict(s) for s in reduced])
+    described = json.dumps([s.plain() for s in reduced])
     return explanation.assign_attrs(space=space, streams=described)
 
 

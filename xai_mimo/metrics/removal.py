@@ -27,7 +27,7 @@ from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.players import Masker, WholePlayers
 from xai_mimo.core.progress import Advance, silent
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array, Stream, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 from xai_mimo.metrics.nearest import nearest_rows
 from xai_mimo.metrics.scene import Scene
@@ -70,6 +70,7 @@ def removal_curves(
     replacement: Arrays,
     *,
     players: WholePlayers = "features",
+    streams: Sequence[Stream] = (),
     steps: int = 10,
     controls: int = 3,
     nearest: int | None = None,
@@ -86,6 +87,7 @@ def removal_curves(
         selectors: the explained targets.
         replacement: rows to replace with, ``{stream: (row, *shape)}``; values are averaged over them.
         players: what is replaced at once, see ``core.players``.
+        streams: of the inputs, for their groups of features, which are replaced together.
         steps: points of a curve beyond the first; all features when there are fewer.
         controls: number of random orders, each the same for all targets and methods.
         nearest: average v(S) over so many of the replacement rows, those nearest to the explained row in S; None for
@@ -100,7 +102,7 @@ def removal_curves(
     if steps < 1 or controls < 1:
         raise BadSetting(f"steps and controls must be at least 1; got {steps} and {controls}.")
     rows = count_rows(inputs)
-    masker = Masker.of(inputs, players)
+    masker = Masker.of(inputs, players, streams)
     size = masker.count
     for label, values in maps.items():
         if np.shape(values) != (len(selectors), rows, size):
@@ -143,6 +145,7 @@ def curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:
             perturbed.selectors,
             perturbed.replacement,
             players=perturbed.players,
+            streams=perturbed.model.streams,
             steps=settings.steps,
             controls=settings.controls,
             nearest=nearest,

@@ -49,7 +49,7 @@ class Game:
         if players == "patches":
             masker = Masker.of_patches(inputs, model.streams, patch if patch is not None else {})
         else:
-            masker = Masker.of(inputs, players)
+            masker = Masker.of(inputs, players, model.streams)
         return Game(model, inputs, background, selectors, masker, context.chunk(3 * row, at_most=2**20))
 
     @property

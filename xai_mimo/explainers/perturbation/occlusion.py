@@ -28,9 +28,10 @@ class Occlusion:
     other, neither gets anything. The values need not sum to anything, so no completeness gap is reported.
 
     Attributes:
-        players: "features", every single input value; "variables", every entry of a stream's last axis over all its
-            other axes, such as the whole series of a feature; "patches", neighbouring positions with all their
-            channels; or "streams", whole streams.
+        players: "features", every single input value, a group of features of a stream together (``Stream.groups``: the
+            result then has a value for each of the stream's variables); "variables", every entry of a stream's last
+            axis over all its other axes, such as the whole series of a feature; "patches", neighbouring positions with
+            all their channels; or "streams", whole streams.
         patch: where patches are the players, positions along each axis: one number for all streams with positions, one
             for each axis, or these by stream. Values of streams without one are players each. What a patch loses is
             divided evenly among its values.

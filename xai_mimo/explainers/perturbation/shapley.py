@@ -39,11 +39,12 @@ class Shapley:
     Attributes:
         budget: coalitions evaluated per row and background row, at most; one draw takes 2 (P - 1). All targets share a
             prediction.
-        players: "features", every single input value; "variables", every entry of a stream's last axis over all its
-            other axes, known or unknown as a whole, such as the whole series of a feature (the result has that last
-            axis alone); "patches", neighbouring positions with all their channels; or "streams", whole streams. The
-            values of a group's members do not sum to the group's: they divide what they do together among other players
-            too.
+        players: "features", every single input value, a group of features of a stream together (``Stream.groups``: the
+            result then has a value for each of the stream's variables); "variables", every entry of a stream's last
+            axis over all its other axes, known or unknown as a whole, such as the whole series of a feature (the result
+            has that last axis alone); "patches", neighbouring positions with all their channels; or "streams", whole
+            streams. The values of members that are players each do not sum to that of the group they form: they divide
+            what they do together among other players too.
         patch: where patches are the players, positions along each axis: one number for all streams with positions, one
             for each axis, or these by stream. Values of streams without one are players each. What a patch is given is
             divided evenly among its values.
