@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.players import Masker
+from xai_mimo.core.players import Division, Masker
 from xai_mimo.core.streams import Array, count_rows
 
 # Two rows drawn at random differ by this much in a standardised value, on average, and so do two ids that differ.
@@ -59,7 +59,7 @@ def nearest_rows(
                 of_values = ((rows.astype(np.float64) - x) * scales[name]).reshape(total, -1) ** 2
             else:
                 of_values = np.where(equal, 0.0, _APART)
-            squared.append(_of_players(of_values, masker.groups[name], masker.shapes[name]))
+            squared.append(_of_players(of_values, masker.divisions[name]))
         distances = np.concatenate(squared, axis=1).T  # (player, background)
         offset = ties[row].copy()
         if total > 1 and same.any():
@@ -83,9 +83,9 @@ def _scale(rows: Array) -> Array:
     return np.where(varies, 1 / np.where(varies, spread, 1.0), 0.0)
 
 
-def _of_players(values: Array, group: Array, shape: tuple[int, ...]) -> Array:
+def _of_players(values: Array, division: Division) -> Array:
     """The mean over each player's values: ``(row, value)`` to ``(row, player)``."""
-    of_value = np.broadcast_to(group, shape).ravel()
+    of_value = np.broadcast_to(division.player_of, division.shape).ravel()
     if len(of_value) == int(of_value.max()) + 1:
         means: Array = values[:, np.argsort(of_value)]
         return means
