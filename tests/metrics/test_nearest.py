@@ -44,11 +44,11 @@ def test_they_are_those_of_the_slow_formula(players, rng):
     spreads = {name: x.std(axis=0) for name, x in background.items()}
     masker = Masker.of(inputs, players)
     owners, start = {}, 0
-    for name, size in zip(masker.shapes, masker.sizes, strict=True):
-        each = np.broadcast_to(masker.groups[name], masker.shapes[name])
-        for place in np.ndindex(*masker.shapes[name]):
+    for name, division in masker.divisions.items():
+        each = np.broadcast_to(division.player_of, division.shape)
+        for place in np.ndindex(*division.shape):
             owners.setdefault(start + each[place], []).append((name, place))
-        start += size
+        start += division.size
     known = rng.random((20, masker.count)) < 0.5
     known[~known.any(axis=1), 0] = True
     of_row = nearest_rows(inputs, background, masker, 3, rng)
