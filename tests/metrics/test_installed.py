@@ -89,7 +89,7 @@ def test_what_is_no_metric_is_refused():
         better = "neither"
         tested = True
 
-    with pytest.raises(BadSetting, match="metric 'foreign' holds methods against each other and has no direction"):
+    with pytest.raises(BadSetting, match="metric 'foreign' is tested and has no direction"):
         check_facts(Undirected())
 
     class Needy(Foreign):

@@ -32,7 +32,7 @@ def test_every_row_type_is_described():
 def test_a_table_says_what_a_key_holds_what_may_be_missing_and_what_it_means():
     text = describe.describe()
     assert "| `seeds` | whole number of at least 0 | how many. |" in text
-    assert "| *`differences`* | [**Difference**, ...] | between methods, and from the control. |" in text
+    assert "| *`differences`* | [**Difference**, ...] | between methods, and from the controls. |" in text
     assert "| `kind` | `deletion`, `insertion` | deletion or insertion. |" in text
     assert "| `relative_quantiles` | {name: number} |" in text
     assert "| `mean` | nested lists of numbers or null |" in text

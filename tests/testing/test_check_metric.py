@@ -125,7 +125,7 @@ class BoundsTurnedRound(Broken):
 
 @dataclass(frozen=True)
 class HoldsMethodsWithoutADirection(Broken):
-    """holds methods against each other and has no direction"""
+    """is tested and has no direction"""
 
     tested: ClassVar[bool] = True
 

@@ -13,7 +13,7 @@ import numpy as np
 from xai_mimo.core.errors import MetricFailed
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics.aligned_maps import AlignedMaps
-from xai_mimo.metrics.metric import Bounds, Metric, Quantity
+from xai_mimo.metrics.metric import Bounds, Metric, Quantity, is_tested, tested_against
 from xai_mimo.record.rows import RANDOM, Role
 
 # Values may pass a bound by what rounding does to them in float32.
@@ -28,7 +28,11 @@ def checked(quantities: Sequence[Any], metric: Metric, maps: AlignedMaps) -> lis
     """
     known: dict[tuple[object, ...], Quantity] = {}
     for quantity in quantities:
-        wrong = _wrong_words(quantity, maps) or _wrong_values(quantity, metric.bounds, maps.rows)
+        wrong = (
+            _wrong_words(quantity, maps)
+            or _wrong_values(quantity, metric.bounds, maps.rows)
+            or _wrong_test(quantity, metric)
+        )
         if wrong:
             raise _failed(metric, wrong)
         plain = _plain(quantity)
@@ -36,6 +40,10 @@ def checked(quantities: Sequence[Any], metric: Metric, maps: AlignedMaps) -> lis
         if key in known:
             raise _failed(metric, f"two quantities of {_named(plain)}, of which the record holds one")
         known[key] = plain
+    for plain in known.values():
+        chance = known.get((plain.method, None, plain.target, "floor_random", plain.k))
+        if plain.p is not None and (chance is None or chance.values is None or not chance.exact):
+            raise _failed(metric, f"a p-value of {_named(plain)} without an exact floor_random, which is what it tests")
     return list(known.values())
 
 
@@ -86,6 +94,23 @@ def _wrong_values(quantity: Quantity, bounds: Bounds, rows: int) -> str:
     return _out_of_bounds(quantity, numbers[~np.isnan(numbers)], bounds)
 
 
+def _wrong_test(quantity: Quantity, metric: Metric) -> str:
+    """What is wrong with a quantity that is tested, or that brings its own test; "" for nothing."""
+    p: Any = quantity.p
+    if p is not None:
+        if not isinstance(p, float | int | np.floating | np.integer) or isinstance(p, bool) or not 0 <= p <= 1:
+            return f"the p-value {p!r} of {_named(quantity)}; expected a number from 0 to 1, or None"
+        if quantity.role != "value" or quantity.other is not None or quantity.values is None or not quantity.note:
+            return f"a p-value of {_named(quantity)}, which only a method's own value has, with a note on what it tests"
+        if "controls" not in tested_against(metric):
+            return f"a p-value of {_named(quantity)} and is not tested against 'controls', so that it would be lost"
+    if is_tested(metric) and quantity.k is not None:
+        return f"{_named(quantity)} though it is tested, of which differences hold one"
+    if is_tested(metric) and quantity.of_mean is not None and quantity.role == "value" and p is None:
+        return f"{_named(quantity)} as a number about the mean though it is tested row by row; give its p-value"
+    return ""
+
+
 def _numbers(quantity: Quantity, values: Array) -> Array:
     """The values, or the one number that they give together."""
     if quantity.of_mean is None:
@@ -109,5 +134,6 @@ def _plain(quantity: Quantity) -> Quantity:
     return dataclasses.replace(
         quantity,
         k=None if quantity.k is None else int(quantity.k),
+        p=None if quantity.p is None else float(quantity.p),
         values=None if quantity.values is None else np.asarray(quantity.values, np.float64),
     )

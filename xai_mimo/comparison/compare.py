@@ -74,8 +74,10 @@ def compare(
         what each of their columns means stands with the attribute (``help(Comparison.scores)``).
 
         - ``verdicts``: what may be concluded for each head and method. Read this first, and its evidence.
-        - ``differences``: who is better, paired over rows: the one table to rank methods by. In the metric's unit,
-          positive where the first is better; distrust what is not below 0.05 in ``p_corrected``.
+        - ``differences``: who is better, paired over rows: the one table to rank methods by, and to see whether a map
+          is better than chance. In the metric's unit, positive where the first is better; distrust what is not below
+          0.05 in ``p_corrected``, which is corrected (Holm) over all tests of one method against its controls for one
+          head, and over all pairs of methods for one head.
         - ``scores``: every metric of every method (or pair), with its floors, ceiling and control; ``metrics`` says
           which direction is better, and between which bounds values lie. By family:
 

@@ -59,7 +59,7 @@ class Comparison:
                 floor, and cannot be expected to pass its ceiling.
             k: number of features the metric looks at; NaN where it looks at all.
             estimate: mean over rows, in the metric's unit; NaN where it is not defined, and the note says why.
-            low, high: 95 % bootstrap interval over rows. It knows nothing of another training of the model, or of
+            low, high: 95 % interval over rows. It knows nothing of another training of the model, or of
                 another seed of the method: for that see the ceiling.
             rows: that have a value. Below some 30, distrust the interval.
             note: why something is NaN, or what else to know.
@@ -82,7 +82,9 @@ class Comparison:
 
     @property
     def differences(self) -> pd.DataFrame:
-        """How much better one method is than another, paired over rows: the table to rank methods by.
+        """How much better one method is than another, or than its controls, paired over rows.
+
+        The table to rank methods by, and the tests that verdicts rest on.
 
         Columns:
             head, family, metric: as in ``scores``.
@@ -95,7 +97,8 @@ class Comparison:
             low, high: 95 % interval over rows; where it holds 0 the two are not told apart.
             rows: that have a value for both.
             note: why something is NaN.
-            p: of no difference. Do not judge by it where many pairs were tried.
+            p: two-sided, that the mean difference is 0: below 0.05 exactly where the interval leaves 0 out. Do not
+                judge by it where many pairs were tried.
             p_corrected: after Holm's correction over the tests that answer one question: judge by this one. For
                 "random", "permuted" and "chance" these are all tests of that method for that head, on which its verdict
                 rests, whatever other methods stand beside it; for two methods, all pairs of that head.
@@ -110,7 +113,7 @@ class Comparison:
             method, head, stream: whose map, of what, and where.
             mean: over rows, from 0 to 1; the shares of a map sum to 1. Wide streams gain by their width alone, and
                 a share has no sign.
-            low, high: 95 % bootstrap interval over rows.
+            low, high: 95 % interval over rows.
             note: says where a method says nothing of a stream: its 0 was not measured.
         """
         return _table(self.record.shares, Share)
@@ -125,7 +128,7 @@ class Comparison:
                 is no unit. Near 0 where rows pull to different sides.
             mean_abs: mean magnitude over rows, in the same unit. Of methods with different units compare orders or
                 shares, never these numbers.
-            low, high: 95 % bootstrap interval of ``mean_abs`` over rows.
+            low, high: 95 % interval of ``mean_abs`` over rows.
             note: why something is NaN.
         """
         return _table(self.record.features, FeatureRow)
@@ -141,7 +144,7 @@ class Comparison:
             mean: over rows of the absolute change of the prediction, in the head's unit. Deletion rises from 0 and
                 should rise early; insertion falls to 0 and should fall early. Rows that lie far from the data, as
                 half-replaced ones do, may move a model for other reasons: read a curve against the control's.
-            low, high: 95 % bootstrap interval over rows, point by point.
+            low, high: 95 % interval over rows, point by point.
             note: why something is NaN.
         """
         columns = ["method", "head", "kind", "fraction", "mean", "low", "high", "note"]

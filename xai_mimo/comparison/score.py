@@ -1,7 +1,6 @@
 """Metrics in, rows of the record out: each metric's values per row become scores with intervals and differences."""
 
 import dataclasses
-import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,24 +9,17 @@ import numpy as np
 
 from xai_mimo.comparison import tables
 from xai_mimo.comparison.check_quantities import checked
+from xai_mimo.comparison.differences import differences
 from xai_mimo.comparison.explained import Explained
 from xai_mimo.comparison.request import Request
 from xai_mimo.comparison.verdicts import verdicts
 from xai_mimo.core.errors import MetricFailed, NotSupported, XaiMimoError
 from xai_mimo.core.progress import Steps
 from xai_mimo.core.streams import Array
-from xai_mimo.metrics.metric import Metric, Quantity, is_tested, needs_of
+from xai_mimo.metrics.metric import Metric, Quantity, may_be_hits, needs_of, number_of
 from xai_mimo.metrics.removal import Curves, curves_of
 from xai_mimo.metrics.scene import Scene, TrueFeatures
-from xai_mimo.metrics.statistics import (
-    FEW_ROWS,
-    Interval,
-    holm,
-    mean_intervals,
-    paired_p_values,
-    statistic_interval,
-    with_note,
-)
+from xai_mimo.metrics.statistics import FEW_ROWS, Interval, mean_intervals, statistic_interval, with_note
 from xai_mimo.record.rows import (
     Curve,
     Difference,
@@ -75,15 +67,15 @@ def score(request: Request, explained: Explained, step: Steps) -> Scores:
     scene, counts = explained.scene, explained.counts
     running = applicable(request.metrics, scene, must=request.are_named)
     scores: list[Score] = []
-    gains: list[_Gain] = []
+    measured: list[tuple[Metric, list[Quantity]]] = []
     for family in request.families:
         with step(family.replace("_", " "), 1) as advance:
             here = dataclasses.replace(scene, advance=advance)
             for metric in (m for m in running if m.family == family):
                 quantities = measure(metric, here, request.rng(metric.name))
                 scores += score_rows(metric, quantities, counts)
-                gains += _gains(metric, quantities) if is_tested(metric) else []
-    differences = _differences(gains, counts, request.rng("differences"))
+                measured.append((metric, quantities))
+    tests = differences(measured)
     curves, controls = curves_of(scene) if scene.was_made("curves") else ({}, [])
     undecidable = {
         **_not_measured(running, scene.maps.heads),
@@ -95,13 +87,13 @@ def score(request: Request, explained: Explained, step: Steps) -> Scores:
         metrics_run=running,
         metrics=tuple(_metric_row(m) for m in running),
         scores=tuple(scores),
-        differences=differences,
-        shares=tables.share_rows(scene.maps, scene.explanations, counts),
-        features=() if request.space.is_streams else tables.feature_rows(scene.maps, counts),
+        differences=tests,
+        shares=tables.share_rows(scene.maps, scene.explanations),
+        features=() if request.space.is_streams else tables.feature_rows(scene.maps),
         true_features=tables.true_feature_rows(scene.maps, scene.truth),
-        curves=tables.curve_rows(scene.maps, curves, controls, counts),
+        curves=tables.curve_rows(scene.maps, curves, controls),
         gaps=tables.gap_rows(scene.explanations),
-        verdicts=tuple(verdicts(scene.maps.heads, scene.maps.signed, scores, differences, undecidable=undecidable)),
+        verdicts=tuple(verdicts(scene.maps.heads, scene.maps.signed, scores, tests, undecidable=undecidable)),
     )
 
 
@@ -161,18 +153,19 @@ def score_rows(metric: Metric, quantities: Sequence[Quantity], counts: Array) ->
             rows=interval.rows,
             note=interval.note,
         )
-        for q, interval in zip(quantities, intervals(quantities, counts), strict=True)
+        for q, interval in zip(quantities, intervals(metric, quantities, counts), strict=True)
     ]
 
 
-def intervals(quantities: Sequence[Quantity], counts: Array) -> list[Interval]:
-    """Estimates with bootstrap intervals, and with what there is to say of each.
+def intervals(metric: Metric, quantities: Sequence[Quantity], counts: Array) -> list[Interval]:
+    """Estimates with their intervals, and with what there is to say of each.
 
     Args:
-        counts: ``(resample, row)``, the resamples that all scores share.
+        counts: ``(resample, row)``, for numbers that are no means over rows.
     """
     means = [q.values for q in quantities if q.values is not None and not q.exact and q.of_mean is None]
-    of_means = iter(mean_intervals(np.stack(means), counts) if means else [])
+    hits = may_be_hits(metric)
+    of_means = iter(mean_intervals(np.stack(means), bounds=metric.bounds, hits=hits) if means else [])
     return [with_note(_single(q, counts) or next(of_means), q.note) for q in quantities]
 
 
@@ -180,6 +173,8 @@ def _single(quantity: Quantity, counts: Array) -> Interval | None:
     """The interval of a quantity that is no mean over rows; None for those that are."""
     if quantity.values is None:
         return Interval(None, None, None, 0)
+    if quantity.p is not None:
+        return Interval(number_of(quantity), None, None, len(quantity.values))
     if quantity.of_mean is not None:
         return _of_mean(quantity, quantity.of_mean, counts)
     if quantity.exact:
@@ -194,61 +189,7 @@ def _of_mean(quantity: Quantity, statistic: Callable[[Array], Array], counts: Ar
     values = np.asarray(quantity.values, dtype=np.float64)
     rows = len(values)
     left_out = (values.sum(axis=0) - values) / max(rows - 1, 1)
-    return statistic_interval(
-        float(statistic(values.mean(axis=0)[None])[0]), statistic(counts @ values / rows), statistic(left_out)
-    )
-
-
-@dataclass(frozen=True)
-class _Gain:
-    """By how much the first method is better than the second, row by row."""
-
-    metric: Metric
-    target: str
-    method: str
-    other: str
-    values: Array
-
-
-def _gains(metric: Metric, quantities: Sequence[Quantity]) -> list[_Gain]:
-    """Each method against every other, and against the random control, oriented so that more is better."""
-    sign = 1.0 if metric.better == "larger" else -1.0
-    values: dict[str, dict[str, Array]] = {}
-    for q in quantities:
-        if q.role in ("value", "control_random") and q.values is not None and q.other is None:
-            values.setdefault(q.method, {})[q.target] = sign * q.values
-    return [
-        _Gain(metric, target, one, other, values[one][target] - values[other][target])
-        for one, other in itertools.combinations(values, 2)
-        for target in values[one]
-        if target in values[other]
-    ]
-
-
-def _differences(gains: Sequence[_Gain], counts: Array, rng: np.random.Generator) -> tuple[Difference, ...]:
-    """Paired differences, positive where the first is better; p-values corrected over all of them (Holm)."""
-    if not gains:
-        return ()
-    values = np.stack([g.values for g in gains])
-    p_values = paired_p_values(values, rng=rng)
-    corrected = iter(holm([p for p in p_values if p is not None]))
-    return tuple(
-        Difference(
-            head=g.target,
-            family=g.metric.family,
-            metric=g.metric.name,
-            method=g.method,
-            other=g.other,
-            estimate=interval.estimate,
-            low=interval.low,
-            high=interval.high,
-            rows=interval.rows,
-            note=interval.note,
-            p=p,
-            p_corrected=None if p is None else next(corrected),
-        )
-        for g, interval, p in zip(gains, mean_intervals(values, counts), p_values, strict=True)
-    )
+    return statistic_interval(number_of(quantity), statistic(counts @ values / rows), statistic(left_out))
 
 
 def _metric_row(metric: Metric) -> MetricRow:

@@ -27,7 +27,8 @@ class Settings:
         ceilings: run every method a second time, with another seed and background, to know its own noise.
         deleted: share of the positions (pixels, steps, tokens) that deletion accuracy takes away.
         tolerance: distance to a region, in positions, that the pointing game still counts as a hit.
-        resamples: of the bootstrap; fewer, and recorded so, where rows times resamples would pass 20 million.
+        resamples: of the bootstrap, for numbers that are no means over rows; fewer, and recorded so, where rows times
+            resamples would pass 20 million.
     """
 
     ks: tuple[int, ...] = DEFAULT_KS

@@ -22,7 +22,7 @@ _TOLERANCE = 0.01
 _QUANTILES = (0.5, 0.9, 0.99, 1)
 
 
-def share_rows(maps: AlignedMaps, explanations: Mapping[str, xr.Dataset], counts: Array) -> tuple[Share, ...]:
+def share_rows(maps: AlignedMaps, explanations: Mapping[str, xr.Dataset]) -> tuple[Share, ...]:
     """Share of each stream in the magnitude of each map; streams that a method says nothing of have a note."""
     owners = np.array([stream for stream, _ in maps.players])
     keys, values = [], []
@@ -34,13 +34,15 @@ def share_rows(maps: AlignedMaps, explanations: Mapping[str, xr.Dataset], counts
                 keys.append((label, head, stream, f"{label} says nothing of {stream}" if stream in silent else ""))
                 values.append(shares[:, owners == stream].sum(axis=1))
     rows = []
-    for (label, head, stream, note), interval in zip(keys, mean_intervals(np.stack(values), counts), strict=True):
+    for (label, head, stream, note), interval in zip(
+        keys, mean_intervals(np.stack(values), bounds=(0.0, 1.0)), strict=True
+    ):
         i = with_note(interval, note)
         rows.append(Share(method=label, head=head, stream=stream, mean=i.estimate, low=i.low, high=i.high, note=i.note))
     return tuple(rows)
 
 
-def feature_rows(maps: AlignedMaps, counts: Array) -> tuple[FeatureRow, ...]:
+def feature_rows(maps: AlignedMaps) -> tuple[FeatureRow, ...]:
     """Mean and mean magnitude of each feature; the 200 that matter most to some method where there are more.
 
     Of a stream with further axes than features, values and magnitudes are summed over those axes, row by row.
@@ -65,7 +67,7 @@ def feature_rows(maps: AlignedMaps, counts: Array) -> tuple[FeatureRow, ...]:
             note=i.note,
         )
         for (label, head, (stream, feature), mean), i in zip(
-            keys, mean_intervals(np.stack(magnitudes), counts), strict=True
+            keys, mean_intervals(np.stack(magnitudes), bounds=(0.0, None)), strict=True
         )
     )
 
@@ -94,9 +96,7 @@ def true_feature_rows(maps: AlignedMaps, truth: Mapping[str, TrueFeatures]) -> d
     return rows
 
 
-def curve_rows(
-    maps: AlignedMaps, curves: Mapping[str, Curves], controls: Sequence[Curves], counts: Array
-) -> tuple[Curve, ...]:
+def curve_rows(maps: AlignedMaps, curves: Mapping[str, Curves], controls: Sequence[Curves]) -> tuple[Curve, ...]:
     """Mean deletion and insertion curves, |f(x) - v|, with an interval at each point; none without curves."""
     if not controls:
         return ()
@@ -110,7 +110,7 @@ def curve_rows(
             for head, of_rows in zip(maps.heads, of_targets, strict=True):
                 keys.append((label, head, kind))
                 points.append(of_rows.T)
-    along = mean_intervals(np.concatenate(points), counts)
+    along = mean_intervals(np.concatenate(points), bounds=(0.0, None))
     rows = []
     for i, (label, head, kind) in enumerate(keys):
         own = along[i * len(fractions) : (i + 1) * len(fractions)]
@@ -123,7 +123,7 @@ def curve_rows(
                 mean=tuple(p.estimate for p in own),
                 low=tuple(p.low for p in own),
                 high=tuple(p.high for p in own),
-                note=own[-1].note,
+                note=next((p.note for p in own if p.low is None), own[-1].note),
             )
         )
     return tuple(rows)

@@ -9,7 +9,7 @@ import pandas as pd
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.plugins import load_plugin, plugins
 from xai_mimo.core.streams import check_unique, unknown
-from xai_mimo.metrics.metric import Metric, Need, is_tested, needs_of, runs_by_default
+from xai_mimo.metrics.metric import Against, Metric, Need, is_tested, needs_of, runs_by_default
 from xai_mimo.record.rows import Better, Family
 
 _FACTS = ("name", "family", "title", "better", "bounds", "reference")
@@ -87,10 +87,18 @@ def check_facts(metric: Any) -> Metric:
                 f"metric '{metric.name}' has the {fact} {getattr(metric, fact)!r}, which is not one of "
                 f"{', '.join(allowed)}."
             )
+    tested: Any = getattr(metric, "tested", ())
+    if not isinstance(tested, bool | tuple) or (
+        isinstance(tested, tuple) and not set(tested) <= set(get_args(Against))
+    ):
+        raise BadSetting(
+            f"metric '{metric.name}' is tested against {tested!r}; expected a tuple of "
+            f"{' and '.join(map(repr, get_args(Against)))}, e.g. ('controls',), or True for both."
+        )
     if is_tested(metric) and metric.better == "neither":
         raise BadSetting(
-            f"metric '{metric.name}' holds methods against each other and has no direction; give better='larger' or "
-            "'smaller', or leave tested out."
+            f"metric '{metric.name}' is tested and has no direction; give better='larger' or 'smaller', or leave "
+            "tested out."
         )
     needs = getattr(metric, "needs", ())
     if not isinstance(needs, tuple | list):

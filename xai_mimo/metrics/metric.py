@@ -35,6 +35,9 @@ Need = Literal[
 ]
 """What a comparison must hold for a metric to apply; ``Scene.lacks`` says in words why it does not."""
 
+Against = Literal["methods", "controls"]
+"""What a metric is tested against: the other methods, or what a map scores that says nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
@@ -53,6 +56,9 @@ class Quantity:
         exact: whether the values are known without error, as chance is: they get no interval.
         of_mean: where the quantity is a number about the mean over rows and not a mean of numbers of rows:
             ``(draw, ...)`` -> ``(draw,)``, for some means at once.
+        p: of a metric that tests its number itself, because that is uncertain over something else than rows (features,
+            say): two-sided, that the value is only by chance another than its exact ``floor_random``. Then no interval
+            over rows is made, and the note says what was tested.
     """
 
     method: str
@@ -64,6 +70,7 @@ class Quantity:
     note: str = ""
     exact: bool = False
     of_mean: Callable[[Array], Array] | None = None
+    p: float | None = None
 
 
 @runtime_checkable
@@ -80,9 +87,14 @@ class Metric(Protocol):
 
     Facts that may be left out: ``bibtex``, the entry itself, needed where the key is none of ours (default "");
     ``needs``, a tuple of ``Need`` (default none); ``by_default``, whether ``compare(metrics=None)`` runs it where it
-    applies: False for one that explains again and so costs much more than the rest (default True); ``tested``, whether
-    the record's differences hold the methods against each other, and against the random control, by this metric:
-    every one adds tests that Holm's correction makes all others pay for (default False).
+    applies: False for one that explains again and so costs much more than the rest (default True); ``tested``, what the
+    record's differences hold a method against by this metric, a tuple of ``Against`` (default none; True for both):
+
+    - "controls": exact chance (a ``floor_random`` with ``exact``), else the random control; and the method's own map
+      permuted (a ``floor_permuted``). The verdict on a map rests on these tests alone.
+    - "methods": every other method, pair by pair, to rank them. Ours of ground truth leave it out: where the truth is
+      known, a map is right or wrong by itself, and each metric adds pairs that Holm's correction makes all others pay
+      for.
     """
 
     name: ClassVar[str]
@@ -111,6 +123,28 @@ def runs_by_default(metric: Metric | type[Metric]) -> bool:
     return bool(getattr(metric, "by_default", True))
 
 
+def tested_against(metric: Metric | type[Metric]) -> tuple[Against, ...]:
+    """What the record's differences hold a method against by this metric; () for nothing."""
+    tested: bool | tuple[Against, ...] = getattr(metric, "tested", ())
+    if isinstance(tested, bool):
+        return ("methods", "controls") if tested else ()
+    return tuple(tested)
+
+
 def is_tested(metric: Metric | type[Metric]) -> bool:
-    """Whether the record's differences hold the methods against each other by this metric."""
-    return bool(getattr(metric, "tested", False))
+    """Whether the record's differences hold a method against anything by this metric."""
+    return bool(tested_against(metric))
+
+
+def may_be_hits(metric: Metric | type[Metric]) -> bool:
+    """Whether the metric's values are misses and hits where they are 0 or 1 in every row."""
+    return metric.bounds == (0, 1)
+
+
+def number_of(quantity: Quantity) -> float:
+    """The one number that a quantity's values give: their mean, or what ``of_mean`` makes of it; NaN without any."""
+    values = np.asarray(np.nan if quantity.values is None else quantity.values, dtype=np.float64)
+    if quantity.of_mean is not None:
+        return float(np.asarray(quantity.of_mean(values.mean(axis=0)[None]))[0])
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")

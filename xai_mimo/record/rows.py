@@ -31,6 +31,8 @@ PERMUTED = "permuted"
 """What a method's own map scores when its values change places within each row."""
 CHANCE = "chance"
 """What a map that says nothing scores, where that is known without drawing."""
+CONTROLS = (RANDOM, PERMUTED, CHANCE)
+"""All that a map is held against that is no other method; no method can be called so."""
 
 Family = Literal[
     "agreement", "faithfulness", "ground_truth", "complexity", "completeness", "robustness", "randomisation"
@@ -222,7 +224,7 @@ class Score(NotedRow):
             that is the method against itself; or the control, a random order in the method's place.
         k: number of features the metric looks at; null where it looks at all.
         estimate: mean over rows, in the metric's unit.
-        low: lower end of the 95 % bootstrap interval over rows.
+        low: lower end of the 95 % interval over rows.
         high: upper end.
         rows: that have a value; with few of them do not trust the interval.
         note: why something is null, or what else to know.
@@ -245,21 +247,24 @@ class Score(NotedRow):
 
 @dataclass(frozen=True, kw_only=True)
 class Difference(NotedRow):
-    """How much better one method is than another, paired over rows.
+    """How much better one method is than another, or than what says nothing, paired over rows.
 
     Attributes:
         head: name of the target.
         family: of the metric.
         metric: its name.
         method: label of the first.
-        other: label of the second, or "random" for the control.
+        other: label of the second; or "random" for the random control, "permuted" for the method's own map with its
+            values in other places, "chance" for what a map that says nothing scores, known without drawing.
         estimate: mean over rows, positive where the first is better whatever the metric's direction.
-        low: lower end of the 95 % bootstrap interval over rows.
+        low: lower end of the 95 % interval; above 0 exactly where ``p`` is below 0.05 and the first is better.
         high: upper end.
         rows: that have a value.
         note: why something is null, or what else to know.
-        p: of no difference, by sign flips over rows.
-        p_corrected: the same after Holm, over all differences of the record: the one to judge by.
+        p: two-sided, of no difference: that the mean over rows is 0, by Student's t corrected for skewness; of hits and
+            misses against chance the exact binomial test; else the note says which test.
+        p_corrected: the same after Holm, the one to judge by. Tests of one question are corrected together: all of one
+            method against "random", "permuted" and "chance", for one head; and all pairs of methods, for one head.
     """
 
     head: str
@@ -285,7 +290,7 @@ class Share(NotedRow):
         head: name of the target.
         stream: name.
         mean: over rows.
-        low: lower end of the 95 % bootstrap interval over rows.
+        low: lower end of the 95 % interval over rows.
         high: upper end.
         note: why something is null, or what else to know.
     """
@@ -311,7 +316,7 @@ class FeatureRow(NotedRow):
             where it has positions and no more than one channel, or words.
         mean: over rows, with its sign.
         mean_abs: mean magnitude over rows.
-        low: lower end of the 95 % bootstrap interval of ``mean_abs`` over rows.
+        low: lower end of the 95 % interval of ``mean_abs`` over rows.
         high: upper end.
         note: why something is null, or what else to know.
     """
@@ -406,7 +411,7 @@ class Curve(Row):
         kind: deletion or insertion.
         fraction: of the features, from 0 to 1.
         mean: over rows, at each fraction.
-        low: lower ends of the 95 % bootstrap intervals over rows.
+        low: lower ends of the 95 % intervals over rows.
         high: upper ends.
         note: why something is null, or what else to know.
     """
@@ -562,7 +567,7 @@ class Record(Row):
         methods: with which; at least one.
         metrics: what the metrics of the scores mean; absent from older records.
         scores: one for each metric, method (or pair) and role.
-        differences: between methods, and from the control.
+        differences: between methods, and from the controls.
         shares: of streams.
         features: the largest.
         curves: of deletion and insertion.

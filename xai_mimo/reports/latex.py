@@ -134,7 +134,7 @@ def _scores(record: Record) -> str:
         body.append([])
     headings = ["Head", "Method", *(_heading(record, metric) for _, metric in metrics)]
     caption = (
-        f"Scores per head over {record.data.explained_rows} rows, mean with 95\\,\\% bootstrap interval. "
+        f"Scores per head over {record.data.explained_rows} rows, mean with 95\\,\\% interval. "
         f"{escape(directions(record, [name for _, name in metrics]))} "
         f"Space: {escape(record.space.name)}. A dash is a value that is not defined."
     )
@@ -154,7 +154,7 @@ def _agreement(record: Record) -> str:
             body.append([escape(target.name) if i == 0 else "", f"{escape(one)} / {escape(other or '')}", *cells])
         body.append([])
     name = _heading(record, metric[0]) + (f" at {metric[1]}" if metric[1] else "") if metric else "Agreement"
-    caption = f"{name} between methods, with its floors and its ceiling (mean, 95\\,\\% bootstrap interval over rows)."
+    caption = f"{name} between methods, with its floors and its ceiling (mean, 95\\,\\% interval over rows)."
     headings = ["Head", "Methods", "Agreement", "Floor, random", "Floor, permuted", "Ceiling"]
     return _table(headings, body, caption, "tab:xai-agreement", names=2)
 
@@ -170,7 +170,7 @@ def _shares(record: Record) -> str:
         body.append([])
     caption = (
         f"Share of each stream in the magnitude of each map, in \\%, over {record.data.explained_rows} rows "
-        "(mean, 95\\,\\% bootstrap interval)."
+        "(mean, 95\\,\\% interval)."
     )
     for label, missing in unexplained_streams(record).items():
         caption += f" {escape(label)} says nothing of {', '.join(map(escape, missing))}: zeros there were not measured."

@@ -205,7 +205,7 @@ def test_space_sign_versions_and_hash_are_told(record, page):
     assert "unsigned map" in text
     assert record["data"]["sha256"] in text
     assert record["command"] in text
-    assert "95 % bootstrap intervals over rows" in text
+    assert "95 % intervals over rows" in text
     assert all(version in text for version in record["versions"].values())
     assert "@misc{mail2025," in text
 

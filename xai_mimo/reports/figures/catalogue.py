@@ -2,7 +2,7 @@
 
 To add one: a function from the record and the name of a target to a ``Figure`` (None where the record holds no number
 for it), an entry here, and its name in a section of ``page.sections``. Intervals are those of the record (95 %
-bootstrap over rows); a value without an interval is a dot alone.
+over rows); a value without an interval is a dot alone.
 """
 
 import functools
