@@ -6,11 +6,12 @@ import keras
 import numpy as np
 import pytest
 
+from xai_mimo.comparison.task_scores import task_scores
 from xai_mimo.core.errors import BadValues
 from xai_mimo.core.streams import Head, Stream, count_rows
 from xai_mimo.datasets import Data, predictive_maintenance
 from xai_mimo.studies.networks import Scale, baseline_network, mail_network
-from xai_mimo.studies.training import class_weights, fit, prepare, seeded, split, task_scores
+from xai_mimo.studies.training import class_weights, fit, prepare, seeded, split
 
 
 def table(labels, kinds):
@@ -91,23 +92,6 @@ def test_class_weights_are_the_formula():
     np.testing.assert_allclose(class_weights(labels, 1.0), [2.0, 2 / 3, 2 / 3, 2 / 3], rtol=1e-6)
     half = np.array([2.0, 2 / 3, 2 / 3, 2 / 3]) ** 0.5
     np.testing.assert_allclose(class_weights(labels, 0.5), half / half.mean(), rtol=1e-6)
-
-
-@pytest.mark.all_frameworks
-def test_task_scores_of_predictions_known_by_hand():
-    heads = (Head("b", kind="binary"), Head("m", (3,), "multiclass"), Head("r"))
-    labels = {"b": np.array([1, 0, 1, 0]), "m": np.array([0, 1, 2, 2]), "r": np.array([1.0, 2.0, 3.0, 6.0])}
-    outputs = {
-        "b": np.array([[3.0], [2.0], [1.0], [0.0]]),
-        "m": np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]),
-        "r": np.array([[1.0], [2.0], [3.0], [4.0]]),
-    }
-    scores = task_scores(heads, labels, outputs)
-    assert scores["b"]["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
-    assert scores["b"]["auroc"] == pytest.approx(3 / 4)
-    assert scores["m"] == {"accuracy": 0.75}
-    assert scores["r"]["rmse"] == pytest.approx(1.0)
-    assert scores["r"]["r2"] == pytest.approx(1 - 4 / 14)
 
 
 @pytest.mark.all_frameworks

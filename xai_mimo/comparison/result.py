@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from xai_mimo.core.errors import SchemaError
-from xai_mimo.core.streams import Array, unknown
+from xai_mimo.comparison.task_scores import check_task_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.core.terminal import printable
 from xai_mimo.record.check import to_dict
 from xai_mimo.record.row import Nested, plain
@@ -232,13 +232,8 @@ class Comparison:
             SchemaError: no list of rows, or a row with a key that is missing, of the wrong type, or None without a
                 note. UnknownName: a head that the model does not have, or a key that no such row has.
         """
-        if isinstance(rows, TaskRow | Mapping | str) or not isinstance(rows, Iterable):
-            raise SchemaError(f"with_task takes a list of rows; got one {type(rows).__name__}. Give a list: [row].")
-        task = tuple(_task_row(row, i) for i, row in enumerate(rows))
         heads = [*dict.fromkeys([*(h.name for h in self.record.model.heads), *(t.name for t in self.record.targets)])]
-        for row in task:
-            if row.head not in heads:
-                raise unknown(row.head, heads, "head of the record")
+        task = check_task_rows(rows, heads)
         return dataclasses.replace(self, record=dataclasses.replace(self.record, task=task))
 
     def to_dict(self) -> dict[str, Any]:
@@ -277,27 +272,6 @@ class Comparison:
         from xai_mimo.reports.formats import write
 
         return write(self.record, path, format)
-
-
-def _task_row(row: TaskRow | Mapping[str, Any], number: int) -> TaskRow:
-    if isinstance(row, TaskRow):
-        return row
-    columns = dataclasses.fields(TaskRow)
-    if not isinstance(row, Mapping):
-        raise SchemaError(
-            f"row {number} of with_task is a {type(row).__name__}: {row!r}; expected a TaskRow, or a mapping with "
-            f"the keys {', '.join(c.name for c in columns)}."
-        )
-    for key in row:
-        if key not in [c.name for c in columns]:
-            raise unknown(key, [c.name for c in columns], "key of a task row")
-    missing = [c.name for c in columns if c.default is dataclasses.MISSING and c.name not in row]
-    if missing:
-        raise SchemaError(
-            f"row {number} of with_task lacks {', '.join(missing)}; got {', '.join(row) or 'no key'}. Give every key, "
-            "None where an interval is not known."
-        )
-    return TaskRow(**row)
 
 
 def _table(rows: Sequence[Any], of: type) -> pd.DataFrame:

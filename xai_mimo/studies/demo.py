@@ -8,6 +8,7 @@ import numpy as np
 
 from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.result import Comparison
+from xai_mimo.comparison.task_scores import task_scores
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.progress import Progress, silent
 from xai_mimo.core.streams import unknown
@@ -76,7 +77,7 @@ def run_demo(
         )
     net.save(folder / "model.keras")
     model = adapt(net, streams=prepared.test.streams, heads=prepared.test.heads)
-    task = training.task_scores(prepared.test.heads, prepared.test.labels, model.predict(prepared.test.inputs))
+    task = task_scores(prepared.test.heads, prepared.test.labels, model.predict(prepared.test.inputs))
     tell("explaining and comparing", 0.5)
     picked = np.random.default_rng(seed).permutation(len(prepared.test))[:explain]
     shown = prepared.test.take(np.sort(picked))

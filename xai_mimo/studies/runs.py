@@ -9,6 +9,7 @@ import numpy as np
 
 from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.settings import Settings as ScoreSettings
+from xai_mimo.comparison.task_scores import task_scores
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.progress import Progress
@@ -68,7 +69,7 @@ def train_and_score(
         )
     net.save(_path(folder, network, seed, "keras"))
     model = adapt(net, streams=prepared.test.streams, heads=prepared.test.heads)
-    task = training.task_scores(prepared.test.heads, prepared.test.labels, model.predict(prepared.test.inputs))
+    task = task_scores(prepared.test.heads, prepared.test.labels, model.predict(prepared.test.inputs))
     truth = []
     for i, head in enumerate(prepared.test.heads):
         progress(f"explaining {head.name}", 0.7 + 0.3 * i / len(prepared.test.heads))

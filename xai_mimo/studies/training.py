@@ -1,4 +1,4 @@
-"""Split, standardise, weigh, fit and score: from a table to a trained network."""
+"""Split, standardise, weigh and fit: from a table to a trained network."""
 
 import contextlib
 import random
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn import metrics
 
 from xai_mimo.core.errors import BadValues
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Array, Head
+from xai_mimo.core.streams import Array
 from xai_mimo.datasets import Data
 from xai_mimo.studies.networks import Scale, compile_network
 
@@ -155,26 +154,3 @@ def fit(
     if not np.isfinite(loss):
         raise BadValues(f"training of '{model.name}' ended with a loss of {loss}; lower training.learning_rate.")
     return loss
-
-
-def task_scores(heads: tuple[Head, ...], labels: Arrays, outputs: Arrays) -> dict[str, dict[str, float]]:
-    """Scores of a network on held-out rows: ``{head: {metric: value}}``.
-
-    binary: average_precision and auroc; multiclass: accuracy; regression: r2 and rmse (in the head's unit).
-    """
-    return {h.name: _scores(h, labels[h.name], outputs[h.name]) for h in heads}
-
-
-def _scores(head: Head, truth: Array, output: Array) -> dict[str, float]:
-    if head.kind == "multiclass":
-        return {"accuracy": float(metrics.accuracy_score(truth, output.argmax(axis=1)))}
-    scores = np.asarray(output, dtype=np.float64).reshape(len(truth))
-    if head.kind == "binary":
-        return {
-            "average_precision": float(metrics.average_precision_score(truth, scores)),
-            "auroc": float(metrics.roc_auc_score(truth, scores)),
-        }
-    return {
-        "r2": float(metrics.r2_score(truth, scores)),
-        "rmse": float(np.sqrt(metrics.mean_squared_error(truth, scores))),
-    }
