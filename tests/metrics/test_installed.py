@@ -104,6 +104,7 @@ FACTS = {
     "auroc_mean_map": ("ground_truth", "larger", (0.0, 1.0)),
     "average_drop": ("faithfulness", "smaller", (0.0, 100.0)),
     "comprehensiveness": ("faithfulness", "larger", (0.0, None)),
+    "conditional_symmetric_gain": ("faithfulness", "larger", (None, None)),
     "deletion_accuracy": ("faithfulness", "smaller", (0.0, 1.0)),
     "deletion_area": ("faithfulness", "larger", (0.0, None)),
     "effective_features": ("complexity", "neither", (1.0, None)),

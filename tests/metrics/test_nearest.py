@@ -5,6 +5,7 @@ import pytest
 
 from xai_mimo.core.players import Masker
 from xai_mimo.core.targets import Selector
+from xai_mimo.metrics.dependence import dependences
 from xai_mimo.metrics.faithfulness import deletion_area, insertion_area
 from xai_mimo.metrics.nearest import nearest_rows
 from xai_mimo.metrics.removal import removal_curves
@@ -16,9 +17,9 @@ def selectors(rows, heads=("y",)):
     return [Selector(head, head, np.zeros(rows, dtype=np.int64)) for head in heads]
 
 
-def slow_distance(x, b, known, spreads, players):
-    """Of one row to one background row: the mean over known players of the mean over their values."""
-    of_players = []
+def slow_distance(x, b, known, spreads, players, dependences):
+    """Of one row to one background row: the weighted mean over known players of the mean over their values."""
+    of_players, weights = [], []
     for player in known:
         squares = []
         for stream, place in players[player]:
@@ -28,19 +29,18 @@ def slow_distance(x, b, known, spreads, players):
             else:
                 squares.append(2.0 * (x[stream][place] != b[stream][place]))
         of_players.append(np.mean(squares))
-    return np.mean(of_players)
+        weights.append(0.02 + sum(dependences[player, j] ** 2 for j in range(len(players)) if j not in known))
+    return np.average(of_players, weights=weights)
 
 
 @pytest.mark.parametrize("players", ["features", "variables", "streams"])
 def test_they_are_those_of_the_slow_formula(players, rng):
     def rows(count):
-        return {
-            "series": rng.standard_normal((count, 3, 2)) * [1, 100] + [0, 7],
-            "ids": rng.integers(0, 3, (count, 2)),
-            "table": np.concatenate([rng.standard_normal((count, 1)), np.full((count, 1), 5.0)], axis=1),
-        }
+        series = rng.standard_normal((count, 3, 2)) * [1, 100] + [0, 7]
+        table = np.stack([series[:, 2, 0] + 0.1 * rng.standard_normal(count), np.full(count, 5.0)], axis=1)
+        return {"series": series, "ids": rng.integers(0, 3, (count, 2)), "table": table}
 
-    inputs, background = rows(4), rows(12)
+    inputs, background = rows(4), rows(20)
     spreads = {name: x.std(axis=0) for name, x in background.items()}
     masker = Masker.of(inputs, players)
     owners, start = {}, 0
@@ -49,20 +49,36 @@ def test_they_are_those_of_the_slow_formula(players, rng):
         for place in np.ndindex(*division.shape):
             owners.setdefault(start + each[place], []).append((name, place))
         start += division.size
-    known = rng.random((20, masker.count)) < 0.5
+    depend = dependences(background, masker)
+    assert depend.any()
+    known = rng.random((30, masker.count)) < 0.5
     known[~known.any(axis=1), 0] = True
     of_row = nearest_rows(inputs, background, masker, 3, rng)
     for row in range(4):
         chosen = of_row(row)(known)
         for i, of_coalition in enumerate(known):
             x = {name: v[row] for name, v in inputs.items()}
+            together = list(np.flatnonzero(of_coalition))
             far = [
-                slow_distance(
-                    x, {name: v[b] for name, v in background.items()}, np.flatnonzero(of_coalition), spreads, owners
-                )
-                for b in range(12)
+                slow_distance(x, {s: v[b] for s, v in background.items()}, together, spreads, owners, depend)
+                for b in range(20)
             ]
             np.testing.assert_allclose(np.sort([far[b] for b in chosen[i]]), np.sort(far)[:3], atol=1e-9)
+
+
+def test_a_feature_that_tells_what_is_unknown_weighs_most(rng):
+    """a is unknown and b its copy: the row that is nearest in b is taken, whatever the other ten say."""
+    a, rest = rng.standard_normal((50, 1)), rng.standard_normal((50, 10))
+    rows = {"s": np.concatenate([a, a, rest], axis=1)}
+    known = np.ones((1, 12), dtype=bool)
+    known[0, 0] = False
+    of_row = nearest_rows(rows, rows, Masker.of(rows, "features"), 1, rng)
+    chosen = np.array([of_row(row)(known)[0, 0] for row in range(50)])
+    far = np.abs(a - a[chosen])[:, 0]
+    unweighted = (((rows["s"][:, None, 1:] - rows["s"][None, :, 1:]) / rows["s"][:, 1:].std(axis=0)) ** 2).mean(axis=2)
+    np.fill_diagonal(unweighted, np.inf)
+    of_unweighted = np.abs(a - a[unweighted.argmin(axis=1)])[:, 0]
+    assert far.mean() < 0.4 * of_unweighted.mean()
 
 
 def test_the_row_itself_is_left_out_once(rng):
@@ -127,6 +143,7 @@ def test_curves_over_nearest_rows_equal_the_slow_formula_whatever_the_memory(rng
         return {"y": np.tanh(x @ [1.0, -2.0, 0.5, 1.5, 1.0])[:, None] + x[:, :1] * x[:, 4:]}
 
     maps = rng.standard_normal((1, 4, 5))
+    depend = dependences(background, Masker.of(background, "features"))
     spread = np.concatenate([background["a"], background["b"]], axis=1).std(axis=0)
     full, of_background = (np.concatenate([r["a"], r["b"]], axis=1) for r in (inputs, background))
 
@@ -135,7 +152,9 @@ def test_curves_over_nearest_rows_equal_the_slow_formula_whatever_the_memory(rng
         if not known:
             return bent(background)["y"].mean()
         known = sorted(known)
-        far = (((of_background - full[row]) / spread) ** 2)[:, known].mean(axis=1)
+        unknown = [i for i in range(5) if i not in known]
+        weights = 0.02 + (depend[np.ix_(known, unknown)] ** 2).sum(axis=1)
+        far = (((of_background - full[row]) / spread) ** 2)[:, known] @ weights
         mixed = of_background[np.argsort(far)[:3]].copy()
         mixed[:, known] = full[row, known]
         return bent({"a": mixed[:, :3], "b": mixed[:, 3:]})["y"].mean()

@@ -171,6 +171,15 @@ REFERENCES = {
   booktitle = {British Machine Vision Conference},
   year = {2018}
 }""",
+    "aas2021explaining": """@article{aas2021explaining,
+  title = {Explaining Individual Predictions when Features are Dependent: More Accurate Approximations to {S}hapley
+           Values},
+  author = {Aas, Kjersti and Jullum, Martin and L{\\o}land, Anders},
+  journal = {Artificial Intelligence},
+  volume = {298},
+  pages = {103502},
+  year = {2021}
+}""",
     "samek2017evaluating": """@article{samek2017evaluating,
   title = {Evaluating the Visualization of What a Deep Neural Network Has Learned},
   author = {Samek, Wojciech and Binder, Alexander and Montavon, Gr{\\'e}goire and Lapuschkin, Sebastian and

@@ -25,6 +25,8 @@ Bounds = tuple[float | None, float | None]
 Need = Literal[
     "two methods",
     "two features",
+    "few features",
+    "correlated features",
     "truth",
     "regions",
     "positions",

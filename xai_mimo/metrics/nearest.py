@@ -4,9 +4,15 @@ Where features depend on each other, unknown ones replaced by any row of the bac
 engine that is hot beside an oil that is cold. Taking them from rows that resemble the explained one in the known
 features keeps to rows that can, as far as the background holds any.
 
+Among many known features most say nothing of the unknown ones, and of a hundred rows none is near in all of them. So
+known features weigh by how far they depend on the unknown ones. For a linear model of 20 normal features in correlated
+pairs (0.9) and 100 rows, the values of coalitions of 18 are then off by 0.44, where they are off by 0.97 with features
+that weigh alike and by 1.26 with the mean in the place of the unknown. Where little is known (1 of 20: 1.8 against
+0.9 with the mean) the noise of few rows is larger than what is gained.
+
 Sources: Aas, Jullum and Løland (2021), "Explaining Individual Predictions when Features are Dependent" (unknown
 features are drawn given the known ones); Frye et al. (2021), "Shapley Explainability on the Data Manifold". That the
-nearest rows stand for this conditional distribution, and how near is measured, is our reading.
+nearest rows stand for this conditional distribution, and how near and weight are measured, is our reading.
 """
 
 from collections.abc import Callable
@@ -16,11 +22,15 @@ import numpy as np
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.players import Division, Masker
 from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.metrics.dependence import dependences
 
 # Two rows drawn at random differ by this much in a standardised value, on average, and so do two ids that differ.
 _APART = 2.0
 # Rows that are equally near are taken at random, whatever rounding does to their distances.
 _TIE = 1e-6
+# What a known player weighs that tells nothing of the unknown ones.
+_FLOOR = 0.02
+_WEIGHED_AT_MOST = 1000
 
 Chooser = Callable[[Array], Array]
 """``(..., player)`` booleans, who is known -> ``(..., k)``, numbers of background rows."""
@@ -31,8 +41,11 @@ def nearest_rows(
 ) -> Callable[[int], Chooser]:
     """For each explained row, a function that finds the background rows nearest to it in what is known.
 
-    d(x, b; S) = mean over the players i in S of d_i(x, b),
-    d_i(x, b) = mean over the values of player i of ((x - b) / s)^2, s the standard deviation over the background
+    d(x, b; S) = mean over the players i in S of d_i(x, b), weighted by 0.02 + sum over the players j not in S of r_ij^2
+    d_i(x, b) = mean over the values of player i of ((x - b) / s)^2
+
+    with s the standard deviation over the background and r_ij how far the players depend on each other there, see
+    ``dependence.dependences``; all weigh alike where there are more than 1000 players.
 
     Values that are constant over the background tell no row from another and count 0. Whole numbers are ids: equal, 0,
     or not, 2, which is what numbers differ by on average. A background row that equals the explained one in every
@@ -47,6 +60,7 @@ def nearest_rows(
     scales = {name: _scale(rows) for name, rows in background.items()}
     total = count_rows(background)
     k = min(k, max(1, total - 1))
+    weigh = dependences(background, masker) ** 2 if masker.count <= _WEIGHED_AT_MOST else None
     ties = _TIE * rng.random((count_rows(inputs), total))
 
     def of_row(row: int) -> Chooser:
@@ -66,7 +80,8 @@ def nearest_rows(
             offset[int(same.argmax())] = np.inf
 
         def choose(known: Array) -> Array:
-            far = (known @ distances) / np.maximum(known.sum(axis=-1, keepdims=True), 1) + offset
+            weights = known * (_FLOOR + (~known @ weigh if weigh is not None else 0.0))
+            far = (weights @ distances) / np.maximum(weights.sum(axis=-1, keepdims=True), _FLOOR) + offset
             chosen: Array = np.argpartition(far, k - 1, axis=-1)[..., :k]
             return chosen
 

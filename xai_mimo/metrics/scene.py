@@ -9,15 +9,19 @@ import xarray as xr
 
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model, Randomisable
-from xai_mimo.core.players import WholePlayers
+from xai_mimo.core.players import Masker, WholePlayers
 from xai_mimo.core.positions import position_axes
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.core.targets import Selector
 from xai_mimo.metrics.aligned_maps import AlignedMaps
+from xai_mimo.metrics.dependence import STRONG, depend
 from xai_mimo.metrics.metric import Need
 
 Value = TypeVar("Value")
+
+_FEW = 200
+_CONDITIONAL_AT_MOST = 1000
 
 
 @dataclass(frozen=True)
@@ -185,9 +189,26 @@ def _has_classes(scene: Scene) -> bool:
     return any(kinds[s.head] != "regression" for s in scene.perturbed.selectors)
 
 
+def _has_correlated_features(scene: Scene) -> bool:
+    if scene.settings.replacement == "nearest" or len(scene.maps.players) > _CONDITIONAL_AT_MOST:
+        return False
+    perturbed = scene.perturbed
+    masker = Masker.of(perturbed.background, perturbed.players, perturbed.model.streams)
+    return scene.once("dependence", lambda: depend(perturbed.background, masker))
+
+
 _LACKS: dict[Need, tuple[Callable[[Scene], bool], str]] = {
     "two methods": (lambda scene: len(scene.maps.labels) > 1, "it holds two methods against each other; give two"),
     "two features": (lambda scene: len(scene.maps.players) > 1, "one feature has no order; compare in another space"),
+    "few features": (
+        lambda scene: len(scene.maps.players) <= _FEW,
+        f"it asks the model anew for every feature, and there are more than {_FEW}; compare by variable or by stream",
+    ),
+    "correlated features": (
+        _has_correlated_features,
+        f"no two features of the background have a rank correlation of {STRONG} that is no accident, or there are more "
+        f'than {_CONDITIONAL_AT_MOST}, or all curves are of this kind already (replacement="nearest")',
+    ),
     "truth": (
         lambda scene: bool(scene.truth),
         "no features are known to matter; give truth={head: {stream: [feature, ...]}}",

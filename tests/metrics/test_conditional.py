@@ -1,0 +1,85 @@
+"""Conditional curves in comparisons: where they run, what they say of copies, and what they are held against."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+import xai_mimo as xm
+from tests.helpers import toys
+from xai_mimo.comparison.settings import Settings
+from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.method import Attribution
+from xai_mimo.core.targets import take
+
+pytestmark = pytest.mark.all_frameworks
+
+FAST = Settings(resamples=200, ceilings=False, replacement_rows=4)
+NAME = "conditional_symmetric_gain"
+
+
+def rows(rho, count, rng):
+    """Two streams of three features; the first of each go together."""
+    x = rng.standard_normal((count, 6))
+    x[:, 3] = rho * x[:, 0] + np.sqrt(1 - rho**2) * x[:, 3]
+    return {"one": x[:, :3], "two": x[:, 3:]}
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The same map for every row."""
+
+    one: tuple[float, ...]
+    two: tuple[float, ...]
+
+    name: ClassVar[str] = "fixed"
+    reference: ClassVar[str] = ""
+
+    def __call__(self, model, inputs, selectors, context):
+        values = {
+            name: np.broadcast_to(np.array(own), (len(selectors), *inputs[name].shape))
+            for name, own in (("one", self.one), ("two", self.two))
+        }
+        return Attribution(values, take(model.predict(inputs), selectors))
+
+
+@pytest.fixture
+def model():
+    """y = 3 a + b + c/2 + f/10: d, the first feature of the second stream, is read by nobody."""
+    return toys.linear({"y": [[3.0, 1.0, 0.5, 0.0, 0.0, 0.1]]}, {"one": 3, "two": 3})
+
+
+def scores(result, name=NAME):
+    return {s.method: s for s in result.record.scores if s.metric == name}
+
+
+def test_they_run_by_default_where_features_go_together_and_say_so(model, rng):
+    result = xm.compare(model, rows(0.99, 60, rng), ["shapley", "gradient"], settings=FAST)
+    own = scores(result)
+    assert set(own) == {"shapley", "gradient", "random"}
+    assert own["random"].role == "control_random"
+    assert all("unknown features taken from the 4 nearest rows" in s.note for s in own.values())
+    assert own["shapley"].estimate > own["random"].estimate
+    held = [d for d in result.record.differences if d.metric == NAME]
+    assert {(d.method, d.other) for d in held} >= {("shapley", "random"), ("gradient", "random")}
+
+
+@pytest.mark.parametrize("reason", ["independent", "nearest already"])
+def test_they_are_left_out_with_a_reason(model, rng, reason):
+    data = rows(0.0 if reason == "independent" else 0.99, 60, rng)
+    settings = FAST if reason == "independent" else Settings(resamples=200, ceilings=False, replacement="nearest")
+    assert not scores(xm.compare(model, data, ["gradient"], settings=settings))
+    words = f"metric '{NAME}' does not apply here: no two features of the background have a rank correlation of 0.5"
+    with pytest.raises(NotSupported, match=words):
+        xm.compare(model, data, ["gradient"], metrics=[NAME], settings=settings)
+
+
+def test_a_map_on_a_copy_is_as_good_as_one_on_the_original(model, rng):
+    """The second stream's first feature is a copy that the model does not read, and tells what the first one is."""
+    data = rows(1.0, 60, rng)
+    maps = {"original": Fixed((1.0, 0.2, 0.1), (0.0, 0.0, 0.01)), "copy": Fixed((0.0, 0.2, 0.1), (1.0, 0.0, 0.01))}
+    result = xm.compare(model, data, maps, settings=FAST)
+    marginal, conditional = scores(result, "insertion_area"), scores(result)
+    assert marginal["copy"].estimate > 2 * marginal["original"].estimate
+    np.testing.assert_allclose(conditional["copy"].estimate, conditional["original"].estimate, rtol=0.25)

@@ -1,0 +1,91 @@
+"""Removal curves where features depend on each other: unknown ones are taken from rows that resemble what is known.
+
+Marginal curves ask the model about rows that cannot exist when one of two features that go together is replaced and
+the other is not; these stand beside them. Their reading differs: a feature that others tell about moves nothing when it
+is removed alone, so a map is right here where it puts first what tells most about the prediction.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.metrics.faithfulness import deletion_area, insertion_area
+from xai_mimo.metrics.metric import Bounds, Need, Quantity
+from xai_mimo.metrics.removal import Curves, curves_of, removal_curves
+from xai_mimo.metrics.scene import Scene
+from xai_mimo.record.rows import RANDOM, Better, Family, Role
+
+
+def conditional_curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:
+    """The scene's curves with unknown features from the nearest rows of the background, and those of random orders.
+
+    The orders are those of the marginal curves, ties and random ones included.
+    """
+    perturbed, settings = scene.perturbed, scene.settings
+    if settings.replacement == "nearest":
+        return curves_of(scene)
+    return scene.once(
+        "conditional curves",
+        lambda: removal_curves(
+            perturbed.model.predict,
+            perturbed.inputs,
+            scene.maps.maps,
+            perturbed.selectors,
+            perturbed.background,
+            players=perturbed.players,
+            streams=perturbed.model.streams,
+            steps=settings.steps,
+            controls=settings.controls,
+            nearest=settings.replacement_rows,
+            rng=scene.rng("curves"),
+            advance=scene.advance,
+        ),
+    )
+
+
+def conditional_symmetric_gain(curves: Curves) -> Array:
+    """Deletion area minus insertion area of conditional curves, ``(target, sample)``, in the head's unit.
+
+    Larger is better; 0 is what an order gives on average that says nothing of the prediction, over many random orders.
+
+    Source: the difference is the symmetric relevance gain of Blücher, Vielhaben and Strodthoff (2024), "Decoupling
+        Pixel Flipping and Occlusion Strategy for Consistent XAI Benchmarks"; the conditional replacement after Aas,
+        Jullum and Løland (2021), see ``metrics.nearest``.
+    """
+    return deletion_area(curves) - insertion_area(curves)
+
+
+@dataclass(frozen=True)
+class ConditionalSymmetricGain:
+    """``conditional_symmetric_gain`` of every method and of random orders, where features depend on each other.
+
+    It asks the model ``Settings.replacement_rows`` times as often as curves that replace by the mean.
+    """
+
+    name: ClassVar[str] = "conditional_symmetric_gain"
+    family: ClassVar[Family] = "faithfulness"
+    title: ClassVar[str] = "symmetric gain, unknown features from similar rows"
+    better: ClassVar[Better] = "larger"
+    bounds: ClassVar[Bounds] = (None, None)
+    reference: ClassVar[str] = "aas2021explaining"
+    needs: ClassVar[tuple[Need, ...]] = ("two features", "correlated features")
+    tested: ClassVar[bool] = True
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and targets."""
+        curves, controls = conditional_curves_of(scene)
+        values = {label: conditional_symmetric_gain(c) for label, c in curves.items()}
+        values[RANDOM] = np.mean([conditional_symmetric_gain(c) for c in controls], axis=0)
+        k = min(scene.settings.replacement_rows, max(1, count_rows(scene.perturbed.background) - 1))
+        note = (
+            f"unknown features taken from the {k} nearest rows"
+            if k > 1
+            else "unknown features taken from the nearest row"
+        )
+        for label, of_targets in values.items():
+            role: Role = "control_random" if label == RANDOM else "value"
+            for target, of_rows in zip(scene.maps.heads, of_targets, strict=True):
+                yield Quantity(method=label, target=target, values=of_rows, role=role, note=note)
