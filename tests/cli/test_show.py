@@ -45,7 +45,7 @@ def test_verdicts_have_a_line_for_each_use(capsys):
     show.verdicts(check(record))
     text = capsys.readouterr().out
     lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
-    assert [line[3] for line in lines] == ["order: supported", "shares: misleading", "sign: not said"]
+    assert [line[3] for line in lines] == ["order: supported", "shares: misleading", "sign: not judged"]
     assert lines[0][:3] == [r"\x1b[31m[red]", "attention", "doubtful"]
     assert text.splitlines()[-1].startswith("order: which inputs matter more than which; shares: ")
     assert "\x1b" not in text

@@ -19,6 +19,7 @@ _METHODS = (
     ("integrated_gradients", "integrated_gradients", True, "sundararajan2017"),
     ("shapley", "shapley", True, "castro2009"),
     ("expected_gradients", "expected_gradients", True, "erion2021"),
+    ("gradient", "gradient", True, "simonyan2014"),
 )
 _METRICS = (
     ("feature_agreement", "agreement", "feature agreement", "larger", (0.0, 1.0)),
@@ -69,7 +70,9 @@ def make_record(
     draw = _Draw(np.random.default_rng(seed), rows)
     streams = _FEATURES if features is None else features
     names = head_names or tuple(_HEADS[i] if i < len(_HEADS) else f"head {i + 1}" for i in range(heads))
-    used = [(n, *_METHODS[i % 4][1:]) for i, n in enumerate(method_names or [m[0] for m in _METHODS[:methods]])]
+    used = [
+        (n, *_METHODS[i % len(_METHODS)][1:]) for i, n in enumerate(method_names or [m[0] for m in _METHODS[:methods]])
+    ]
     silent = names[-1] if silent_head else None
     labels = [m[0] for m in used]
     players = [(s, f) for s, fs in streams.items() for f in fs]
@@ -104,6 +107,7 @@ def make_record(
                 "settings": {"tolerance": 0.01, "baseline": "mean"} if signed else {"kind": "attention"},
                 "seed": seed,
                 "signed": signed,
+                **({"speaks_of": "sensitivity" if name == "gradient" else "attribution"} if uses else {}),
                 "space": "at:mail",
                 "seconds": 1.25 * (i + 1),
                 "reference": reference,
@@ -122,7 +126,9 @@ def make_record(
         "curves": [c for h in names for m in [*labels, "random"] for c in _curves(draw, h, m)],
         "gaps": [_gap(draw, h, label) for h in names for label, _, signed, _ in used if signed],
         "examples": [e for h in names for e in _examples(draw, h, used, streams)] if examples else [],
-        "verdicts": [_verdict(draw, h, m[0], m[2], h == silent, uses) for h in names for m in used],
+        "verdicts": [
+            _verdict(draw, h, m[0], m[2] and m[1] != "gradient", h == silent, uses) for h in names for m in used
+        ],
         "task": [
             {"model": m, "head": h, "metric": "average precision", "seeds": 5, **draw.interval(0.9, 0.02, note=False)}
             for h in names

@@ -14,7 +14,7 @@ def verdict(head="risk", **words):
 
 def test_every_use_has_its_word_and_its_sign():
     said = uses(verdict(order="supported", shares="misleading"))
-    assert [u.text for u in said] == ["order: supported", "shares: misleading", "sign: not said"]
+    assert [u.text for u in said] == ["order: supported", "shares: misleading", "sign: not judged"]
     assert [u.glyph for u in said] == ["✔", "✖", "–"]
 
 

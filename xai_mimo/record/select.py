@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.record.rows import Family, Record, Role, Score, SpaceStream, StreamRow
 
 _MAIN = ("pairwise_rank_agreement", "spearman", "kendall")
@@ -48,6 +49,11 @@ def unique(names: Iterable[str]) -> list[str]:
 def signed_labels(record: Record) -> list[str]:
     """Methods whose maps have a sign."""
     return [m.label for m in record.methods if m.signed]
+
+
+def signed_labels_of(record: Record, kind: SpeaksOf) -> list[str]:
+    """Methods whose maps have a sign that speaks of this; older records do not say, and all count as attributions."""
+    return [m.label for m in record.methods if m.signed and (m.speaks_of or "attribution") == kind]
 
 
 def unexplained_streams(record: Record) -> dict[str, Sequence[str]]:

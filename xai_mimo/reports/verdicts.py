@@ -23,7 +23,7 @@ USES: dict[Use, str] = {
 }
 """What a map may be used for -> what that means."""
 
-UNSAID = "not said"
+UNSAID = "not judged"
 """Stands for a use of which the map says nothing."""
 
 

@@ -29,9 +29,27 @@ def record():
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
-def test_every_figure_can_be_drawn_and_saved_twice_with_the_same_bytes(record, name):
-    record, draw = check(record), figures.FIGURES[name].draw
+def test_every_figure_can_be_drawn_and_saved_twice_with_the_same_bytes(name):
+    record, draw = check(make_record(1, methods=5)), figures.FIGURES[name].draw
     assert saved(draw(record, HEAD), "svg") == saved(draw(record, HEAD), "svg")
+
+
+def test_direction_of_values_and_of_growth_never_share_an_axis():
+    record = check(make_record(1, methods=5))
+    of_values, of_growth = direction(record, HEAD), direction(record, HEAD, kind="sensitivity")
+    ends = [[text.get_text() for text in f.axes[0].get_xticklabels()] for f in (of_values, of_growth)]
+    assert ends == [
+        ["−1\nalways lowered it", "0\nboth ways", "1\nalways raised it"],
+        ["−1\nalways falls", "0\nboth ways", "1\nalways rises"],
+    ]
+    names = [[text.get_text() for text in f.legends[0].get_texts()] for f in (of_values, of_growth)]
+    assert names == [["integrated_gradients", "shapley", "expected_gradients"], ["gradient"]]
+
+
+def test_signed_maps_of_older_records_are_all_attributions():
+    record = check(make_record(1, methods=5, uses=False))
+    assert "gradient" in [text.get_text() for text in direction(record, HEAD).legends[0].get_texts()]
+    assert direction(record, HEAD, kind="sensitivity") is None
 
 
 def test_a_figure_without_numbers_is_none(record):
@@ -106,7 +124,7 @@ def test_gaps_of_exactly_zero_are_drawn():
 
 
 def test_everything_is_saved_inside_the_folder(tmp_path):
-    record = make_record(1, rows=1, methods=2, head_names=("../../escape",), features={HOSTILE: ("a", "b")})
+    record = make_record(1, rows=1, methods=5, head_names=("../../escape",), features={HOSTILE: ("a", "b")})
     folder = tmp_path / "figures"
     paths = figures.save_all(record, folder, formats=("svg", "png"))
     assert len(paths) == 2 * len(figures.FIGURES)

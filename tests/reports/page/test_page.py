@@ -149,7 +149,7 @@ def test_the_matrix_says_of_each_use_in_words_and_signs(record, page):
     reader = _Reader(page)
     labels = [a["aria-label"] for a in reader.all("span") if a.get("role") == "img"]
     words = ("order", "shares", "sign")
-    said = [f"{use}: {v.get(use, 'not said')}" for v in record["verdicts"] for use in words]
+    said = [f"{use}: {v.get(use, 'not judged')}" for v in record["verdicts"] for use in words]
     assert labels == said
     for meaning in ("which inputs matter more than which", "how much each counts", "whether it raises or lowers"):
         assert meaning in reader.text
@@ -167,7 +167,7 @@ def test_a_table_says_for_which_heads_each_use_is_supported():
         row.pop("sign", None)
     record["verdicts"][1]["sign"] = "supported"
     text = _Reader(html.render(record)).text
-    said = "its maps say nothing of it"
+    said = "not judged"
     assert f"attention unsigned map all 2 heads no head {said} – integrated_gradients all 2 heads no head" in text
     assert "no head heat dissipation failure power failure" in text
 
@@ -190,6 +190,25 @@ def test_tests_say_what_maps_are_held_against_and_over_what_p_is_corrected(recor
         assert f"attention {against} " in text
     assert "< .001 .012" in text
     assert "over all tests of one method in this table" in text
+
+
+def test_sensitivities_are_marked_wherever_a_sign_is_shown():
+    assert "if it grows" not in html.render(make_record(1, methods=2))
+    record = pictured_record(methods=5)
+    text = _Reader(html.render(record)).text
+    colours = "(of gradient: blue where it rises when the feature grows, orange where it falls)"
+    # Direction in two streams; and of each of three rows two pictures, a text and a table.
+    assert text.count(colours) == 2 + 3 * (2 + 1 + 1)
+    assert text.count("gradient if it grows") == 6
+    assert "Sensitivities (gradient) tell what happens when a feature grows" in text
+    assert "signed: what happens when a feature grows" in text
+
+
+def test_bars_of_maps_without_a_sign_are_violet():
+    page = html.render(make_record(1, methods=2, rows=1))
+    assert len(re.findall(r'class="num bar weight"', page)) == len(re.findall(r'class="num bar (?:up|down)"', page)) > 0
+    record = make_record(1, methods=1, rows=1)
+    assert not re.search(r'class="num bar (up|down)"', html.render(record))
 
 
 def test_the_header_counts_heads_and_targets_apart():

@@ -60,6 +60,10 @@ def _over(record: Record, text: str) -> str:
     return f"Mean over {whole(record.data.explained_rows)} rows with 95 % intervals. {text}"
 
 
+def _mean_by_magnitude(record: Record) -> str:
+    return f"mean over {whole(record.data.explained_rows)} rows, divided by the mean magnitude."
+
+
 def _scored_rows(record: Record, head: str) -> str:
     return whole(max((r.rows for r in of_head(record.scores, head)), default=record.data.explained_rows))
 
@@ -99,13 +103,23 @@ _CATALOGUE = (
     ),
     HeadFigure(
         "direction",
-        "Direction",
-        "direction in which the leading features push the prediction",
+        "Direction: what the present value did",
+        "direction in which the values of the leading features pushed the prediction",
         lambda record, head: (
-            f"Signed methods only; mean over {whole(record.data.explained_rows)} rows, divided by the mean magnitude. "
-            "Near 0, a feature raises some predictions and lowers others."
+            f"Signed attributions only; {_mean_by_magnitude(record)} Near 0, a feature's values raised some "
+            "predictions and lowered others."
         ),
         direction,
+    ),
+    HeadFigure(
+        "direction_of_growth",
+        "Direction: when the feature grows",
+        "direction in which the prediction moves when the leading features grow",
+        lambda record, head: (
+            f"Sensitivities (gradients) only; {_mean_by_magnitude(record)} Near 0, the prediction of some rows rises "
+            "with the feature and that of others falls. It does not tell what a feature's present value did."
+        ),
+        functools.partial(direction, kind="sensitivity"),
     ),
     HeadFigure(
         "deletion",

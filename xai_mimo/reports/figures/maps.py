@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xai_mimo.core.positions import ALL_POSITIONS
+from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.record.rows import Record
-from xai_mimo.record.select import explained_rows, feature_ranking, of_head, signed_labels, true_features, unique
+from xai_mimo.record.select import explained_rows, feature_ranking, of_head, signed_labels_of, true_features, unique
 from xai_mimo.reports.figures.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
 from xai_mimo.reports.figures.palette import INK, MUTED, styles
 from xai_mimo.reports.numbers import shorten_all
@@ -16,6 +17,7 @@ from xai_mimo.reports.numbers import shorten_all
 Feature = tuple[str, str]
 
 FEATURES_SHOWN = 15
+_ENDS: dict[SpeaksOf, tuple[str, str]] = {"attribution": ("lowered it", "raised it"), "sensitivity": ("falls", "rises")}
 
 
 @inked
@@ -72,9 +74,25 @@ def feature_map(record: Record, head: str, *, with_legend: bool = True, most: in
 
 
 @inked
-def direction(record: Record, head: str, *, with_legend: bool = True, most: int = FEATURES_SHOWN) -> Figure | None:
-    """Whether the leading features push the prediction one way: mean / mean magnitude, from -1 (always down) to 1."""
-    signed = signed_labels(record)
+def direction(
+    record: Record,
+    head: str,
+    *,
+    kind: SpeaksOf = "attribution",
+    with_legend: bool = True,
+    most: int = FEATURES_SHOWN,
+) -> Figure | None:
+    """Whether the leading features push the prediction one way: mean / mean magnitude, from -1 (always down) to 1.
+
+    Args:
+        record: the comparison record.
+        head: name of the target.
+        kind: of which maps: of what the present value did, or of what happens when the feature grows. On one axis the
+            two would seem to contradict each other where both are right.
+        with_legend: whether to name the methods inside the figure.
+        most: how many features.
+    """
+    signed = signed_labels_of(record, kind)
     ends = [
         (r.method, (r.stream, r.feature), r.mean / r.mean_abs)
         for r in of_head(record.features, head)
@@ -93,7 +111,8 @@ def direction(record: Record, head: str, *, with_legend: bool = True, most: int 
             axes.plot([0, end], [y, y], color=style.colour, linewidth=1.2, zorder=2)
             axes.plot([end], [y], style.marker, color=style.colour, markersize=5, markeredgewidth=0, zorder=3)
     axes.set_xlim(-1.08, 1.08)
-    axes.set_xticks([-1, 0, 1], ["−1\nalways lowers", "0\nboth ways", "1\nalways raises"])
+    down, up = _ENDS[kind]
+    axes.set_xticks([-1, 0, 1], [f"−1\nalways {down}", "0\nboth ways", f"1\nalways {up}"])
     axes.set_xlabel("mean / mean magnitude (no unit)")
     if with_legend:
         legend(figure, {m: look[m] for m in methods})

@@ -14,6 +14,7 @@ from xai_mimo.reports.figures.examples import example_map, kinds_of_streams
 from xai_mimo.reports.figures.layers import hidden_panels, layer_map
 from xai_mimo.reports.figures.streams import ROWS_SHOWN, stream_map, streams_with_positions
 from xai_mimo.reports.numbers import number, readable, whole
+from xai_mimo.reports.signs import colours_of_signs
 
 
 class Picture(NamedTuple):
@@ -46,8 +47,8 @@ def of_streams(record: Record, head: str) -> Iterator[Picture]:
             yield Picture(
                 f"{stream}-signed",
                 f"Direction in {stream}",
-                f"Signed methods only, {over}, on the same measure: blue raises the prediction, orange lowers it. What "
-                f"raises some predictions and lowers others cancels here.{more}",
+                f"Signed methods only, {over}, on the same measure: {colours_of_signs(record)}. What pulls some "
+                f"predictions up and others down cancels here.{more}",
                 signed,
             )
 
@@ -82,8 +83,8 @@ def of_example(record: Record, row: Example) -> Iterator[Picture]:
             yield Picture(
                 stream,
                 stream,
-                "Attribution in percent of the magnitude of the method's map of this row; blue raises the prediction, "
-                f"orange lowers it, violet has no sign.{below}{_outlined(row, stream)}",
+                "Attribution in percent of the magnitude of the method's map of this row; "
+                f"{colours_of_signs(record)}; violet has no sign.{below}{_outlined(row, stream)}",
                 figure,
             )
 

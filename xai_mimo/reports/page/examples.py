@@ -8,7 +8,7 @@ import numpy as np
 
 from xai_mimo.record.row import Nested
 from xai_mimo.record.rows import Example, Record
-from xai_mimo.record.select import space_streams, unexplained_streams
+from xai_mimo.record.select import signed_labels, space_streams, unexplained_streams
 from xai_mimo.reports.figures import pictures
 from xai_mimo.reports.figures.examples import kinds_of_streams
 from xai_mimo.reports.numbers import DASH, number
@@ -20,7 +20,10 @@ FEATURES_SHOWN = 8
 
 @dataclass(frozen=True)
 class Bar:
-    """What one method says of a feature: the value, the width of its bar in percent, and "up" or "down"."""
+    """What one method says of a feature: the value, the width of its bar in percent of the largest, and its side.
+
+    The side is "up" or "down" of a method with a sign, "weight" of one without.
+    """
 
     value: float | None
     width: int
@@ -91,7 +94,7 @@ def feature_lines(record: Record, row: Example) -> list[FeatureLine]:
     texts are shown as such and have no features here.
     """
     names = {s.name: s.features for s in space_streams(record)}
-    kinds, left_out = kinds_of_streams(record, row), unexplained_streams(record)
+    kinds, left_out, signed = kinds_of_streams(record, row), unexplained_streams(record), signed_labels(record)
     values: dict[tuple[str, str], dict[str, float]] = {}
     for method, streams in row.values.items():
         for stream, nested in streams.items():
@@ -111,15 +114,16 @@ def feature_lines(record: Record, row: Example) -> list[FeatureLine]:
             feature,
             feature in _marked(row, stream, names.get(stream, ())),
             _input(row.inputs.get(stream), names.get(stream, ()), feature),
-            tuple(_bar(values[stream, feature].get(m), largest[m]) for m in largest),
+            tuple(_bar(values[stream, feature].get(m), largest[m], is_signed=m in signed) for m in largest),
         )
         for stream, feature in ranked
     ]
 
 
-def _bar(value: float | None, largest: float) -> Bar:
+def _bar(value: float | None, largest: float, *, is_signed: bool) -> Bar:
     width = 0 if value is None else round(100 * abs(value) / largest)
-    return Bar(value, width, "up" if (value or 0) >= 0 else "down")
+    side = ("up" if (value or 0) >= 0 else "down") if is_signed else "weight"
+    return Bar(value, width, side)
 
 
 def _last_axis(values: Nested) -> list[float]:

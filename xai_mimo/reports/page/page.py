@@ -15,10 +15,11 @@ from xai_mimo.record.check import check
 from xai_mimo.record.files import write_text
 from xai_mimo.record.frozen import thawed
 from xai_mimo.record.rows import RANDOM, Record
-from xai_mimo.record.select import unexplained_streams
+from xai_mimo.record.select import signed_labels_of, unexplained_streams
 from xai_mimo.reports import numbers
 from xai_mimo.reports.figures.palette import styles
 from xai_mimo.reports.page.sections import SECTIONS
+from xai_mimo.reports.signs import colours_of_signs
 from xai_mimo.reports.verdicts import MEANINGS, UNSAID, USES, uses
 
 
@@ -46,6 +47,8 @@ def render(record: Record | Mapping[str, Any]) -> str:
             unsaid=UNSAID,
             controls=numbers.CONTROLS,
             styles=styles(record),
+            sign_colours=colours_of_signs(record),
+            growing=signed_labels_of(record, "sensitivity"),
             random=RANDOM,
             roles=numbers.ROLES,
             title_of=functools.partial(numbers.metric_title, record),

@@ -40,7 +40,7 @@ HEAD_SECTIONS = (
     HeadSection(
         "What the maps say",
         "head_maps.html",
-        figures=("feature_map", "stream_shares", "direction"),
+        figures=("feature_map", "stream_shares", "direction", "direction_of_growth"),
         pictures=pictures.of_streams,
     ),
     HeadSection(
