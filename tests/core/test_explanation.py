@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xai_mimo.core.errors import FileProblem, SchemaError
+from xai_mimo.core.errors import DuplicateName, FileProblem, SchemaError
 from xai_mimo.core.explanation import (
     describe,
     features_of,
@@ -55,6 +55,20 @@ def test_names_and_gap_are_filled_in(rng):
 
 def test_without_a_baseline_no_gap_is_claimed(rng):
     assert "completeness_gap" not in make(rng, baseline=False)
+
+
+def test_what_a_method_gives_beside_the_values_does_not_overwrite_a_stream(rng):
+    for more in ({"diagnostics": {"b": np.ones((2, ROWS))}}, {"diagnostics": {"a": np.ones((2, ROWS))}}):
+        with pytest.raises(DuplicateName, match=r"stream is called '[ab]'.*Rename the stream, e\.g\. '[ab]_in'"):
+            make(rng, **more)
+
+
+def test_draws_stand_beside_the_standard_errors(rng):
+    values = {s.name: rng.normal(size=(2, ROWS, *s.shape)) for s in STREAMS}
+    errors = {name: abs(v) for name, v in values.items()}
+    found = make(rng, values=values, standard_error=errors, draws=np.full((2, ROWS), 4))
+    assert found["draws"].dims == ("head", "sample")
+    assert "draws" not in make(rng, values=values, standard_error=errors)
 
 
 def test_attributions_that_are_not_finite_are_refused(rng):

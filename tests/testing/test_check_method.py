@@ -242,6 +242,32 @@ class NegativeErrors(Broken):
 
 
 @dataclass(frozen=True)
+class DrawsWithoutErrors(Broken):
+    """draws are given without the standard errors that they are of"""
+
+    def changed(self, answer, inputs, context):
+        return replace(answer, draws=np.full(answer.prediction.shape, 4), standard_error=None)
+
+
+@dataclass(frozen=True)
+class OneDraw(Broken):
+    """draws are not whole numbers of at least 2"""
+
+    def changed(self, answer, inputs, context):
+        error = {name: np.abs(v) for name, v in answer.values.items()}
+        return replace(answer, draws=np.ones(answer.prediction.shape, dtype=int), standard_error=error)
+
+
+@dataclass(frozen=True)
+class DrawsPerRow(Broken):
+    """draws has shape \\(6,\\); expected \\(target, sample\\)"""
+
+    def changed(self, answer, inputs, context):
+        error = {name: np.abs(v) for name, v in answer.values.items()}
+        return replace(answer, draws=np.full(answer.prediction.shape[1], 4), standard_error=error)
+
+
+@dataclass(frozen=True)
 class ErrorsOfOneStream(Broken):
     """standard_error of 'v' has not the shape of its values"""
 

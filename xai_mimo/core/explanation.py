@@ -8,6 +8,10 @@ Layout (version 1):
   that of its variables (groups, and features of none);
 - ``prediction``, and where the method has them ``baseline_prediction``, ``completeness_gap`` and diagnostics such as
   ``evaluations`` and ``converged``, all ``(head, sample)``; ``<stream>_standard_error`` like the stream;
+- ``draws``, ``(head, sample)``, how many independent draws the standard errors are the scatter of: where they are few,
+  a normal interval is too short (value +- 1.96 standard errors of two draws misses every third value), so take
+  Student's t, ``scipy.stats.t(draws - 1).ppf(0.975) * standard_error``. It is absent where nothing was drawn, since
+  exact values have standard errors of 0, and from older files;
 - coordinates ``head`` (target names), ``sample`` (row numbers), ``unit`` (the explained unit, ``(head, sample)``) and
   feature names on the last axis of each stream, names of variables where it is theirs;
 - attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, speaks_of, streams, heads`` (JSON
@@ -107,6 +111,7 @@ def to_dataset(
         attrs: attributes of the layout above; ``signed`` and ``schema`` are added.
     Raises:
         SchemaError: an array lacks a dimension or a value.
+        DuplicateName: a stream has the name of something else that the method gives.
     """
     both = ("head", "sample")
     data: dict[str, Any] = {}
@@ -124,18 +129,30 @@ def to_dataset(
         if values.ndim > 2 and stream.features:
             is_by_variable = values.shape[-1] == len(stream.variables)
             coords[stream.dims[-1]] = list(stream.variables if is_by_variable else stream.features)
+    if attribution.draws is not None:
+        _check_free("draws", streams)
+        data["draws"] = (both, attribution.draws)
     data["prediction"] = (both, attribution.prediction)
     if attribution.baseline_prediction is not None:
         data["baseline_prediction"] = (both, attribution.baseline_prediction)
         change = attribution.prediction - attribution.baseline_prediction
         data["completeness_gap"] = (both, balance(attribution.values, change).gap)
     for name, values in attribution.diagnostics.items():
+        _check_free(name, streams)
         data[name] = (both, values)
     try:
         dataset = xr.Dataset(data, coords, _attrs(attribution, attrs))
     except ValueError as err:
         raise SchemaError(f"the arrays of method {attrs.get('method')!r} do not fit together: {err}") from err
     return validate(dataset)
+
+
+def _check_free(name: str, streams: Sequence[Stream]) -> None:
+    if name in {s.name for s in streams}:
+        raise DuplicateName(
+            f"an input stream is called '{name}', and so is something that this method gives beside the values: one "
+            f"would overwrite the other. Rename the stream, e.g. '{name}_in'."
+        )
 
 
 def _attrs(attribution: Attribution, attrs: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ class Attribution:
         signed: whether negative values mean "speaks against"; False for attention.
         reference: BibTeX key where the source depends on the model (on the layer that was read), else "": the method's.
         unexplained: streams that the method says nothing of: zeros there do not mean that a head reads nothing of them.
+        draws: ``(target, sample)``, how many independent draws each standard error is the scatter of, at least 2; None
+            where nothing was drawn (standard errors of exact values are 0), or where they come from no such scatter.
     """
 
     values: Arrays
@@ -38,6 +40,7 @@ class Attribution:
     signed: bool = True
     reference: str = ""
     unexplained: tuple[str, ...] = ()
+    draws: Array | None = None
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,8 @@ class _Case:
                 _require_numbers(error, f"standard_error of '{name}'")
                 require((np.asarray(error) >= 0).all(), f"standard_error of '{name}' holds negative numbers.")
         more = {"prediction": answer.prediction, **answer.diagnostics}
+        if answer.draws is not None:
+            more["draws"] = answer.draws
         if answer.baseline_prediction is not None:
             more["baseline_prediction"] = answer.baseline_prediction
         for what, numbers in more.items():
@@ -150,6 +152,10 @@ class _Case:
                 np.shape(numbers) == both, f"{what} has shape {np.shape(numbers)}; expected (target, sample) {both}."
             )
             _require_numbers(numbers, what)
+        if answer.draws is not None:
+            require(answer.standard_error is not None, "draws are given without the standard errors that they are of.")
+            counts = answer.draws.dtype.kind in "iu" and (answer.draws >= 2).all()
+            require(counts, "draws are not whole numbers of at least 2; a standard error needs two draws.")
         expected = take(self.model.predict(self.inputs), self.selectors)
         require_equal(
             {"prediction": answer.prediction}, {"prediction": expected}, self.tolerance, "the method's answer"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import xai_mimo as xm
 from tests.helpers import toys
@@ -99,9 +100,32 @@ def test_the_numbers_do_not_depend_on_memory(method):
         np.testing.assert_allclose(wide[name], narrow[name], atol=1e-13)
 
 
-def test_one_sample_has_no_standard_error():
+@pytest.mark.parametrize("method", [SmoothGrad, ExpectedGradients])
+def test_one_sample_has_no_standard_error(method):
     model = toys.mlp()
-    assert "u_standard_error" not in xm.explain(model, toys.rows(model), SmoothGrad(samples=1))
+    found = xm.explain(model, toys.rows(model), method(samples=1))
+    assert "u_standard_error" not in found
+    assert "draws" not in found
+
+
+def test_the_draws_of_a_standard_error_are_the_samples():
+    model = toys.mlp()
+    for method in (SmoothGrad(samples=3), ExpectedGradients(samples=3)):
+        found = xm.explain(model, toys.rows(model), method)
+        assert found["draws"].dims == ("head", "sample")
+        np.testing.assert_array_equal(found["draws"], 3)
+
+
+@pytest.mark.parametrize("samples", [2, 4, 8])
+def test_intervals_of_expected_gradients_by_students_t_cover_at_few_samples(samples):
+    """y is linear in u, so its values scatter as the background does, here nearly normally."""
+    model = toys.linear()
+    x, background = toys.rows(model, 500), toys.rows(model, 2000, seed=7)
+    found = xm.explain(model, x, ExpectedGradients(samples=samples), targets=["y"], background=background)
+    exact = (x["u"] - background["u"].mean(axis=0)) * [1, -2, 3]
+    times = stats.t.ppf(0.975, found["draws"].values[0] - 1)[:, None]
+    misses = np.abs(found["u"].values[0] - exact) > times * found["u_standard_error"].values[0]
+    assert 0.035 < misses.mean() < 0.065
 
 
 @pytest.mark.parametrize("method", ["gradient", "smoothgrad", "expected_gradients", "integrated_gradients"])

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import xai_mimo as xm
 from tests.helpers import toys
 from tests.helpers.frameworks import needs
 from xai_mimo.core.errors import BadSetting, NotConvergedWarning
-from xai_mimo.core.explanation import features_of
+from xai_mimo.core.explanation import features_of, join, load, save
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.explainers import Shapley
 
@@ -323,3 +324,51 @@ def test_on_plain_streams_variables_are_features():
         xm.explain(model, x, Shapley(players=p), background=background)["u"] for p in ("variables", "features")
     )
     np.testing.assert_array_equal(by_variable, by_feature)
+
+
+@pytest.mark.parametrize("draws", [2, 4, 8])
+def test_intervals_by_students_t_cover_the_exact_values_however_few_the_draws(draws):
+    model = toys.mlp(streams={"u": 6, "v": 4})
+    x, background = toys.rows(model, 120), toys.rows(model, 5, seed=7)
+    exact = xm.explain(model, x, Shapley(), background=background)
+    found = xm.explain(model, x, Shapley(budget=18 * draws), background=background)
+    np.testing.assert_array_equal(found["draws"], draws)
+    misses = {}
+    for name, times in (("t", stats.t.ppf(0.975, found["draws"] - 1)[..., None]), ("normal", 1.96)):
+        error = found["u_standard_error"].values
+        misses[name] = (abs(found["u"] - exact["u"]).values > times * error).mean()
+    assert 0.035 < misses["t"] < 0.075
+    assert misses["normal"] > {2: 0.25, 4: 0.12, 8: 0.08}[draws]
+
+
+def test_exact_values_have_no_draws():
+    model = toys.mlp()
+    found = xm.explain(model, toys.rows(model), Shapley())
+    assert "draws" not in found
+    np.testing.assert_array_equal(found["u_standard_error"], 0)
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_files_keep_the_number_of_draws_of_each_row(tmp_path, suffix):
+    model = toys.mlp(scale=2.0)
+    x, background = toys.rows(model, 9), toys.rows(model, 5, seed=7)
+    found = xm.explain(model, x, SAMPLED, background=background)
+    read = load(save(found, tmp_path / f"map.{suffix}"))
+    assert read["draws"].dtype.kind == "i"
+    np.testing.assert_array_equal(read["draws"], found["draws"])
+    both = join({"sampled": found, "exact": xm.explain(model, x, Shapley(), background=background)})
+    assert both["draws"].attrs["methods"] == '["sampled"]'
+    assert np.isnan(both["draws"].sel(explainer="exact")).all()
+
+
+def test_blocks_with_different_numbers_of_draws_are_put_together(tmp_path):
+    """Rows stop where they are settled: each row has its own number, in memory and on disk."""
+    model = toys.mlp(scale=2.0, streams={"u": 6, "v": 4})
+    x, background = toys.rows(model, 12), toys.rows(model, 2, seed=7)
+    method = Shapley(budget=18 * 50, standard_error=0.05)
+    call = {"background": background, "rows_per_block": 4}
+    found = xm.explain(model, x, method, **call)
+    assert len(np.unique(found["draws"])) > 2
+    np.testing.assert_array_equal(found["draws"] * 18, found["evaluations"])
+    on_disk = xm.explain(model, x, method, store=tmp_path / "run.zarr", **call)
+    np.testing.assert_array_equal(on_disk["draws"], found["draws"])

@@ -22,7 +22,9 @@ class ExpectedGradients:
     A_i = E over b ~ background, t ~ U[0, 1] of (x_i - b_i) * df/dx_i (b + t (x - b))
 
     The sum over features tends to f(x) - mean f(b); what is missing at a finite number of samples is the completeness
-    gap. Standard errors are those of the mean over the samples: standard deviation / sqrt(samples).
+    gap. Standard errors are those of the mean over the samples: standard deviation / sqrt(samples). Where samples are
+    few an interval of 95 % takes Student's t: value +- ``scipy.stats.t(draws - 1).ppf(0.975)`` standard errors, with
+    the result's ``draws``.
 
     Attributes:
         samples: random baselines and path points per row.
@@ -62,9 +64,11 @@ class ExpectedGradients:
         values, error = mean_gradient(
             model, inputs, selectors, context, samples=self.samples, draw=draw, method=self.name
         )
+        prediction = take(model.predict(inputs), selectors)
         return Attribution(
             values=values,
-            prediction=take(model.predict(inputs), selectors),
+            prediction=prediction,
             baseline_prediction=take_mean(model.predict(context.background), selectors),
             standard_error=error,
+            draws=None if error is None else np.full(prediction.shape, self.samples),
         )

@@ -64,7 +64,8 @@ class SmoothGrad:
             none for a feature that is constant there. The source takes the range of one image; streams of different
             units need one per feature (our reading).
 
-    Standard errors are those of the mean over the copies.
+    Standard errors are those of the mean over the copies, whose number stands in ``draws``; where they are few an
+    interval of 95 % takes Student's t: value +- ``scipy.stats.t(draws - 1).ppf(0.975)`` standard errors.
 
     Source: Smilkov et al. (2017), "SmoothGrad: removing noise by adding noise", Section 3.
     """
@@ -97,7 +98,9 @@ class SmoothGrad:
         values, error = mean_gradient(
             model, inputs, selectors, context, samples=self.samples, draw=draw, method=self.name
         )
-        return Attribution(values, take(model.predict(inputs), selectors), standard_error=error)
+        prediction = take(model.predict(inputs), selectors)
+        draws = None if error is None else np.full(prediction.shape, self.samples)
+        return Attribution(values, prediction, standard_error=error, draws=draws)
 
 
 def _gradient(

@@ -34,7 +34,10 @@ class Shapley:
     are walked in antithetic pairs, an order and its reverse. One draw walks a pair from every background row, each in
     an order of its own: as many predictions as one order walked from all of them, and a variance that is no larger.
     Every draw sums to f(x) - mean f(background) exactly. Standard errors are those of the mean over independent draws;
-    they do not contain the choice of the background.
+    they do not contain the choice of the background. The number of draws of each row stands in ``draws`` (absent where
+    coalitions were enumerated), for they are often few: an interval of 95 % is then value +-
+    ``scipy.stats.t(draws - 1).ppf(0.975)`` standard errors, 12.7 of them at two draws and 2.4 at eight. It takes the
+    mean over the background rows of one draw for normal; against a single background row it misses more than 5 %.
 
     Attributes:
         budget: coalitions evaluated per row and background row, at most; one draw takes 2 (P - 1). All targets share a
@@ -85,9 +88,10 @@ class Shapley:
         nobody = game.values(np.arange(game.rows), np.zeros((game.rows, count), dtype=bool))
         if is_exact:
             values = _enumerate(game, count, context)
-            error, used = np.zeros_like(values), np.full(game.rows, 2**count)
+            error, used, draws = np.zeros_like(values), np.full(game.rows, 2**count), None
         else:
-            values, error, used = self._sample(game, count, nobody, context)
+            values, error, drawn = self._sample(game, count, nobody, context)
+            used, draws = drawn * 2 * (count - 1), np.repeat(drawn[None], len(selectors), axis=0)
         diagnostics = {"evaluations": np.repeat(used[None], len(selectors), axis=0)}
         if self.standard_error is not None:
             diagnostics["converged"] = _is_settled(values, error, self.standard_error)
@@ -96,11 +100,12 @@ class Shapley:
             prediction=take(model.predict(inputs), selectors),
             baseline_prediction=nobody,
             standard_error=game.masker.split(error),
+            draws=draws,
             diagnostics=diagnostics,
         )
 
     def _sample(self, game: Game, count: int, nobody: Array, context: Context) -> tuple[Array, Array, Array]:
-        """Means, standard errors ``(target, sample, player)`` and coalitions used ``(sample,)``."""
+        """Means, standard errors ``(target, sample, player)`` and draws ``(sample,)``."""
         draws = int(self.budget) // (2 * (count - 1))
         if draws < 2:
             raise BadSetting(
@@ -127,7 +132,7 @@ class Shapley:
                 active = active[~settled[active]]
                 if not len(active):
                     break
-        return mean, _error(squares, drawn), drawn * 2 * (count - 1)
+        return mean, _error(squares, drawn), drawn
 
 
 @dataclass(frozen=True)
