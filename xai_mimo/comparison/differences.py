@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xai_mimo.core.streams import Array
-from xai_mimo.metrics.metric import Metric, Quantity, may_be_hits, number_of, tested_against
+from xai_mimo.metrics.metric import Metric, Quantity, held_against, may_be_hits, number_of
 from xai_mimo.metrics.statistics import Interval, holm, mean_interval, mean_intervals
 from xai_mimo.record.rows import CHANCE, CONTROLS, PERMUTED, RANDOM, Difference, Role
 
@@ -80,7 +80,7 @@ def _corrected(questions: Sequence[tuple[str, ...]], p_values: Sequence[float | 
 
 def _gains(metric: Metric, quantities: Sequence[Quantity]) -> Iterator[_Gain]:
     """Each method against what the metric is tested against."""
-    against = tested_against(metric)
+    against = held_against(metric)
     if not against:
         return
     known = {(q.method, q.target, q.role): q for q in quantities if q.other is None and q.values is not None}

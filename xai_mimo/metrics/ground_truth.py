@@ -16,7 +16,7 @@ from scipy import stats
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.streams import Array
-from xai_mimo.metrics.metric import Bounds, Need, Quantity
+from xai_mimo.metrics.metric import Against, Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene, TrueFeatures
 from xai_mimo.record.rows import Better, Family
 
@@ -134,6 +134,7 @@ class Share:
     bounds: ClassVar[Bounds] = (0.0, 1.0)
     reference: ClassVar[str] = "arras2022clevrxai"
     needs: ClassVar[tuple[Need, ...]] = ("truth",)
+    tested: ClassVar[tuple[Against, ...]] = ("controls",)
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and the targets whose true features are known."""

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.streams import Array, count_rows
-from xai_mimo.metrics.metric import Bounds, Need, Quantity
+from xai_mimo.metrics.metric import Against, Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene
 from xai_mimo.record.rows import RANDOM, Better, Family
 
@@ -192,6 +192,7 @@ class MassInRegion:
     bounds: ClassVar[Bounds] = (0.0, 1.0)
     reference: ClassVar[str] = "arras2022clevrxai"
     needs: ClassVar[tuple[Need, ...]] = ("regions",)
+    tested: ClassVar[tuple[Against, ...]] = ("controls",)
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and the targets with a region."""
@@ -218,6 +219,7 @@ class PointingGame:
     bounds: ClassVar[Bounds] = (0.0, 1.0)
     reference: ClassVar[str] = "zhang2018excitation"
     needs: ClassVar[tuple[Need, ...]] = ("regions",)
+    tested: ClassVar[tuple[Against, ...]] = ("controls",)
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and the targets with a region; nothing where the space has no regions."""

@@ -125,7 +125,7 @@ def runs_by_default(metric: Metric | type[Metric]) -> bool:
     return bool(getattr(metric, "by_default", True))
 
 
-def tested_against(metric: Metric | type[Metric]) -> tuple[Against, ...]:
+def held_against(metric: Metric | type[Metric]) -> tuple[Against, ...]:
     """What the record's differences hold a method against by this metric; () for nothing."""
     tested: bool | tuple[Against, ...] = getattr(metric, "tested", ())
     if isinstance(tested, bool):
@@ -135,7 +135,7 @@ def tested_against(metric: Metric | type[Metric]) -> tuple[Against, ...]:
 
 def is_tested(metric: Metric | type[Metric]) -> bool:
     """Whether the record's differences hold a method against anything by this metric."""
-    return bool(tested_against(metric))
+    return bool(held_against(metric))
 
 
 def may_be_hits(metric: Metric | type[Metric]) -> bool:
