@@ -117,6 +117,7 @@ FACTS = {
     "max_sensitivity": ("robustness", "smaller", (0.0, None)),
     "pairwise_rank_agreement": ("agreement", "neither", (0.0, 1.0)),
     "parameter_randomisation": ("randomisation", "smaller", (-1.0, 1.0)),
+    "permutation_agreement": ("faithfulness", "larger", (-1.0, 1.0)),
     "pointing_game": ("ground_truth", "larger", (0.0, 1.0)),
     "rank_agreement": ("agreement", "neither", (0.0, 1.0)),
     "relative_gap": ("completeness", "smaller", (0.0, None)),

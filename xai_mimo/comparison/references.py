@@ -171,6 +171,14 @@ REFERENCES = {
   booktitle = {British Machine Vision Conference},
   year = {2018}
 }""",
+    "breiman2001random": """@article{breiman2001random,
+  title = {Random Forests},
+  author = {Breiman, Leo},
+  journal = {Machine Learning},
+  volume = {45},
+  pages = {5--32},
+  year = {2001}
+}""",
     "aas2021explaining": """@article{aas2021explaining,
   title = {Explaining Individual Predictions when Features are Dependent: More Accurate Approximations to {S}hapley
            Values},

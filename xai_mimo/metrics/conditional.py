@@ -13,7 +13,7 @@ import numpy as np
 
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.metrics.faithfulness import deletion_area, insertion_area
-from xai_mimo.metrics.metric import Bounds, Need, Quantity
+from xai_mimo.metrics.metric import Against, Bounds, Need, Quantity
 from xai_mimo.metrics.removal import Curves, curves_of, removal_curves
 from xai_mimo.metrics.scene import Scene
 from xai_mimo.record.rows import RANDOM, Better, Family, Role
@@ -72,7 +72,7 @@ class ConditionalSymmetricGain:
     bounds: ClassVar[Bounds] = (None, None)
     reference: ClassVar[str] = "aas2021explaining"
     needs: ClassVar[tuple[Need, ...]] = ("two features", "correlated features")
-    tested: ClassVar[bool] = True
+    tested: ClassVar[tuple[Against, ...]] = ("controls",)
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and targets."""

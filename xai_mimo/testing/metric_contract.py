@@ -39,12 +39,12 @@ def check_metric(metric: Metric, *, tells_noise: bool = True) -> None:
         (applied,) = applicable([metric], scene, must=True)
         with unchanged(lambda: _surroundings(scene), f"'{metric.name}'"):
             quantities = _measured(applied, scene)
-        _check_values(metric, quantities, "")
+        _check_values(metric, quantities)
         _check_repeatable(metric, scene, quantities)
         if tells_noise and metric.better != "neither":
             _check_direction(metric, quantities)
     with works(f"'{metric.name}', given one row,"):
-        _check_values(metric, _measured(metric, toy_scene(metric, rows=1)), " of a single row")
+        _check_single_row(metric, _measured(metric, toy_scene(metric, rows=1)))
 
 
 def _check_facts(metric: Any) -> None:
@@ -75,9 +75,15 @@ def _surroundings(scene: Scene) -> dict[str, Any]:
     }
 
 
-def _check_values(metric: Metric, quantities: Sequence[Quantity], of_what: str) -> None:
+def _check_values(metric: Metric, quantities: Sequence[Quantity]) -> None:
     known = [q for q in quantities if q.values is not None]
-    require(any(q.role == "value" for q in known), f"'{metric.name}' gives no value{of_what or ' of any method'}.")
+    require(any(q.role == "value" for q in known), f"'{metric.name}' gives no value of any method.")
+
+
+def _check_single_row(metric: Metric, quantities: Sequence[Quantity]) -> None:
+    # Without values there is a note, which ``measure`` asks for.
+    is_there = any(q.role == "value" for q in quantities)
+    require(is_there, f"'{metric.name}' gives no value of a single row, and no quantity whose note says why.")
 
 
 def _check_repeatable(metric: Metric, scene: Scene, quantities: Sequence[Quantity]) -> None:
