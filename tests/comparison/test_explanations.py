@@ -15,6 +15,7 @@ from xai_mimo.core.explanation import stream_names
 from xai_mimo.core.method import Attribution
 from xai_mimo.core.targets import take
 from xai_mimo.explainers import ExpectedGradients, Shapley, SmoothGrad
+from xai_mimo.metrics.robustness import MaxSensitivity
 
 pytestmark = [
     pytest.mark.all_frameworks,
@@ -100,3 +101,21 @@ def test_what_maps_are_held_against_is_no_label(label):
     model = toys.mlp()
     with pytest.raises(BadSetting, match=f"'{label}' is the name of a control, .*'my {label}'"):
         xm.compare(model, toys.rows(model), {label: Noise()}, settings=FAST)
+
+
+def test_a_row_that_does_not_move_keeps_its_sampled_map():
+    """Robustness explains with the random numbers of the first run: what moves a map is the row alone."""
+    model = toys.mlp()
+    x = toys.rows(model, count=12)
+    still = {name: np.zeros_like(values) for name, values in x.items()}  # no feature has a step
+    found = xm.compare(
+        model,
+        x,
+        {**SAMPLED, "noise": Noise()},
+        metrics=[MaxSensitivity(samples=2)],
+        background=still,
+        settings=FAST,
+        seed=2,
+    )
+    assert {s.method for s in found.record.scores} == {*SAMPLED, "noise"}
+    assert all(s.estimate == 0 for s in found.record.scores)

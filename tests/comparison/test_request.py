@@ -18,7 +18,11 @@ FAST = Settings(resamples=200, steps=3, controls=1, ceilings=False)
 
 @pytest.mark.parametrize("label", ["random", "", "  ", 3])
 def test_a_label_that_is_empty_or_the_controls_is_refused(model, data, label):
-    words = "'random' is the name of a control.*another label" if label == "random" else "labelled .*not empty"
+    words = (
+        "'random' is the name of a control.*another label"
+        if label == "random"
+        else r"labelled .*not empty, e\.g\. methods="
+    )
     with pytest.raises(BadSetting, match=words):
         xm.compare(model, data, {label: "shapley", "b": "occlusion"}, settings=FAST)
 

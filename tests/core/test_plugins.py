@@ -146,5 +146,19 @@ def test_every_declared_group_is_read():
 def test_an_unknown_method_is_refused_with_the_nearest_name():
     with pytest.raises(UnknownName, match="Did you mean 'integrated_gradients'"):
         plugins.method("integrated_gradient")
-    with pytest.raises(BadSetting, match="a method is a name or an object"):
+    with pytest.raises(BadSetting, match=r"a method is a name or an object.*got 3\. xai_mimo\.methods\(\) lists"):
         plugins.method(3)
+
+
+def test_a_class_or_several_methods_in_the_place_of_one_are_refused_in_words():
+    class Halving:
+        name, reference = "halving", ""
+
+        def __call__(self, model, inputs, selectors, context):
+            raise NotImplementedError
+
+    with pytest.raises(BadSetting, match=r"got the class Halving\. Give an object: Halving\(\)"):
+        plugins.method(Halving)
+    for several in (["gradient"], {"a": "gradient"}):
+        with pytest.raises(BadSetting, match=r"one method is .*Several methods are for xai_mimo\.compare"):
+            plugins.method(several)

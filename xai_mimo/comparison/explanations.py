@@ -84,7 +84,9 @@ def name_methods(methods: Sequence[str | Method] | Mapping[str, str | Method]) -
 def _checked(label: Any) -> str:
     """A label that can stand in the record, where the controls have theirs too."""
     if not isinstance(label, str) or not label.strip():
-        raise BadSetting(f"a method is labelled {label!r}; a label is a text that is not empty.")
+        raise BadSetting(
+            f"a method is labelled {label!r}; a label is a text that is not empty, e.g. methods={{'mine': ...}}."
+        )
     if label in _CONTROLS:
         raise BadSetting(
             f"'{label}' is the name of a control, {_CONTROLS[label]}; give the method another label, e.g. "

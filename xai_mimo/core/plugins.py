@@ -140,8 +140,21 @@ def method(spec: str | Method) -> Method:
         if kind is None:
             raise NotSupported(f"method '{spec}' is installed but cannot be loaded; see the warning above.")
         spec = kind()
+    if isinstance(spec, type):
+        raise BadSetting(
+            f"a method is a name or an object like IntegratedGradients(); got the class {spec.__name__}. Give an "
+            f"object: {spec.__name__}()."
+        )
+    if isinstance(spec, Mapping | list | tuple):
+        raise BadSetting(
+            f"one method is a name or an object like IntegratedGradients(); got {spec!r}. Several methods are for "
+            "xai_mimo.compare, whose mapping holds one under each label."
+        )
     if not isinstance(spec, Method):
-        raise BadSetting(f"a method is a name or an object like IntegratedGradients(); got {spec!r}.")
+        raise BadSetting(
+            f"a method is a name or an object like IntegratedGradients(); got {spec!r}. xai_mimo.methods() lists the "
+            "names."
+        )
     return spec
 
 

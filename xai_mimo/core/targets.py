@@ -188,8 +188,14 @@ def _classes(labels: Any, head: Head, rows: int) -> Array:
     if values.shape != (rows, 1):
         raise ShapeMismatch(f"labels of head '{head.name}' want ({rows},) classes; got {np.asarray(labels).shape}.")
     largest = max(head.size, 2) - 1
-    if values.dtype.kind not in "biuf" or not np.isin(values, np.arange(largest + 1)).all():
-        raise BadValues(f"labels of head '{head.name}' must be whole numbers from 0 to {largest}, its classes.")
+    is_class = np.isin(values[:, 0], np.arange(largest + 1)) if values.dtype.kind in "biuf" else np.zeros(rows, bool)
+    if not is_class.all():
+        row = int(np.argmin(is_class))
+        raise BadValues(
+            f"labels of head '{head.name}' must be whole numbers from 0 to {largest}, its classes; got "
+            f"{values[row, 0].item()!r} in row {row}. Write each class as its number and leave out rows without a "
+            f"label, or explain a fixed unit of the head: targets=[('{head.name}', 0)]."
+        )
     return np.minimum(values[:, 0].astype(np.int64), head.size - 1)
 
 
