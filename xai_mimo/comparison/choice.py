@@ -10,6 +10,7 @@ from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Differentiable, Interceptable, Model
+from xai_mimo.core.players import Masker
 from xai_mimo.core.plugins import method
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array
@@ -120,7 +121,7 @@ def _unseen_step(name: str, amount: float) -> Iterator[Advance]:
 
 
 def _explained(model: Model, space: Space, first_row: Arrays) -> tuple[Model, int]:
-    """The model whose inputs are explained, and how many values a row of them has."""
+    """The model whose inputs are explained, and how many values a row of them has, groups of features as one."""
     if space.cut is not None and space.is_at_layer:
         model, first_row = space.cut.part, space.cut.enter(first_row)
-    return model, sum(x[0].size for x in first_row.values())
+    return model, Masker.of(first_row, "features", model.streams).count

@@ -21,7 +21,7 @@ from xai_mimo.core.progress import Advance, Steps
 from xai_mimo.core.streams import Array, check_unique, count_rows
 from xai_mimo.core.targets import Selector, rows_of
 from xai_mimo.explainers.explain import explain
-from xai_mimo.metrics.aligned_maps import project_to_streams, project_to_variables, values_of
+from xai_mimo.metrics.aligned_maps import project_to_groups, project_to_streams, project_to_variables, values_of
 from xai_mimo.record.rows import CHANCE, PERMUTED, RANDOM
 
 _ROWS_PER_BLOCK = 1024
@@ -157,10 +157,11 @@ class ExplainRequest:
     def shown(self, explanation: xr.Dataset) -> xr.Dataset:
         """An explanation in the space of the comparison."""
         if self.space.is_streams:
-            return project_to_streams(explanation, self.model.streams)
+            return project_to_streams(project_to_groups(explanation), self.model.streams)
         if not self.space.is_at_layer:
             # A layer that reads the raw inputs: the same streams, perhaps in the layer's own order.
             explanation = explanation.assign_attrs(space="inputs", **describe(self.model.streams, self.model.heads))
+        explanation = project_to_groups(explanation)
         return project_to_variables(explanation, self.space.name) if self.space.by_variable else explanation
 
 

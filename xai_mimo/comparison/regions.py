@@ -11,7 +11,8 @@ from xai_mimo.core.positions import position_axes
 from xai_mimo.core.streams import Array, Stream, unknown
 
 Regions = dict[str, dict[str, Array]]
-"""``{head: {stream: (sample, *shape)}}``: booleans, with axes of length 1 where one mark holds for all values."""
+"""``{head: {stream: (sample, *shape)}}``: booleans, with axes of length 1 where one mark holds for all values; a group
+of features has one place on the last axis."""
 
 
 def split_truth(
@@ -76,14 +77,22 @@ def _region(value: Array, stream: Stream, rows: int) -> Array:
     if value.dtype != np.bool_:
         raise BadValues(f"the region of stream '{stream.name}' must hold booleans; got dtype {value.dtype}.")
     axes = [1 + i for i in range(len(stream.shape)) if i not in positions]
-    return np.expand_dims(value, axes)
+    return _by_variable(np.expand_dims(value, axes), stream)
+
+
+def _by_variable(mask: Array, stream: Stream) -> Array:
+    """A mask in which a group of features is marked where one of them is."""
+    if not stream.groups or mask.shape[-1] == 1:
+        return mask
+    of = np.array(stream.variable_of)
+    return np.stack([mask[..., of == i].any(axis=-1) for i in range(len(stream.variables))], axis=-1)
 
 
 def _features(value: Any, stream: Stream, head: str, rows: int) -> Array:
     if not stream.shape or stream.shape[-1] is None:
         raise BadSetting(f"stream '{stream.name}' has no named features; mark its region instead.")
     named = check_truth({head: {stream.name: value}}, [head], [stream])[head].get(stream.name, ())
-    mask = np.isin(stream.features, named)
+    mask = np.isin(stream.variables, named)
     return np.broadcast_to(mask, (rows, *(1,) * (len(stream.shape) - 1), len(mask)))
 
 

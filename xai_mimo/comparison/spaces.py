@@ -5,12 +5,14 @@ raw inputs. Maps are therefore put into one space before anything is compared, a
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, require
+
+_GROUPS_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,14 @@ def choose_space(model: Model, first_row: Arrays, *, intercepts: bool, at: str |
             f"space {space!r} is not one of 'inputs', 'variables' and 'streams'; for a layer's inputs give "
             "at='<layer>'."
         )
-    if space == "variables":
-        return _by_variable(choose_space(model, first_row, intercepts=intercepts, at=at, space=None))
+    by_feature = _choose(model, first_row, intercepts, at, None if space == "variables" else space)
+    chosen = _by_variable(by_feature) if space == "variables" else by_feature
+    streams = chosen.cut.part.streams if chosen.cut is not None and chosen.is_at_layer else model.streams
+    return _with_groups(chosen, [group for stream in streams for group in stream.groups])
+
+
+def _choose(model: Model, first_row: Arrays, intercepts: bool, at: str | None, space: str | None) -> Space:
+    """The same, feature by feature."""
     if space is not None and at is not None and space == "inputs":
         raise BadSetting(f"space='inputs' and at='{at}' contradict each other; give one of them.")
     layer = at if at is not None or not intercepts else _self_explaining_layer(model, first_row)
@@ -113,6 +121,18 @@ def _by_variable(space: Space) -> Space:
         text=f"{space.text} Each variable counts as a whole: maps are summed along the other axes of its stream (over "
         "time), and a variable is replaced at all steps together.",
         by_variable=True,
+    )
+
+
+def _with_groups(space: Space, groups: Sequence[str]) -> Space:
+    """The same space, with a word on groups of features; shares of whole streams know no features."""
+    if space.is_streams or not groups:
+        return space
+    named = ", ".join(groups[:_GROUPS_SHOWN]) + (", ..." if len(groups) > _GROUPS_SHOWN else "")
+    return replace(
+        space,
+        text=f"{space.text} Columns of one category count as one ({named}): maps are summed over them, and they are "
+        "replaced together.",
     )
 
 

@@ -24,6 +24,8 @@ NamedTruth = dict[str, dict[str, tuple[str, ...]]]
 def check_truth(truth: Truth, heads: Sequence[str], streams: Sequence[Stream]) -> NamedTruth:
     """The truth with every name checked: ``{head: {stream: (feature, ...)}}``, streams without a true feature left out.
 
+    A group of features of a stream is named by itself or by any of its features, and stands as a whole.
+
     Args:
         truth: as the user wrote it.
         heads: names of heads and targets.
@@ -46,15 +48,22 @@ def check_truth(truth: Truth, heads: Sequence[str], streams: Sequence[Stream]) -
                 raise unknown(stream, by_name, "input stream")
         checked[head] = {}
         for stream in parts:
-            known = by_name[stream].features
-            features = tuple(str(f) for f in parts[stream]) if isinstance(parts, Mapping) else known
+            known = _variable_of_each_name(by_name[stream])
+            features = tuple(str(f) for f in parts[stream]) if isinstance(parts, Mapping) else tuple(known)
             check_unique(features, f"true feature of stream '{stream}'")
             for feature in features:
                 if feature not in known:
                     raise unknown(feature, known, f"feature of stream '{stream}'")
             if features or not isinstance(parts, Mapping):
-                checked[head][stream] = features
+                checked[head][stream] = tuple(dict.fromkeys(known[f] for f in features))
     return checked
+
+
+def _variable_of_each_name(stream: Stream) -> dict[str, str]:
+    """What a name in the truth stands for: a feature, and a group, for the variable that it is or belongs to."""
+    variables = stream.variables
+    of_features = {f: variables[i] for f, i in zip(stream.features, stream.variable_of, strict=True)}
+    return of_features | {name: name for name in variables}
 
 
 def true_features(
@@ -111,9 +120,9 @@ def _mask(
         features = [feature for stream, feature in maps.features if stream == name]
         players = stream_of == name
         positions = maps.feature_of[players] - maps.feature_of[players].min()
-        if true and features == [ALL_POSITIONS] and set(true) < set(by_name[name].features):
+        if true and features == [ALL_POSITIONS] and set(true) < set(by_name[name].variables):
             # Some positions of a stream that is one feature elsewhere: as they are named, they are told apart.
-            features = list(by_name[name].features)
+            features = list(by_name[name].variables)
             positions = np.arange(len(positions)) % len(features)
         feature_of[players] = len(mask) + positions
         mask += [true is not None and (not true or f in true or f in _UNNAMED) for f in features]

@@ -3,8 +3,11 @@
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from xai_mimo.comparison.exhibits.examples import example_rows
 from xai_mimo.comparison.exhibits.layer_maps import layer_maps
+from xai_mimo.comparison.exhibits.levels import levels_of
 from xai_mimo.comparison.exhibits.stream_maps import stream_map_rows
 from xai_mimo.comparison.explained import Explained
 from xai_mimo.comparison.explanations import is_interception, unexplained
@@ -50,9 +53,7 @@ def write_record(request: Request, explained: Explained, scores: Scores) -> Reco
         settings={**request.settings.plain(), **({"methods": request.chosen} if request.chosen else {})},
         model=_model_row(request),
         data=DataRow(rows=count_rows(request.data), explained_rows=len(request.picked), sha256=digest(request.data)),
-        space=SpaceRow(
-            name=request.space.name, text=request.space.text, streams=_space_streams(shown, explained.owners)
-        ),
+        space=SpaceRow(name=request.space.name, text=request.space.text, streams=_space_streams(shown, explained)),
         targets=_target_rows(request),
         methods=methods,
         metrics=scores.metrics,
@@ -110,15 +111,31 @@ def _model_row(request: Request) -> ModelRow:
     return ModelRow(
         name=request.name,
         fingerprint=model.fingerprint(),
-        streams=tuple(StreamRow(name=s.name, axes=s.axes, features=s.features, unit=s.unit) for s in model.streams),
+        streams=tuple(_stream_row(s) for s in model.streams),
         heads=tuple(HeadRow(name=h.name, kind=h.kind, units=h.units, unit=h.unit) for h in model.heads),
     )
 
 
-def _space_streams(streams: Sequence[Stream], owners: Mapping[str, Sequence[str]]) -> tuple[SpaceStream, ...]:
+def _stream_row(s: Stream) -> StreamRow:
+    return StreamRow(name=s.name, axes=s.axes, features=s.features, unit=s.unit, groups=_groups(s))
+
+
+def _groups(stream: Stream) -> dict[str, tuple[str, ...]] | None:
+    """Features that stand for one thing; None where there are none, as the record has it."""
+    return {name: tuple(features) for name, features in stream.groups.items()} or None
+
+
+def _space_streams(streams: Sequence[Stream], explained: Explained) -> tuple[SpaceStream, ...]:
     """The streams that the maps lie on; ``sources`` are the model's streams that each depends on."""
+    of_columns = {s.name: s for s in explained.scene.perturbed.model.streams}
     return tuple(
-        SpaceStream(name=s.name, axes=s.axes, features=s.features, sources=tuple(owners.get(s.name, (s.name,))))
+        SpaceStream(
+            name=s.name,
+            axes=s.axes,
+            features=s.features,
+            sources=tuple(explained.owners.get(s.name, (s.name,))),
+            groups=_groups(of_columns[s.name]) if s.features else None,
+        )
         for s in streams
     )
 
@@ -140,20 +157,31 @@ def _stream_maps(
 
 
 def _examples(request: Request, explained: Explained) -> tuple[Example, ...]:
-    inputs = explained.scene.perturbed.inputs
+    perturbed, space = explained.scene.perturbed, request.space
+    streams = perturbed.model.streams
     return tuple(
         example_rows(
             explained.first.shown,
-            _means_of_variables(inputs) if request.space.by_variable else inputs,
+            perturbed.inputs if space.is_streams else _as_maps_lie(perturbed.inputs, streams, space.by_variable),
             request.labels,
             request.heads,
             request.picked,
             explained.words,
-            request.regions if request.space.name == "inputs" else {},
+            request.regions if space.name == "inputs" else {},
+            {} if space.is_streams else levels_of(streams, perturbed.inputs, perturbed.background),
         )
     )
 
 
-def _means_of_variables(inputs: Arrays) -> Arrays:
-    """The rows as examples show them where maps are by variable."""
-    return {name: x.reshape(len(x), -1, *x.shape[1:][-1:]).mean(axis=1) for name, x in inputs.items()}
+def _as_maps_lie(inputs: Arrays, streams: Sequence[Stream], by_variable: bool) -> Arrays:
+    """The rows as examples show them: means over the values that maps count as one."""
+    shown = {}
+    for stream in streams:
+        x = inputs[stream.name]
+        if by_variable:
+            x = x.reshape(len(x), -1, *x.shape[1:][-1:]).mean(axis=1)
+        if stream.groups:
+            belongs = np.eye(len(stream.variables))[list(stream.variable_of)]
+            x = x @ (belongs / belongs.sum(axis=0))
+        shown[stream.name] = x
+    return shown

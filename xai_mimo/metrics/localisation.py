@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.metrics.metric import Against, Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene
 from xai_mimo.record.rows import RANDOM, Better, Family
@@ -129,9 +129,8 @@ class _Marked:
 
     @staticmethod
     def of(scene: Scene, target: str, rng: np.random.Generator) -> "_Marked":
-        region, inputs = scene.regions[target], scene.perturbed.inputs
-        shapes = {name: x.shape for name, x in inputs.items()}
-        rows = count_rows(inputs)
+        region, rows = scene.regions[target], scene.maps.rows
+        shapes = {name: (rows, *d.map_shape) for name, d in scene.perturbed.masker.divisions.items()}
         whole = [np.broadcast_to(region.get(n, np.False_), shape).reshape(rows, -1) for n, shape in shapes.items()]
         players = np.concatenate(whole, axis=1)
         maps = {label: values[scene.maps.heads.index(target)] for label, values in scene.maps.maps.items()}

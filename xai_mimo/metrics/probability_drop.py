@@ -221,20 +221,21 @@ def _magnitudes(scene: Scene, target: _Target) -> Iterator[tuple[str, Arrays]]:
     random = scene.once("drop maps", lambda: scene.rng("drop maps").random(shape))
     streams = scene.perturbed.model.streams
     axes = {s.name: scene.positions(s) for s in streams}
+    shapes = {name: d.map_shape for name, d in scene.perturbed.masker.divisions.items()}
     h = scene.maps.heads.index(target.selector.name)
     for label in (*scene.maps.labels, RANDOM):
         values = random if label == RANDOM else scene.maps.maps[label][h]
-        yield label, _over_positions(values, scene.perturbed.inputs, axes)
+        yield label, _over_positions(values, shapes, axes)
 
 
-def _over_positions(values: Array, inputs: Arrays, axes: Mapping[str, Sequence[int]]) -> Arrays:
+def _over_positions(values: Array, shapes: Mapping[str, tuple[int, ...]], axes: Mapping[str, Sequence[int]]) -> Arrays:
     """A map ``(sample, player)`` as magnitudes of positions, ``{stream: (sample, *shape)}``, other axes of length 1."""
-    sizes = [x[0].size for x in inputs.values()]
+    ends = np.cumsum([int(np.prod(shape, dtype=np.int64)) for shape in shapes.values()])
     over = {}
-    for (name, x), part in zip(inputs.items(), np.split(np.abs(values), np.cumsum(sizes)[:-1], axis=1), strict=True):
+    for (name, shape), part in zip(shapes.items(), np.split(np.abs(values), ends[:-1], axis=1), strict=True):
         if axes[name]:
-            others = tuple(1 + i for i in range(x.ndim - 1) if i not in axes[name])
-            over[name] = part.reshape(x.shape).sum(axis=others, keepdims=True)
+            others = tuple(1 + i for i in range(len(shape)) if i not in axes[name])
+            over[name] = part.reshape(len(part), *shape).sum(axis=others, keepdims=True)
     return over
 
 

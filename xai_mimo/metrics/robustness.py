@@ -146,8 +146,18 @@ def _way(inputs: Arrays, moved: Arrays, scale: Mapping[str, Any]) -> Array:
 
 
 def _scale(scene: Scene) -> dict[str, Array]:
-    """A step of each feature: its standard deviation over the background."""
-    return {name: rows.std(axis=0, dtype=np.float64) for name, rows in scene.perturbed.background.items()}
+    """A step of each feature: its standard deviation over the background; 0 for the columns of a category.
+
+    There is no level near another: a column that only says whether a level is there cannot move a little.
+    """
+    scale = {name: rows.std(axis=0, dtype=np.float64) for name, rows in scene.perturbed.background.items()}
+    for stream in scene.perturbed.model.streams:
+        rows = scene.perturbed.background[stream.name]
+        for i, feature in enumerate(stream.features):
+            is_grouped = any(feature in features for features in stream.groups.values())
+            if is_grouped and len(np.unique(rows[..., i])) <= 2:
+                scale[stream.name][..., i] = 0.0
+    return scale
 
 
 def _explain_moved(scene: Scene, label: str, moved: Arrays) -> Array:

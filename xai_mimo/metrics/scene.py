@@ -35,7 +35,7 @@ class PerturbedModel:
         replacement: rows that replaced values are taken from, likewise.
         selectors: the explained targets.
         players: what one entry of a map is, and is replaced as a whole: a single value, an entry of a stream's last
-            axis over all its other axes, or a stream.
+            axis over all its other axes, or a stream; groups of features of a stream count as one feature.
     """
 
     model: Model
@@ -44,6 +44,11 @@ class PerturbedModel:
     replacement: Arrays
     selectors: Sequence[Selector]
     players: WholePlayers
+
+    @property
+    def masker(self) -> Masker:
+        """The players of its rows, in the order of the maps."""
+        return Masker.of(self.inputs, self.players, self.model.streams)
 
 
 @dataclass(frozen=True)

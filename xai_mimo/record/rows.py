@@ -52,12 +52,14 @@ class StreamRow(Row):
         axes: a word for each axis after the rows.
         features: names along the last axis.
         unit: physical unit of its values, "" for none.
+        groups: features that stand for one thing, such as the columns of one category; absent where there are none.
     """
 
     name: str
     axes: tuple[str, ...]
     features: tuple[str, ...]
     unit: str
+    groups: Mapping[str, tuple[str, ...]] | None = field(default=None, metadata={ABSENT: True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +118,16 @@ class SpaceStream(Row):
     Attributes:
         name: of the stream.
         axes: a word for each axis after the rows.
-        features: names along the last axis.
+        features: names along the last axis of the maps.
         sources: the model's streams that it depends on.
+        groups: of the features, those that stand for several columns of the data, and which; absent where none does.
     """
 
     name: str
     axes: tuple[str, ...]
     features: tuple[str, ...]
     sources: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]] | None = field(default=None, metadata={ABSENT: True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -466,11 +470,12 @@ class Example(Row):
         head: name of the target.
         prediction: the target's value.
         label: the true value; null where it is not known.
-        inputs: nested lists, ``{stream: values}``.
+        inputs: nested lists, ``{stream: values}``; of a group of features the mean.
         values: the maps, ``{method: {stream: values}}``.
         words: of tokens, ids where there is no vocabulary, ``{stream: [word, ...]}``.
         region: share of each position that the truth marks in this row, ``{stream: values}``, with axes of length 1
             where one mark holds for all; of truth given as regions, in the space "inputs".
+        levels: of categories, the level that the row has, ``{stream: {group: level}}``; absent where there are none.
         note: what else to know.
     """
 
@@ -482,6 +487,7 @@ class Example(Row):
     values: Mapping[str, Mapping[str, Nested]]
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     region: Mapping[str, Nested] = field(default_factory=dict)
+    levels: Mapping[str, Mapping[str, str]] | None = field(default=None, metadata={ABSENT: True})
     note: str = ""
 
     def __post_init__(self) -> None:

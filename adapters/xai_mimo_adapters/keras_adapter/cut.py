@@ -46,8 +46,8 @@ def cut_at(graph: Graph, step: Step, inputs: Mapping[Key, Stream]) -> Cut:
     these that applies: the key it has in the mapping that the layer was called with, or the layer's ``stream_names``;
     the one model input it depends on, if no other stream of the tail depends on that input; the layer that makes it.
     Where that is the name of a model input, ``_encoded`` is put behind it, so that an equal name always means the raw
-    input. Names that meet are numbered. Features keep their names where only layers that treat each value by itself
-    (standardisation, dropout) stand between the model input and the cut.
+    input. Names that meet are numbered. Features keep their names and groups where only layers that treat each value
+    by itself (standardisation, dropout) stand between the model input and the cut.
 
     Args:
         graph: of the model.
@@ -102,7 +102,7 @@ def _described(graph: Graph, key: Key, name: str, inputs: Mapping[Key, Stream]) 
     plain, origin = stream_of(name, graph.tensors[key]), _origin(graph, key)
     if origin not in inputs or inputs[origin].shape != plain.shape:
         return plain
-    return replace(plain, axes=inputs[origin].axes, features=inputs[origin].features)
+    return replace(plain, axes=inputs[origin].axes, features=inputs[origin].features, groups=inputs[origin].groups)
 
 
 def _origin(graph: Graph, key: Key) -> Key:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from xai_mimo.comparison.exhibits.levels import Levels
 from xai_mimo.comparison.regions import Regions
 from xai_mimo.core.explanation import streams_of
 from xai_mimo.core.model import Arrays
@@ -29,6 +30,7 @@ def example_rows(
     samples: Array,
     words: Mapping[str, Array],
     regions: Regions,
+    levels: Levels,
 ) -> list[Example]:
     """The rows with the highest, the median and the lowest prediction of each head, with every method's values.
 
@@ -40,6 +42,7 @@ def example_rows(
         samples: number of each row in the user's data.
         words: ``{stream: (sample, token)}`` where tokens have words.
         regions: what is marked as known to matter in the explained rows, by head or target; the target's own wins.
+        levels: of categories.
     """
     first = next(iter(explanations.values()))
     streams = {s.name: s for s in streams_of(first)}
@@ -74,10 +77,17 @@ def example_rows(
                     values={m: {n: p.values[m] for n, p in parts.items() if m in p.values} for m in explanations},
                     words={name: tuple(str(word) for word in words[name][i]) for name in shown if name in words},
                     region={name: p.region for name, p in parts.items() if p.region is not None},
+                    levels=_levels_of_row(levels, i),
                     note="; ".join(p.note for p in parts.values() if p.note),
                 )
             )
     return rows
+
+
+def _levels_of_row(levels: Levels, row: int) -> dict[str, dict[str, str]] | None:
+    """The categories of which the row has a level; None where there are none."""
+    of_row = {s: {g: str(names[row]) for g, names in groups.items() if names[row]} for s, groups in levels.items()}
+    return {stream: groups for stream, groups in of_row.items() if groups} or None
 
 
 class _Part(NamedTuple):

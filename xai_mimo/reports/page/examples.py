@@ -37,14 +37,14 @@ class FeatureLine:
     Attributes:
         stream, feature: names.
         marked: whether the row marks it as known to matter.
-        input: its value, None where it has several.
+        input: its value, None where it has several; of a category the name of the row's level.
         bars: one for each method of the record.
     """
 
     stream: str
     feature: str
     marked: bool
-    input: float | None
+    input: float | str | None
     bars: tuple[Bar, ...]
 
 
@@ -113,7 +113,7 @@ def feature_lines(record: Record, row: Example) -> list[FeatureLine]:
             stream,
             feature,
             feature in _marked(row, stream, names.get(stream, ())),
-            _input(row.inputs.get(stream), names.get(stream, ()), feature),
+            _level(row, stream, feature) or _input(row.inputs.get(stream), names.get(stream, ()), feature),
             tuple(_bar(values[stream, feature].get(m), largest[m], is_signed=m in signed) for m in largest),
         )
         for stream, feature in ranked
@@ -139,6 +139,10 @@ def _feature_names(names: Sequence[str], count: int) -> list[str]:
     if len(names) == count:
         return list(names)
     return ["(whole stream)"] if count == 1 else [str(i) for i in range(count)]
+
+
+def _level(row: Example, stream: str, feature: str) -> str:
+    return (row.levels or {}).get(stream, {}).get(feature, "")
 
 
 def _input(values: Nested | None, names: Sequence[str], feature: str) -> float | None:
