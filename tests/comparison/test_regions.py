@@ -117,7 +117,7 @@ def test_verdicts_read_the_regions(result):
     assert any(
         "100% of its mass lies in the marked regions, 19% would by chance" in e for e in kind["right"]["evidence"]
     )
-    assert any("largest value lies in them in 100% of the rows" in e for e in kind["right"]["evidence"])
+    assert any("largest value lies in the marked regions in 100% of the rows" in e for e in kind["right"]["evidence"])
 
 
 def test_classes_are_dropped_and_deleted(result):

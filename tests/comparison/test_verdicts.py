@@ -1,4 +1,7 @@
-"""Verdicts on hand-made scores: each step of the rule, and that agreement alone never grants one."""
+"""Verdicts on hand-made scores and tests: each use of a map on its own evidence, and every sentence with its number."""
+
+import itertools
+import re
 
 import pytest
 
@@ -10,195 +13,325 @@ pytestmark = pytest.mark.all_frameworks
 METHODS = {"attention": False, "ig": True}
 
 
-def gain(method, estimate, width=0.02, *, other="random", low=..., high=...):
-    low = estimate - width if low is ... else low
-    high = estimate + width if high is ... else high
-    return [
-        Difference(
-            head="risk",
-            metric=metric,
-            method=method,
-            other=other,
-            estimate=estimate,
-            low=low,
-            high=high,
-            rows=9,
-            note="made by hand",
-            p=0.001,
-            p_corrected=0.01,
-        )
-        for metric in ("deletion_area", "insertion_area")
-    ]
-
-
-def scored(method, metric, role, estimate, low=None, high=None):
-    return Score(
+def difference(metric, other, estimate, p=0.0001, *, method="attention"):
+    return Difference(
         head="risk",
-        family="ground_truth",
         metric=metric,
         method=method,
-        role=role,
+        other=other,
         estimate=estimate,
-        low=low,
-        high=high,
-        rows=9,
-        note="made by hand",
+        low=estimate - 0.1,
+        high=estimate + 0.1,
+        rows=50,
+        p=p / 4,
+        p_corrected=p,
     )
 
 
-def truth(method, estimate, low, high, *, share=None):
+def score(metric, estimate, *, method="attention", role="value", low=None, note="made by hand", other=None):
+    return Score(
+        head="risk",
+        family="faithfulness",
+        metric=metric,
+        method=method,
+        other=other,
+        role=role,
+        estimate=estimate,
+        low=low,
+        high=None if low is None else 2 * estimate - low,
+        rows=50,
+        note=note,
+    )
+
+
+def order(gain, p=0.0001, *, method="attention", deletion=None, insertion=None, areas_p=None):
+    """A symmetric gain and both areas gained, of the same sign unless they are given."""
+    areas_p = p if areas_p is None else areas_p
+    return [score("symmetric_gain", gain, method=method)], [
+        difference("symmetric_gain", "chance", gain, p, method=method),
+        difference("deletion_area", "random", gain / 2 if deletion is None else deletion, areas_p, method=method),
+        difference("insertion_area", "random", gain / 2 if insertion is None else insertion, areas_p, method=method),
+    ]
+
+
+def shares(overlap, floor=0.2, p=0.0001, *, method="attention"):
     rows = [
-        scored(method, "auroc_mean_map", "value", estimate, low, high),
-        scored(method, "auroc_mean_map", "floor_random", 0.5),
+        score("effect_overlap", overlap, method=method),
+        score("effect_overlap", floor, method=method, role="floor_permuted"),
     ]
-    if share is not None:
-        rows += [
-            scored(method, "share", "value", share, share - 0.05, share + 0.05),
-            scored(method, "share", "floor_random", 0.25),
-        ]
-    return rows
+    return rows, [difference("effect_overlap", "permuted", overlap - floor, p, method=method)]
 
 
-def regions(mass, pointing):
-    """Scores of the attention's maps where one fifth of each image is marked; intervals reach .05 to either side."""
-    return [
-        row
-        for metric, estimate in (("mass_in_region", mass), ("pointing_game", pointing))
-        for row in (
-            scored("attention", metric, "value", estimate, estimate - 0.05, estimate + 0.05),
-            scored("attention", metric, "floor_random", 0.2),
-        )
+def sign(gain, p=0.0001, *, violation=0.02):
+    rows = [score("violation", violation, method="ig")]
+    return rows, [difference("signed_gain", "chance", gain, p, method="ig")]
+
+
+def truth(auroc, mass=0.7, *, auroc_p=0.04, mass_p=0.0001, chance=0.25):
+    rows = [score("auroc_mean_map", auroc), score("share", mass), score("share", chance, role="floor_random")]
+    tests = [
+        difference("auroc_mean_map", "chance", auroc - 0.5, auroc_p),
+        difference("share", "chance", mass - chance, mass_p),
     ]
+    return rows, tests
+
+
+def regions(mass, pointing, *, p=0.0001):
+    rows, tests = [], []
+    for metric, estimate in (("mass_in_region", mass), ("pointing_game", pointing)):
+        rows += [score(metric, estimate), score(metric, 0.2, role="floor_random")]
+        tests.append(difference(metric, "chance", estimate - 0.2, p))
+    return rows, tests
 
 
 def agreement(estimate, low, floor=0.5, ceiling=0.95):
-    def row(role, value, low=None):
-        return Score(
-            head="risk",
-            family="agreement",
-            metric="pairwise_rank_agreement",
-            method="attention",
-            other="ig",
-            role=role,
-            estimate=value,
-            low=low,
-            high=None if low is None else 2 * value - low,
-            rows=9,
-            note="made by hand",
-        )
-
-    return [
-        row("value", estimate, low),
-        row("floor_random", floor),
-        row("floor_permuted", floor),
-        row("ceiling", ceiling),
+    roles = {"value": estimate, "floor_random": floor, "floor_permuted": floor, "ceiling": ceiling}
+    rows = [
+        score("pairwise_rank_agreement", value, other="ig", role=role, low=low if role == "value" else None)
+        for role, value in roles.items()
     ]
+    return rows, []
 
 
-def judge(scores, gains, **kwargs):
-    rows = verdicts(["risk"], METHODS, scores, gains, **kwargs)
-    assert [r.method for r in rows] == list(METHODS)
-    return rows[0]
+def judge(*parts, method="attention", methods=METHODS, inputs=8, **kwargs):
+    scores = list(itertools.chain.from_iterable(rows for rows, _ in parts))
+    tests = list(itertools.chain.from_iterable(rows for _, rows in parts))
+    rows = verdicts(["risk"], methods, scores, tests, inputs=inputs, **kwargs)
+    assert [r.method for r in rows] == list(methods)
+    return next(r for r in rows if r.method == method)
 
 
-GOOD = [*gain("attention", 0.3), *gain("ig", 0.4)]
+def said(row, *patterns):
+    for pattern in patterns:
+        assert any(re.search(pattern, s) for s in row.evidence), (pattern, row.evidence)
 
 
-def test_an_order_that_beats_random_and_finds_the_truth_is_supported():
-    row = judge([*truth("attention", 0.95, 0.9, 1.0, share=0.6), *agreement(0.8, 0.75)], GOOD)
-    assert row.verdict == "supported"
-    assert row.text == "attention can be used to tell which inputs drive head 'risk'."
-    assert any("better than a random order" in s and "p = 0.01" in s for s in row.evidence)
-    assert any("75% of what the best method here, ig" in s for s in row.evidence)
-    assert any("floor 0.5, ceiling 0.95" in s for s in row.evidence)
+GOOD = [order(0.4), shares(0.8)]
+GOOD_IG = [order(0.4, method="ig"), shares(0.9, method="ig"), sign(0.5)]
 
 
-def test_attention_is_said_to_have_no_sign():
-    rows = verdicts(["risk"], METHODS, [], GOOD)
-    assert any("no sign" in s for s in rows[0].evidence)
-    assert not any("no sign" in s for s in rows[1].evidence)
+def test_a_map_without_signs_is_supported_for_order_and_shares():
+    row = judge(*GOOD)
+    assert (row.verdict, row.order, row.shares, row.sign) == ("supported", "supported", "supported", None)
+    assert row.text == (
+        "attention can be used for head 'risk' to tell which inputs matter more and how much each counts."
+    )
+    said(
+        row,
+        r"symmetric gain of 0\.4 is better than the 0 of a random order \(p < 0\.001\)",
+        r"replacing its top inputs first is better than a random order \(area gained 0\.2; p < 0\.001\)",
+        r"keeping its top inputs first is better",
+        r"80% of its mass lies where the effect is, 20% does once the map is permuted \(p < 0\.001\); half is asked",
+        r"this map has none",
+    )
 
 
-def test_agreement_alone_never_supports():
-    gains = [*gain("attention", 0.0), *gain("ig", 0.4)]
-    assert judge(agreement(1.0, 0.99), gains).verdict == "doubtful"
-    assert judge(agreement(1.0, 0.99), []).verdict == "undecided"
-
-
-def test_agreement_at_the_floor_takes_support_away():
-    row = judge(agreement(0.51, 0.45), GOOD)
-    assert row.verdict == "doubtful"
-    assert "agrees with no other method more than chance does" in row.text
-
-
-def test_worse_than_random_is_misleading_and_names_what_to_read_instead():
-    row = judge([], [*gain("attention", -0.1), *gain("ig", 0.4)])
-    assert row.verdict == "misleading"
-    assert "Do not use attention for head 'risk'" in row.text
-    assert "Read ig instead." in row.text
-
-
-def test_avoiding_the_truth_is_misleading_however_faithful():
-    row = judge([*truth("attention", 0.3, 0.2, 0.45), *agreement(0.9, 0.85)], GOOD)
-    assert row.verdict == "misleading"
-    assert "points away from the features that are known to matter" in row.text
+def test_a_map_with_signs_is_supported_for_all_three():
+    row = judge(*GOOD_IG, method="ig")
+    assert (row.verdict, row.order, row.shares, row.sign) == ("supported",) * 4
+    assert row.text.endswith("which inputs matter more, how much each counts and which way each moves it.")
+    said(row, r"differs from that without them by \+0\.5", r"against its sign in 2% of the rows")
 
 
 @pytest.mark.parametrize(
-    ("estimate", "low", "share", "expected"),
+    ("gain", "p", "word"),
     [
-        (0.75, 0.7, 0.6, "doubtful"),  # found in part
-        (0.85, 0.45, 0.6, "doubtful"),  # not told from chance
-        (0.85, 0.6, 0.6, "supported"),
-        (0.85, 0.6, None, "supported"),
-        (0.85, 0.6, 0.27, "doubtful"),  # the mass is that of a uniform map
-        (0.85, 0.6, 0.15, "misleading"),  # ranked right, but with less mass than chance gives
+        (0.4, 0.05, "supported"),
+        (0.4, 0.051, "doubtful"),  # the p that is printed decides, not the interval
+        (-0.4, 0.011, "doubtful"),
+        (-0.4, 0.01, "misleading"),  # an accusation asks for more
     ],
 )
-def test_thresholds_of_the_truth(estimate, low, share, expected):
-    row = judge(truth("attention", estimate, low, 1.0, share=share), GOOD)
-    assert row.verdict == expected
-    if share is not None:
-        assert any(f"{share:.0%} of its mass" in s and "25% would by chance" in s for s in row.evidence)
-
-
-def test_reaching_less_than_half_of_the_best_method_is_doubtful():
-    row = judge([], [*gain("attention", 0.15), *gain("ig", 0.4)])
-    assert row.verdict == "doubtful"
-    assert "another method finds much more" in row.text
-
-
-def test_an_order_like_a_random_one_is_doubtful():
-    row = judge([], [*gain("attention", 0.3, width=0.4), *gain("ig", 0.4)])
-    assert row.verdict == "doubtful"
-    assert "not clearly better than a random one" in row.text
-
-
-def test_a_single_row_is_undecided():
-    gains = [*gain("attention", 0.3, low=None, high=None), *gain("ig", 0.4, low=None, high=None)]
-    row = judge(truth("attention", 1.0, None, None), gains)
-    assert row.verdict == "undecided"
-    assert "explain more rows" in row.text
-
-
-def test_a_head_that_does_not_move_is_undecided():
-    row = judge([], GOOD, undecidable={"risk": "it does not react"})
-    assert (row.verdict, row.text, row.evidence) == ("undecided", "it does not react", ())
+def test_the_printed_p_decides(gain, p, word):
+    row = judge(order(gain, p), shares(0.8))
+    assert row.order == word
+    said(row, rf"symmetric gain of {gain} is .* \(p = {p:.2g}\)")
 
 
 @pytest.mark.parametrize(
-    ("mass", "pointing", "verdict"),
+    ("gain", "deletion", "insertion", "word"),
     [
-        (0.5, 0.9, "supported"),
-        (0.5, 0.5, "supported"),
-        (0.5, 0.45, "doubtful"),  # above chance, but it points beside the region more often than at it
-        (0.22, 0.9, "doubtful"),  # mass not distinguishable from chance
-        (0.1, 0.9, "misleading"),
-        (0.5, 0.1, "misleading"),
+        (0.4, -0.2, 0.6, "supported"),  # what opposes: deleting both cancels
+        (-0.4, 0.1, -0.5, "doubtful"),  # one area is better
+        (-0.4, -0.2, -0.2, "misleading"),
     ],
 )
-def test_a_map_finds_a_region_by_its_mass_and_by_its_largest_value(mass, pointing, verdict):
-    row = judge([*regions(mass, pointing), *agreement(0.8, 0.75)], GOOD)
-    assert row.verdict == verdict
-    assert any(f"{mass:.0%} of its mass lies in the marked regions, 20% would by chance" in s for s in row.evidence)
-    assert any(f"in {pointing:.0%} of the rows, 20% by chance" in s for s in row.evidence)
+def test_one_area_alone_does_not_mislead(gain, deletion, insertion, word):
+    assert judge(order(gain, deletion=deletion, insertion=insertion), shares(0.8)).order == word
+
+
+def test_both_areas_worse_mislead_where_the_gain_cannot_tell():
+    row = judge(order(-0.1, 0.3, deletion=-0.2, insertion=-0.2, areas_p=0.001), shares(0.8))
+    assert (row.order, row.verdict) == ("misleading", "misleading")
+    assert "its order is worse than a random one" in row.text
+
+
+def test_signs_vouch_for_an_order_that_cancels():
+    weak = order(0.01, 0.9, method="ig")
+    assert judge(weak, shares(0.9, method="ig"), sign(0.5), method="ig").order == "supported"
+    assert judge(weak, shares(0.9, method="ig"), sign(0.5, 0.9), method="ig").order == "doubtful"
+    wrong = order(-0.4, method="ig")
+    assert judge(wrong, shares(0.9, method="ig"), sign(0.5), method="ig").order == "misleading"
+
+
+def test_an_order_that_holds_among_neighbours_is_not_misleading():
+    rows = [], [difference("conditional_symmetric_gain", "random", 0.3)]
+    row = judge(order(-0.4), shares(0.8), rows)
+    assert row.order == "doubtful"
+    said(row, "nearest rows")
+
+
+@pytest.mark.parametrize(
+    ("overlap", "floor", "p", "word"),
+    [
+        (0.5, 0.2, 0.001, "supported"),
+        (0.49, 0.2, 0.001, "doubtful"),  # less than half
+        (0.6, 0.55, 0.001, "doubtful"),  # hardly more than the map permuted
+        (0.6, 0.2, 0.2, "doubtful"),
+        (0.1, 0.2, 0.001, "misleading"),
+    ],
+)
+def test_thresholds_of_the_shares(overlap, floor, p, word):
+    row = judge(order(0.4), shares(overlap, floor, p))
+    assert row.shares == word
+    assert row.order == "supported"
+    if word != "supported":
+        assert row.verdict == word
+        assert row.text.startswith("Use attention for head 'risk' only to tell which inputs matter more: ")
+
+
+def test_much_mass_on_an_input_without_effect_is_misleading():
+    note = "const.0: 80% of the mass, 0% of the effect"
+    leak = [score("excess_mass", 0.7, low=0.6, note=note)], []
+    row = judge(*GOOD, leak)
+    assert (row.order, row.shares, row.verdict) == ("supported", "misleading", "misleading")
+    assert note in row.text
+    said(row, note)
+    assert judge(*GOOD, ([score("excess_mass", 0.7, low=0.5, note=note)], [])).shares == "supported"
+
+
+def test_a_nearly_uniform_map_says_so():
+    row = judge(*GOOD, ([score("effective_features", 7.3)], []))
+    assert row.shares == "doubtful"
+    said(row, r"hardly differs from a uniform map: .* over 7\.3 of 8 inputs")
+    assert judge(*GOOD, ([score("effective_features", 7.1)], [])).shares == "supported"
+    assert judge(*GOOD, ([score("effective_features", 2.0)], []), inputs=2).shares == "supported"
+
+
+def test_reversed_signs_mislead_though_the_order_is_right():
+    row = judge(*GOOD_IG[:2], sign(-0.5, violation=0.97), method="ig")
+    assert (row.verdict, row.order, row.shares, row.sign) == ("misleading", "supported", "supported", "misleading")
+    assert (
+        "only to tell which inputs matter more and how much each counts: its signs are the wrong way round" in row.text
+    )
+    said(row, "97% of the rows", r"by -0\.5, worse than")
+
+
+def test_signs_of_sensitivities_are_not_judged():
+    row = judge(*GOOD_IG[:2], sign(-0.5), method="ig", attributions=[])
+    assert (row.sign, row.verdict) == (None, "supported")
+    said(row, "speaks of sensitivities")
+
+
+@pytest.mark.parametrize(
+    ("auroc", "p", "word"),
+    [(0.8, 0.2, "supported"), (0.79, 0.01, "doubtful"), (0.3, 0.02, "doubtful"), (0.1, 0.01, "misleading")],
+)
+def test_the_truth_and_the_order(auroc, p, word):
+    row = judge(*GOOD, truth(auroc, auroc_p=p))
+    assert (row.order, row.shares) == (word, "supported")
+    said(row, rf"AUROC {auroc:g} \(0\.5 is chance, 0\.8 is asked for; p = {p:g}\)")
+
+
+@pytest.mark.parametrize(
+    ("mass", "p", "word"), [(0.5, 0.001, "supported"), (0.49, 0.001, "doubtful"), (0.1, 0.001, "misleading")]
+)
+def test_the_truth_and_the_shares(mass, p, word):
+    row = judge(*GOOD, truth(0.9, mass, mass_p=p))
+    assert (row.order, row.shares) == ("supported", word)
+    said(row, rf"{mass:.0%} of its mass lies on the true features, 25% would by chance \(p = 0\.001\)")
+
+
+@pytest.mark.parametrize(
+    ("mass", "pointing", "p", "words"),
+    [
+        (0.3, 0.9, 0.001, ("supported", "supported")),  # evidence beside a mark is no fault: above chance is enough
+        (0.3, 0.45, 0.001, ("doubtful", "supported")),
+        (0.3, 0.9, 0.3, ("doubtful", "doubtful")),
+        (0.1, 0.1, 0.001, ("misleading", "misleading")),
+    ],
+)
+def test_regions(mass, pointing, p, words):
+    row = judge(*GOOD, regions(mass, pointing, p=p))
+    assert (row.order, row.shares) == words
+    said(
+        row, f"in {pointing:.0%} of the rows, 20% would by chance", f"{mass:.0%} of its mass lies in the marked regions"
+    )
+
+
+def test_agreement_decides_nothing():
+    alone = judge(*GOOD)
+    for rate in (0.2, 0.99):
+        row = judge(*GOOD, *GOOD_IG, agreement(rate, rate - 0.01))
+        assert (row.verdict, row.order, row.shares) == (alone.verdict, alone.order, alone.shares)
+    said(row, r"99% of all pairs of inputs stand in the same order in ig \(floor 50%, ceiling 95%\): they agree")
+    weak = judge(order(0.0, 0.9), shares(0.8), *GOOD_IG, agreement(1.0, 0.99))
+    assert weak.order == "doubtful"
+
+
+def test_agreement_is_told_of_supported_methods_alone_and_above_the_floor_by_a_tenth():
+    bad_ig = order(0.0, 0.9, method="ig")
+    assert not any("Agreement" in s for s in judge(*GOOD, bad_ig, agreement(0.9, 0.8)).evidence)
+    said(judge(*GOOD, *GOOD_IG, agreement(0.59, 0.55)), "hardly more than by chance")
+    said(judge(*GOOD, *GOOD_IG, agreement(0.61, 0.55)), "they agree")
+
+
+def pair(own, other, p):
+    """The attention's gain against that of ig."""
+    return [], [difference("symmetric_gain", "ig", own - other, p)]
+
+
+@pytest.mark.parametrize(
+    ("own", "p", "word"), [(0.19, 0.001, "doubtful"), (0.19, 0.02, "supported"), (0.2, 0.001, "supported")]
+)
+def test_another_that_gains_twice_as_much_makes_an_order_doubtful(own, p, word):
+    row = judge(order(own), shares(0.8), *GOOD_IG, pair(own, 0.4, p))
+    assert row.order == word
+    if word == "doubtful":
+        said(row, rf"gains {own} where ig gains 0\.4 \(p = 0\.001\)")
+        assert row.text.endswith("ig gains significantly more.")
+        assert "ig finds much more of what moves the prediction" in row.text
+
+
+def test_another_is_recommended_only_where_it_is_supported_and_significantly_better():
+    poor = [order(-0.1), shares(0.8)]
+    assert judge(*poor, *GOOD_IG, pair(-0.1, 0.4, 0.001)).text.endswith("ig gains significantly more.")
+    assert "ig" not in judge(*poor, *GOOD_IG, pair(-0.1, 0.4, 0.02)).text
+    assert "ig" not in judge(*poor, order(0.0, 0.9, method="ig"), pair(-0.1, 0.0, 0.001)).text
+
+
+def test_no_company_changes_what_a_map_is_supported_for():
+    alone = judge(*GOOD, methods={"attention": False})
+    noise = [order(0.0, 0.9, method="ig"), shares(0.2, 0.2, 0.9, method="ig"), sign(0.0, 0.9)]
+    among = judge(*GOOD, *noise, agreement(0.4, 0.3), pair(0.4, 0.0, 0.001))
+    assert among == alone
+
+
+def test_an_order_that_was_not_tested_is_undecided():
+    row = judge(shares(0.8))
+    assert (row.verdict, row.order, row.shares) == ("undecided", "undecided", "supported")
+    assert "Explain more rows" in row.text
+
+
+def test_shares_that_were_not_tested_do_not_count():
+    row = judge(order(0.4))
+    assert (row.verdict, row.order, row.shares) == ("supported", "supported", "undecided")
+    assert row.text == "attention can be used for head 'risk' to tell which inputs matter more."
+
+
+def test_a_head_of_which_nothing_can_be_said():
+    rows = [judge(*GOOD, *GOOD_IG, undecidable={"risk": "it does not react"}, method=m) for m in METHODS]
+    for row in rows:
+        assert (row.verdict, row.order, row.shares, row.text) == (*("undecided",) * 3, "it does not react")
+        assert row.evidence == ()
+    assert [row.sign for row in rows] == [None, "undecided"]

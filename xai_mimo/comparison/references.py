@@ -195,6 +195,12 @@ REFERENCES = {
   journal = {IEEE Transactions on Neural Networks and Learning Systems},
   year = {2017}
 }""",
+    "bluecher2024decoupling": """@article{bluecher2024decoupling,
+  title = {Decoupling Pixel Flipping and Occlusion Strategy for Consistent {XAI} Benchmarks},
+  author = {Bl{\\"u}cher, Stefan and Vielhaben, Johanna and Strodthoff, Nils},
+  journal = {Transactions on Machine Learning Research},
+  year = {2024}
+}""",
     "agarwal2022openxai": """@inproceedings{agarwal2022openxai,
   title = {{OpenXAI}: Towards a Transparent Evaluation of Model Explanations},
   author = {Agarwal, Chirag and Krishna, Satyapriya and Saxena, Eshika and Pawelczyk, Martin and Johnson, Nari and

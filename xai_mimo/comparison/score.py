@@ -32,7 +32,7 @@ from xai_mimo.record.rows import (
 )
 
 _STILL = 1e-6
-_DECIDE = ("deletion_area", "insertion_area")
+_DECIDE = ("deletion_area", "insertion_area", "symmetric_gain")
 _LOG = logging.getLogger("xai_mimo")
 
 
@@ -93,7 +93,17 @@ def score(request: Request, explained: Explained, step: Steps) -> Scores:
         true_features=tables.true_feature_rows(scene.maps, scene.truth),
         curves=tables.curve_rows(scene.maps, curves, controls),
         gaps=tables.gap_rows(scene.explanations),
-        verdicts=tuple(verdicts(scene.maps.heads, scene.maps.signed, scores, tests, undecidable=undecidable)),
+        verdicts=tuple(
+            verdicts(
+                scene.maps.heads,
+                scene.maps.signed,
+                scores,
+                tests,
+                inputs=len(scene.maps.players),
+                attributions=scene.maps.attributions,
+                undecidable=undecidable,
+            )
+        ),
     )
 
 
@@ -209,8 +219,8 @@ def _not_measured(running: Sequence[Metric], heads: Sequence[str]) -> dict[str, 
     if not missing:
         return {}
     return {
-        head: f"Nothing is said of head '{head}': verdicts rest on {' and '.join(_DECIDE)}, and "
-        f"{' and '.join(missing)} was not among the metrics."
+        head: f"Nothing is said of head '{head}': verdicts rest on {', '.join(_DECIDE)}; not among the metrics: "
+        f"{', '.join(missing)}."
         for head in heads
     }
 

@@ -1,45 +1,54 @@
-"""What a practitioner may conclude from the scores, one word and a few sentences per head and method.
+"""What a practitioner may use a map for: one word for each use, one in all, and the sentences they follow from.
 
-The rule, in the order in which it is applied:
+*order* - which inputs matter more than which. Better than a random order: the symmetric gain lies above what a random
+    order gains; or it cannot be told from that, and the signed gain of a map with signs lies above. Worse: the
+    symmetric gain lies below and neither area above, or both areas lie below; or the truth is known and the mean map
+    ranks the true features behind the others.
+*shares* - how much each input counts. Better: at least half of the mass lies where the effect is, more than of the map
+    permuted, by at least a tenth; where the truth is known, at least half of the mass lies on it, more than by chance.
+    Worse: less than of the map permuted; or less on the truth than by chance; or one input has mass without effect.
+*sign* - whether an input raises or lowers the prediction: the signed gain lies above or below that of a random order. A
+    map without signs, or one of sensitivities, makes no such claim.
 
-1. *undecided* - the head does not react to its inputs, it is known to depend on none of them, or there are too few rows
-   for intervals.
-2. *misleading* - its order is worse than a random one (the whole interval of the paired difference, for deletion or for
-   insertion), or the truth is known and its map avoids it: the true features get less of its mass than chance gives
-   them, or its mean map ranks them behind the others (the whole interval, either way); where the truth is marked as
-   regions, less mass than chance lies in them, or it points at them less often.
-3. *supported* - its order beats a random one for deletion and for insertion, it reaches at least half of what the best
-   method of the comparison gains over random, its map finds the true features where they are known (more mass than
-   chance, and an AUROC of the mean map of at least 0.8, intervals above chance; for regions, more mass than chance and
-   the largest value inside in at least half of the rows), and it agrees with some other method more than the floors do.
-4. *doubtful* - everything else.
+*supported* where the evidence is better, *misleading* where it is worse, *doubtful* between, *undecided* where it could
+not be measured. Two things hold an order back to doubtful: the truth is known and found in part only (AUROC of the mean
+map below 0.8), or another method, itself supported, gains more than twice as much and significantly more.
 
-Agreement can take a verdict away but never grant one: Neely et al. (2022), "A Song of (Dis)agreement", show that
-methods which agree may all be wrong. The thresholds are ours; they stand in this file and in the evidence.
+**The word in all is the worst of the uses that could be measured**: a map whose signs are reversed misleads, though its
+order is right; the text says what is left of it.
+
+One test decides and is the one that is printed: the p of the record's ``differences``, corrected (Holm) for the tests
+of one verdict, so that a verdict does not depend on what else stands in the comparison. For a map it takes p <= 0.05,
+against it p <= 0.01, since to call a map misleading is an accusation. Agreement decides nothing: methods that agree may
+all be wrong (Neely et al., 2022, "A Song of (Dis)agreement"), and a right map may stand among wrong ones only. It is
+reported with the methods whose order is supported. The thresholds are ours; docs/verdicts.md has the error rates that
+were measured with them.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from xai_mimo.record.rows import RANDOM, Difference, Role, Score, Verdict, VerdictWord
+from xai_mimo.comparison.evidence import (
+    Case,
+    Evidence,
+    agreement_of,
+    order_of,
+    reach_of,
+    shares_of,
+    side,
+    sign_of,
+)
+from xai_mimo.record.rows import Difference, Score, Verdict, VerdictWord
 
-TRUTH_FOUND = 0.8
-HALF = 0.5
-_AREAS = ("deletion_area", "insertion_area")
-_FLOORS: tuple[Role, ...] = ("floor_random", "floor_permuted")
-_THAN = {1: "better than", -1: "worse than", 0: "not distinguishable from"}
+_WORDS: dict[int | None, VerdictWord] = {1: "supported", 0: "doubtful", -1: "misleading", None: "undecided"}
+_USES = {"order": "which inputs matter more", "shares": "how much each counts", "sign": "which way each moves it"}
 _NO_SIGN = (
-    "This map has no sign: it says how much the head reads a feature, not whether the feature raises or lowers the "
+    "Sign: this map has none; it says how much the head reads an input, not whether the input raises or lowers the "
     "prediction."
 )
-_DOES = {"deletion_area": "replacing its top features first", "insertion_area": "keeping its top features first"}
-
-
-class _Evidence(NamedTuple):
-    """What one kind of evidence says: +1 for the map, -1 against it, 0 neither, None without evidence."""
-
-    vote: int | None
-    sentences: tuple[str, ...]
+_SENSITIVITY = (
+    "Sign: this map speaks of sensitivities, of what happens when an input grows, and not of what its present value "
+    "did, which alone can be tested by replacing it."
+)
 
 
 def verdicts(
@@ -48,6 +57,8 @@ def verdicts(
     scores: Sequence[Score],
     differences: Sequence[Difference],
     *,
+    inputs: int,
+    attributions: Sequence[str] | None = None,
     undecidable: Mapping[str, str] | None = None,
 ) -> list[Verdict]:
     """One verdict for each head and method.
@@ -57,182 +68,81 @@ def verdicts(
         methods: label -> whether its map has a sign.
         scores: the record's ``scores``.
         differences: the record's ``differences`` (paired, positive where the first is better).
+        inputs: number of inputs that a map ranks.
+        attributions: labels of the methods whose signs say what the present values did; None for all with a sign.
         undecidable: heads of which nothing can be concluded, with the reason.
     """
     rows = []
     for head in heads:
-        scores_of_head = [r for r in scores if r.head == head]
-        gains = [r for r in differences if r.head == head]
-        for method, signed in methods.items():
-            if undecidable and head in undecidable:
-                text = undecidable[head]
-                rows.append(Verdict(head=head, method=method, verdict="undecided", text=text, evidence=()))
-                continue
-            evidence = {
-                "faithfulness": _faithfulness(method, gains),
-                "reach": _reach(method, methods, gains),
-                "truth": _truth(method, scores_of_head),
-                "agreement": _agreement(method, scores_of_head),
-            }
-            verdict = _decide({kind: part.vote for kind, part in evidence.items()})
-            text = _text(verdict, head, method, _best(methods, gains), evidence)
-            sentences = tuple(sentence for part in evidence.values() for sentence in part.sentences)
-            if not signed:
-                sentences += (_NO_SIGN,)
-            rows.append(Verdict(head=head, method=method, verdict=verdict, text=text, evidence=sentences))
+        if undecidable and head in undecidable:
+            rows += [_undecided(head, method, signed, undecidable[head]) for method, signed in methods.items()]
+            continue
+        cases = {method: Case.of(head, method, inputs, scores, differences) for method in methods}
+        with_sign = [m for m, signed in methods.items() if signed and (attributions is None or m in attributions)]
+        orders = {method: order_of(case, has_sign=method in with_sign) for method, case in cases.items()}
+        supported = [method for method, order in orders.items() if order.vote == 1]
+        for method, case in cases.items():
+            others = [cases[other] for other in supported if other != method]
+            uses = {"order": orders[method].but(reach_of(case, others)), "shares": shares_of(case)}
+            if method in with_sign:
+                uses["sign"] = sign_of(case)
+            remarks = [] if method in with_sign else [_SENSITIVITY if methods[method] else _NO_SIGN]
+            remarks += agreement_of(case, [other.method for other in others], scores)
+            rows.append(_verdict(case, uses, remarks, _better_one(case, others)))
     return rows
 
 
-def _decide(votes: Mapping[str, int | None]) -> VerdictWord:
-    if votes["faithfulness"] is None:
-        return "undecided"
-    if votes["faithfulness"] < 0 or votes["truth"] == -1:
-        return "misleading"
-    kept = votes["faithfulness"] > 0 and votes["reach"] != -1
-    if kept and votes["truth"] in (None, 1) and votes["agreement"] != -1:
-        return "supported"
-    return "doubtful"
-
-
-def _faithfulness(method: str, gains: Sequence[Difference]) -> _Evidence:
-    sides, sentences = [], []
-    for metric in _AREAS:
-        row = _gain(method, RANDOM, metric, gains)
-        side = None if row is None else _side(row, 0.0)
-        if row is None or side is None:
-            return _Evidence(None, ("There are too few rows to tell its order from a random one.",))
-        sides.append(side)
-        sentences.append(
-            f"Faithfulness: {_DOES[metric]} is {_THAN[side]} a random order (area gained {_span(row)}; "
-            f"p = {_number(row.p_corrected)} corrected)."
-        )
-    return _Evidence(-1 if min(sides) < 0 else int(min(sides) > 0), tuple(sentences))
-
-
-def _gain(method: str, other: str, metric: str, gains: Sequence[Difference]) -> Difference | None:
-    for row in gains:
-        if (row.method, row.other, row.metric) == (method, other, metric):
-            return row
-    return None
-
-
-def _over_random(method: str, gains: Sequence[Difference]) -> float | None:
-    row = _gain(method, RANDOM, "deletion_area", gains)
-    return None if row is None else row.estimate
-
-
-def _best(methods: Mapping[str, bool], gains: Sequence[Difference]) -> str | None:
-    known = {m: g for m in methods if (g := _over_random(m, gains)) is not None and g > 0}
-    return max(known, key=lambda m: known[m]) if known else None
-
-
-def _reach(method: str, methods: Mapping[str, bool], gains: Sequence[Difference]) -> _Evidence:
-    best, own = _best(methods, gains), _over_random(method, gains)
-    if best is None or own is None or best == method:
-        return _Evidence(None, ())
-    share = own / (_over_random(best, gains) or 1.0)
-    return _Evidence(
-        1 if share >= HALF else -1,
-        (f"It reaches {max(share, 0.0):.0%} of what the best method here, {best}, gains over a random order.",),
+def _undecided(head: str, method: str, signed: bool, why: str) -> Verdict:
+    return Verdict(
+        head=head,
+        method=method,
+        verdict="undecided",
+        order="undecided",
+        shares="undecided",
+        sign="undecided" if signed else None,
+        text=why,
+        evidence=(),
     )
 
 
-def _truth(method: str, scores: Sequence[Score]) -> _Evidence:
-    """True features need not share equally, so missing some of them is no fault; giving them less than chance is."""
-    rows = [r for r in scores if r.family == "ground_truth" and r.method == method]
-    value = {r.metric: r for r in rows if r.role == "value" and r.estimate is not None}
-    chance = {r.metric: r.estimate for r in rows if r.role == "floor_random" and r.estimate is not None}
-    mean_map, share = value.get("auroc_mean_map"), value.get("share")
-    if "mass_in_region" in value and "pointing_game" in value:
-        return _region(value["mass_in_region"], value["pointing_game"], chance)
-    if mean_map is None or mean_map.estimate is None:
-        return _Evidence(None, ())
-    sentences = [f"Ground truth: its mean map ranks the true features with AUROC {_span(mean_map)}; 0.5 is chance."]
-    over_chance = [_side(mean_map, 0.5) or 0]
-    if share is not None and "share" in chance:
-        sentences.append(
-            f"Ground truth: {share.estimate:.0%} of its mass lies on the true features, "
-            f"{chance['share']:.0%} would by chance."
-        )
-        over_chance.append(_side(share, chance["share"]) or 0)
-    if min(over_chance) < 0:
-        return _Evidence(-1, tuple(sentences))
-    finds_them = mean_map.estimate >= TRUTH_FOUND and min(over_chance) > 0
-    return _Evidence(int(finds_them), tuple(sentences))
+def _better_one(case: Case, others: Sequence[Case]) -> str:
+    """Of the supported methods that gain significantly more than this one, the one that gains most; "" for none."""
+    better = [other for other in others if side(case.test("symmetric_gain", other.method)) == -1]
+    return max(better, key=lambda c: c.estimate("symmetric_gain") or 0.0).method if better else ""
 
 
-def _region(mass: Score, pointing: Score, chance: Mapping[str, float]) -> _Evidence:
-    """A map finds a region where both scores are above chance and it points there more often than not."""
-    over_chance = [_side(row, chance.get(row.metric, 0.0)) or 0 for row in (mass, pointing)]
-    sentences = (
-        f"Ground truth: {mass.estimate:.0%} of its mass lies in the marked regions, "
-        f"{chance.get('mass_in_region', 0.0):.0%} would by chance.",
-        f"Ground truth: its largest value lies in them in {pointing.estimate:.0%} of the rows, "
-        f"{chance.get('pointing_game', 0.0):.0%} by chance.",
+def _verdict(case: Case, uses: Mapping[str, Evidence], remarks: Sequence[str], better_one: str) -> Verdict:
+    words = {name: _WORDS[use.vote] for name, use in uses.items()}
+    votes = [use.vote for use in uses.values() if use.vote is not None]
+    in_all = None if uses["order"].vote is None else min(votes)
+    return Verdict(
+        head=case.head,
+        method=case.method,
+        verdict=_WORDS[in_all],
+        order=words["order"],
+        shares=words["shares"],
+        sign=words.get("sign"),
+        text=_text(case, in_all, uses, better_one),
+        evidence=(*(sentence for use in uses.values() for sentence in use.sentences), *remarks),
     )
-    if min(over_chance) < 0:
-        return _Evidence(-1, sentences)
-    return _Evidence(int(min(over_chance) > 0 and (pointing.estimate or 0.0) >= HALF), sentences)
 
 
-def _side(row: Score | Difference, chance: float) -> int | None:
-    """1 where the whole interval lies above chance, -1 where it lies below, else 0; None without an interval."""
-    if row.low is None or row.high is None:
-        return None
-    return int(row.low > chance) - int(row.high < chance)
-
-
-def _agreement(method: str, scores: Sequence[Score]) -> _Evidence:
-    rows = [r for r in scores if r.metric == "pairwise_rank_agreement" and method in (r.method, r.other)]
-    known = [r for r in rows if r.estimate is not None]
-    sentences, above = [], []
-    for value in (r for r in known if r.role == "value"):
-        pair = value.method, value.other
-        by_role = {r.role: r.estimate for r in known if (r.method, r.other) == pair and r.estimate is not None}
-        other = value.other if value.method == method else value.method
-        floor = max((by_role[role] for role in _FLOORS if role in by_role), default=None)
-        above.append(floor is not None and _side(value, floor) == 1)
-        sentences.append(
-            f"Agreement with {other}: {_span(value)} of all pairs of features in the same order "
-            f"(floor {_number(floor)}, ceiling {_number(by_role.get('ceiling'))})."
+def _text(case: Case, in_all: int | None, uses: Mapping[str, Evidence], better_one: str) -> str:
+    """What the map may be used for, and why not for the rest."""
+    method, head = case.method, case.head
+    good = _listed([_USES[name] for name, use in uses.items() if use.vote == 1])
+    weak = "; ".join(use.why for use in uses.values() if use.vote is not None and use.vote < 1)
+    if in_all is None:
+        return (
+            f"Nothing can be said of {method} for head '{head}' yet: its order could not be tested. Explain more rows."
         )
-    if not above:
-        return _Evidence(None, ())
-    return _Evidence(1 if any(above) else -1, tuple(sentences))
+    if not weak:
+        return f"{method} can be used for head '{head}' to tell {good}."
+    instead = f" {better_one} gains significantly more." if better_one else ""
+    if good:
+        return f"Use {method} for head '{head}' only to tell {good}: {weak}.{instead}"
+    return f"{'Do not use' if in_all < 0 else 'Do not rely on'} {method} for head '{head}': {weak}.{instead}"
 
 
-def _text(verdict: VerdictWord, head: str, method: str, best: str | None, evidence: Mapping[str, _Evidence]) -> str:
-    instead = f" Read {best} instead." if best not in (None, method) else ""
-    if verdict == "supported":
-        return f"{method} can be used to tell which inputs drive head '{head}'."
-    if verdict == "misleading":
-        why = (
-            "it points away from the inputs the model reacts to"
-            if (evidence["faithfulness"].vote or 0) < 0
-            else "it points away from the features that are known to matter"
-        )
-        return f"Do not use {method} for head '{head}': {why}.{instead}"
-    if verdict == "undecided":
-        return f"Nothing can be said of {method} for head '{head}' yet: explain more rows."
-    reasons = {
-        "faithfulness": "its order is not clearly better than a random one",
-        "reach": "another method finds much more of what moves the prediction",
-        "truth": "it finds the true features only in part",
-        "agreement": "it agrees with no other method more than chance does",
-    }
-    weak = [text for what, text in reasons.items() if _is_weak(what, evidence[what].vote)]
-    return f"Do not rely on {method} alone for head '{head}': {'; '.join(weak)}.{instead}"
-
-
-def _is_weak(what: str, vote: int | None) -> bool:
-    return vote == -1 or (vote == 0 and what in ("faithfulness", "truth"))
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g}"
-
-
-def _span(row: Score | Difference) -> str:
-    if row.low is None or row.high is None:
-        return f"{row.estimate:.3g} (no interval)"
-    return f"{row.estimate:.3g} ({row.low:.3g} to {row.high:.3g})"
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

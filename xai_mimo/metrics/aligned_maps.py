@@ -49,6 +49,11 @@ class AlignedMaps:
         return tuple(self.maps)
 
     @property
+    def attributions(self) -> tuple[str, ...]:
+        """The methods whose signs say what the present values did."""
+        return tuple(label for label in self.maps if self.signed[label] and self.speaks_of[label] == "attribution")
+
+    @property
     def rows(self) -> int:
         """Number of explained rows."""
         return int(self.counts.shape[1])

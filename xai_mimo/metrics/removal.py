@@ -7,6 +7,9 @@ from the prediction, whichever way; so every method, attention included, is meas
     deletion(q)  = |f(x) - v(all but the top q)|     rises from 0; fast is good, a larger area is better
     insertion(q) = |f(x) - v(only the top q)|        falls to 0;   fast is good, a smaller area is better
 
+A map with signs is also followed from its most positive feature to its most negative one (``Curves.by_value``): what
+opposes each other then does not cancel.
+
 v(S) is the mean of f over the replacement rows with the features in S taken from x. Equal magnitudes are ordered at
 random. Random orders go the same way, as the control that every figure needs. Where features depend on each other,
 inputs replaced so lie off the data; v(S) is then also asked with the replacement rows nearest to x in S alone, see
@@ -16,8 +19,8 @@ Sources: Samek et al. (2017), "Evaluating the Visualization of What a Deep Neura
 Petsiuk et al. (2018), "RISE" (deletion and insertion); Agarwal et al. (2022), "OpenXAI" (the absolute change).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +51,9 @@ class Curves:
         deletion: ``(target, sample, point)``, f(x) - v(all but the top), signed, in the head's unit.
         insertion: ``(target, sample, point)``, f(x) - v(only the top), signed.
         top_sign: ``(target, sample)`` sign of the most important player; 0 in the control.
+        ranks: ``(target, sample, player)``, 0 for the most important player.
+        by_value: the same from the most positive player to the most negative one; None for maps without signs and for
+            the control.
     """
 
     counts: Array
@@ -55,6 +61,8 @@ class Curves:
     deletion: Array
     insertion: Array
     top_sign: Array
+    ranks: Array
+    by_value: "Curves | None" = None
 
     @property
     def fractions(self) -> Array:
@@ -69,6 +77,7 @@ def removal_curves(
     selectors: Sequence[Selector],
     replacement: Arrays,
     *,
+    signed: Collection[str] = (),
     players: WholePlayers = "features",
     streams: Sequence[Stream] = (),
     steps: int = 10,
@@ -86,6 +95,7 @@ def removal_curves(
         maps: label -> ``(target, sample, player)``, targets in the order of the selectors.
         selectors: the explained targets.
         replacement: rows to replace with, ``{stream: (row, *shape)}``; values are averaged over them.
+        signed: labels of the maps that are followed by value too.
         players: what is replaced at once, see ``core.players``.
         streams: of the inputs, for their groups of features, which are replaced together.
         steps: points of a curve beyond the first; all features when there are fewer.
@@ -110,7 +120,10 @@ def removal_curves(
                 f"the map of '{label}' has shape {np.shape(values)}; expected {(len(selectors), rows, size)}: "
                 f"one value per target, row and {players[:-1]}."
             )
-    ranks = _orders([*maps.values(), np.zeros((controls, rows, size))], rng)
+    values = {label: np.asarray(m, dtype=np.float64) for label, m in maps.items()}
+    by_value = [label for label in maps if label in signed]
+    random = np.zeros((controls, rows, size))
+    ranks = _orders([*(np.abs(m) for m in values.values()), *(values[label] for label in by_value), random], rng)
     counts = _counts(size, steps)
     inner = counts[1:-1]
     chosen = None if nearest is None else _nearest(inputs, replacement, ranks, inner, masker, nearest, max_memory, rng)
@@ -118,18 +131,25 @@ def removal_curves(
     full, empty = take(predict(inputs), selectors), take_mean(predict(replacement), selectors)
     change = full.T[None, None, :, None, :] - _with_ends(answers, full, empty)  # (kind, order, sample, point, target)
     targets = np.arange(len(selectors))
-    of_methods = {}
-    for i, (label, values) in enumerate(maps.items()):
-        own = change[:, i * len(selectors) + targets, :, :, targets]  # (target, kind, sample, point)
-        top = ranks[i * len(selectors) + targets].argmin(axis=-1)[..., None]
-        sign = np.sign(np.take_along_axis(np.asarray(values, dtype=np.float64), top, axis=-1))[..., 0]
-        of_methods[label] = Curves(counts, size, own[:, 0], own[:, 1], sign)
+
+    def curves(number: int, label: str) -> Curves:
+        """Of the map with this number: each target's own change along its own order."""
+        orders = number * len(selectors) + targets
+        own = change[:, orders, :, :, targets]  # (target, kind, sample, point)
+        top = ranks[orders].argmin(axis=-1)[..., None]
+        sign = np.sign(np.take_along_axis(values[label], top, axis=-1))[..., 0]
+        return Curves(counts, size, own[:, 0], own[:, 1], sign, ranks[orders])
+
+    of_methods = {label: curves(i, label) for i, label in enumerate(maps)}
+    for i, label in enumerate(by_value, start=len(maps)):
+        of_methods[label] = replace(of_methods[label], by_value=curves(i, label))
     no_sign = np.zeros((len(selectors), rows))
-    random = []
-    for j in range(len(maps) * len(selectors), change.shape[1]):
+    of_random = []
+    for j in range(len(ranks) - controls, len(ranks)):
         deletion, insertion = np.moveaxis(change[:, j], -1, 1)  # each (target, sample, point)
-        random.append(Curves(counts, size, deletion, insertion, no_sign))
-    return of_methods, random
+        order = np.broadcast_to(ranks[j], (len(selectors), rows, size))
+        of_random.append(Curves(counts, size, deletion, insertion, no_sign, order))
+    return of_methods, of_random
 
 
 def curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:
@@ -144,6 +164,7 @@ def curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:
             scene.maps.maps,
             perturbed.selectors,
             perturbed.replacement,
+            signed=scene.maps.attributions,
             players=perturbed.players,
             streams=perturbed.model.streams,
             steps=settings.steps,
@@ -156,24 +177,26 @@ def curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:
 
 
 def _counts(players: int, steps: int) -> Array:
+    """The points of a curve, the same from either end: a random order then deletes as well as it inserts, exactly."""
     even = np.rint(np.linspace(0, players, min(steps, players) + 1))
     eraser = np.ceil(np.array(ERASER_FRACTIONS) * players - 1e-9).clip(min=1)
-    return np.unique(np.concatenate([even, eraser, [1]])).astype(np.int64)
+    points = np.concatenate([even, eraser, [1]]).astype(np.int64)
+    return np.unique(np.concatenate([points, players - points]))
 
 
-def _orders(maps: Sequence[Any], rng: np.random.Generator) -> Array:
-    """The ranks of all maps one after the other, ``(order, sample, player)``, in half the memory of whole numbers."""
-    ranks = np.empty((sum(len(m) for m in maps), *np.shape(maps[0])[1:]), dtype=np.int32)
+def _orders(keys: Sequence[Array], rng: np.random.Generator) -> Array:
+    """The ranks of all keys one after the other, ``(order, sample, player)``, in half the memory of whole numbers."""
+    ranks = np.empty((sum(len(k) for k in keys), *keys[0].shape[1:]), dtype=np.int32)
     start = 0
-    for values in maps:
-        ranks[start : start + len(values)] = _ranks(np.abs(np.asarray(values, dtype=np.float64)), rng)
-        start += len(values)
+    for key in keys:
+        ranks[start : start + len(key)] = _ranks(key, rng)
+        start += len(key)
     return ranks
 
 
-def _ranks(magnitude: Array, rng: np.random.Generator) -> Array:
-    """0 for the most important player; ties in random order."""
-    order = np.lexsort(np.stack([rng.random(magnitude.shape), -magnitude]), axis=-1)
+def _ranks(key: Array, rng: np.random.Generator) -> Array:
+    """0 for the player with the largest key; ties in random order."""
+    order = np.lexsort(np.stack([rng.random(key.shape), -key]), axis=-1)
     return np.argsort(order, axis=-1)
 
 

@@ -1,0 +1,308 @@
+"""What the scores say of one map for one use: better, worse, neither or untested, in sentences with their numbers.
+
+Every sentence prints the number that it follows from, and every test is the one of the record's ``differences``: its p,
+corrected (Holm) for the tests of one verdict. For a map it takes p <= 0.05, against it p <= 0.01.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from xai_mimo.record.rows import CHANCE, PERMUTED, RANDOM, Difference, Role, Score
+
+FOR, AGAINST = 0.05, 0.01
+TRUTH_FOUND = 0.8
+HALF = 0.5
+TENTH = 0.1
+UNIFORM = 0.9
+_NOTHING = "the 0 of a random order"
+_FLOORS: tuple[Role, ...] = ("floor_random", "floor_permuted")
+_AREAS = {
+    "deletion_area": "replacing its top inputs first",
+    "insertion_area": "keeping its top inputs first",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one use of a map.
+
+    Attributes:
+        vote: 1 for the map, -1 against it, 0 neither, None where nothing was measured.
+        sentences: each with the number it follows from.
+        why: what speaks against the map or holds it back; "" where nothing does.
+    """
+
+    vote: int | None
+    sentences: tuple[str, ...] = ()
+    why: str = ""
+
+    def but(self, other: "Evidence") -> "Evidence":
+        """Both together: the worse vote with its reason, and all sentences."""
+        sentences = (*self.sentences, *other.sentences)
+        is_worse = None not in (self.vote, other.vote) and (other.vote or 0) < (self.vote or 0)
+        return replace(other if is_worse else self, sentences=sentences)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the record says of one method and head.
+
+    Attributes:
+        head, method: their names.
+        inputs: number of inputs that a map ranks.
+        scores: by metric and role; the control's are among them.
+        tests: by metric and the other method, or control, positive where this method is better.
+    """
+
+    head: str
+    method: str
+    inputs: int
+    scores: Mapping[tuple[str, Role], Score]
+    tests: Mapping[tuple[str, str], Difference]
+
+    @staticmethod
+    def of(head: str, method: str, inputs: int, scores: Sequence[Score], differences: Sequence[Difference]) -> "Case":
+        """Pick what is said of one method and head out of the record's tables."""
+        own = {
+            (r.metric, r.role): r
+            for r in scores
+            if r.head == head and r.other is None and (r.method == method or r.method == RANDOM)
+        }
+        of_head = [r for r in differences if r.head == head]
+        tests = {(r.metric, r.other): r for r in of_head if r.method == method}
+        tests |= {(r.metric, r.method): _of_second(r) for r in of_head if r.other == method}
+        return Case(head, method, inputs, own, tests)
+
+    def estimate(self, metric: str, role: Role = "value") -> float | None:
+        """The mean over rows; None where it was not measured."""
+        row = self.scores.get((metric, role))
+        return None if row is None else row.estimate
+
+    def test(self, metric: str, other: str) -> Difference | None:
+        """The test against another method or a control; None where there is no p."""
+        row = self.tests.get((metric, other))
+        return None if row is None or row.estimate is None or row.p_corrected is None else row
+
+
+def _of_second(row: Difference) -> Difference:
+    """The same difference, said of the second method."""
+    estimate, low, high = (None if v is None else -v for v in (row.estimate, row.high, row.low))
+    return replace(row, method=row.other, other=row.method, estimate=estimate, low=low, high=high)
+
+
+def side(row: Difference | None) -> int | None:
+    """1 where a test speaks for the map, -1 where it speaks against it, 0 where neither; None without a test."""
+    if row is None or row.estimate is None or row.p_corrected is None:
+        return None
+    return int(row.estimate > 0 and row.p_corrected <= FOR) - int(row.estimate < 0 and row.p_corrected <= AGAINST)
+
+
+def order_of(case: Case, *, has_sign: bool) -> Evidence:
+    """Whether the map's order is better than a random one, and ranks the truth first."""
+    gain = case.test("symmetric_gain", CHANCE)
+    if gain is None:
+        return Evidence(None, ("Order: its gain over a random order could not be tested.",), "its order is untested")
+    areas = {what: row for metric, what in _AREAS.items() if (row := case.test(metric, RANDOM)) is not None}
+    sentences = [
+        f"Order: its symmetric gain of {_number(gain.estimate)} is {_than(gain, _NOTHING)} ({_p(gain)}).",
+        *(
+            f"Order: {what} is {_than(row, 'a random order')} (area gained {_number(row.estimate)}; {_p(row)})."
+            for what, row in areas.items()
+        ),
+    ]
+    sides = [side(row) for row in areas.values()]
+    # Where inputs oppose each other magnitudes may tell nothing and signs all; wrong magnitudes no sign can mend.
+    signs_vouch = has_sign and side(case.test("signed_gain", CHANCE)) == 1 and side(gain) == 0
+    worse = (side(gain) == -1 and 1 not in sides) or sides == [-1, -1]
+    order = Evidence(0, tuple(sentences), "its order is not clearly better than a random one")
+    if side(gain) == 1 or (signs_vouch and not worse):
+        order = replace(order, vote=1, why="")
+    elif worse:
+        order = replace(order, vote=-1, why="its order is worse than a random one")
+    return _among_neighbours(case, order).but(_true_order(case))
+
+
+def _among_neighbours(case: Case, order: Evidence) -> Evidence:
+    """What changes where unknown inputs are replaced by those of similar rows, so that rows stay possible."""
+    test = case.test("conditional_symmetric_gain", RANDOM)
+    if test is None:
+        return order
+    sentence = (
+        "Order: where replaced inputs come from the nearest rows, so that inputs which depend on each other stay "
+        f"together, its symmetric gain is {_than(test, 'that of a random order')} ({_p(test)})."
+    )
+    order = replace(order, sentences=(*order.sentences, sentence))
+    if order.vote == -1 and side(test) == 1:
+        return replace(order, vote=0, why="its order holds only among inputs that stay together")
+    return order
+
+
+def _true_order(case: Case) -> Evidence:
+    """Whether the mean map ranks the true features first; of regions, whether the map points at them."""
+    pointing, auroc = case.test("pointing_game", CHANCE), case.estimate("auroc_mean_map")
+    if pointing is not None:
+        hits, chance = case.estimate("pointing_game") or 0.0, case.estimate("pointing_game", "floor_random")
+        sentence = (
+            f"Order: its largest value lies in the marked regions in {_percent(hits)} of the rows, "
+            f"{_percent(chance)} would by chance ({_p(pointing)})."
+        )
+        at = side(pointing) or 0
+        vote = at if at < 0 else int(at > 0 and hits >= HALF)
+        return Evidence(
+            vote, (sentence,), "" if vote == 1 else "its largest value mostly lies outside the marked regions"
+        )
+    if auroc is None:
+        return Evidence(None)
+    test = case.test("auroc_mean_map", CHANCE)
+    sentence = (
+        f"Order: its mean map ranks the true features with AUROC {auroc:.3g} (0.5 is chance, {TRUTH_FOUND:g} is asked "
+        f"for{'' if test is None else f'; {_p(test)}'})."
+    )
+    if side(test) == -1:
+        return Evidence(-1, (sentence,), "it ranks the features that are known to matter behind the others")
+    if auroc < TRUTH_FOUND:
+        return Evidence(0, (sentence,), "it finds only a part of the features that are known to matter")
+    return Evidence(1, (sentence,))
+
+
+def reach_of(case: Case, others: Sequence[Case]) -> Evidence:
+    """Doubtful where another method gains more than twice as much, and significantly more; else nothing is said."""
+    own = case.estimate("symmetric_gain")
+    for other in sorted(others, key=lambda c: -(c.estimate("symmetric_gain") or 0.0)):
+        best, pair = other.estimate("symmetric_gain"), case.test("symmetric_gain", other.method)
+        if own is not None and best is not None and side(pair) == -1 and own < HALF * best:
+            return Evidence(
+                0,
+                (f"Order: it gains {_number(own)} where {other.method} gains {_number(best)} ({_p(pair)}).",),
+                f"{other.method} finds much more of what moves the prediction",
+            )
+    return Evidence(None)
+
+
+def shares_of(case: Case) -> Evidence:
+    """Whether the mass lies where the effect is, and where the truth is."""
+    test, overlap = case.test("effect_overlap", PERMUTED), case.estimate("effect_overlap")
+    floor = case.estimate("effect_overlap", "floor_permuted")
+    if test is None or overlap is None or floor is None:
+        return Evidence(None, ("Shares: they could not be held against the effects.",), "its shares are untested")
+    sentence = (
+        f"Shares: {_percent(overlap)} of its mass lies where the effect is, {_percent(floor)} does once the map is "
+        f"permuted ({_p(test)}); half is asked for."
+    )
+    if side(test) == -1:
+        shares = Evidence(-1, (sentence,), "its mass lies where the effect is not")
+    elif side(test) == 1 and overlap >= HALF and overlap - floor >= TENTH:
+        shares = Evidence(1, (sentence,))
+    else:
+        shares = Evidence(0, (sentence,), "too little of its mass lies where the effect is")
+    return shares.but(_idle_mass(case)).but(_true_shares(case)).but(_uniform(case))
+
+
+def _idle_mass(case: Case) -> Evidence:
+    """Whether one input has much mass and little effect."""
+    row = case.scores.get(("excess_mass", "value"))
+    if row is None or row.low is None or row.low <= HALF:
+        return Evidence(None)
+    return Evidence(
+        -1,
+        (f"Shares: one input has much mass and little effect ({row.note}; excess {_number(row.estimate)}).",),
+        f"much of its mass lies on an input with little effect ({row.note})",
+    )
+
+
+def _true_shares(case: Case) -> Evidence:
+    """How much of the mass lies on what is known to matter."""
+    # Regions are marked with a margin, and evidence just outside is no fault: more than chance is enough there.
+    for metric, where, asked in (
+        ("mass_in_region", "in the marked regions", 0.0),
+        ("share", "on the true features", HALF),
+    ):
+        test, mass = case.test(metric, CHANCE), case.estimate(metric)
+        if test is None or mass is None:
+            continue
+        chance = case.estimate(metric, "floor_random")
+        sentence = (
+            f"Shares: {_percent(mass)} of its mass lies {where}, {_percent(chance)} would by chance ({_p(test)})."
+        )
+        if side(test) == -1:
+            return Evidence(-1, (sentence,), f"less of its mass lies {where} than would by chance")
+        if side(test) == 1 and mass >= asked:
+            return Evidence(1, (sentence,))
+        return Evidence(0, (sentence,), f"too little of its mass lies {where}")
+    return Evidence(None)
+
+
+def _uniform(case: Case) -> Evidence:
+    """Says so where a map hardly differs from a uniform one."""
+    effective = case.estimate("effective_features")
+    if effective is None or case.inputs < 3 or effective < UNIFORM * case.inputs:
+        return Evidence(None)
+    return Evidence(
+        0,
+        (
+            "Shares: it hardly differs from a uniform map: its mass is spread as evenly as over "
+            f"{effective:.3g} of {case.inputs} inputs.",
+        ),
+        "it hardly differs from a uniform map",
+    )
+
+
+def sign_of(case: Case) -> Evidence:
+    """Whether inputs with positive values raise the prediction."""
+    test = case.test("signed_gain", CHANCE)
+    if test is None:
+        return Evidence(None, ("Sign: it could not be tested.",), "its signs are untested")
+    sentences = [
+        "Sign: with its most positive inputs alone the prediction differs from that without them by "
+        f"{test.estimate:+.3g}, {_than(test, _NOTHING)} ({_p(test)})."
+    ]
+    violated = case.estimate("violation")
+    if violated is not None:
+        sentences.append(
+            f"Sign: replacing its most important input moves the prediction against its sign in {_percent(violated)} "
+            "of the rows."
+        )
+    why = {1: "", 0: "its signs are not clearly better than chance", -1: "its signs are the wrong way round"}
+    vote = side(test) or 0
+    return Evidence(vote, tuple(sentences), why[vote])
+
+
+def agreement_of(case: Case, others: Sequence[str], scores: Sequence[Score]) -> Iterator[str]:
+    """How the other methods, whose order is supported, agree with this one. It decides nothing."""
+    rows = [
+        r
+        for r in scores
+        if r.head == case.head and r.metric == "pairwise_rank_agreement" and case.method in (r.method, r.other)
+    ]
+    for value in (r for r in rows if r.role == "value" and r.estimate is not None):
+        other = value.other if value.method == case.method else value.method
+        if other not in others:
+            continue
+        by_role = {r.role: r.estimate for r in rows if (r.method, r.other) == (value.method, value.other)}
+        floor = max((v for role in _FLOORS if (v := by_role.get(role)) is not None), default=None)
+        agrees = floor is not None and value.low is not None and value.low > floor
+        agrees = agrees and (value.estimate or 0.0) - (floor or 0.0) >= TENTH
+        yield (
+            f"Agreement, which decides nothing: {_percent(value.estimate)} of all pairs of inputs stand in the same "
+            f"order in {other} (floor {_percent(floor)}, ceiling {_percent(by_role.get('ceiling'))}): "
+            f"{'they agree' if agrees else 'hardly more than by chance'}."
+        )
+
+
+def _than(row: Difference, null: str) -> str:
+    words = {1: "better than", -1: "worse than", 0: "not distinguishable from"}
+    return f"{words[side(row) or 0]} {null}"
+
+
+def _p(row: Difference | None) -> str:
+    """The corrected p of a test."""
+    p = None if row is None else row.p_corrected
+    return "no p" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.0%}"
