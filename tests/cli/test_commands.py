@@ -50,6 +50,7 @@ def test_the_demo_records_what_it_did(demo):
     assert record["truth"]["HDF"] == {"thermal": ["air", "process"], "mechanical": ["speed"]}
     assert {t["metric"] for t in record["task"]} == {"average_precision", "auroc"}
     assert record["command"] == "xai-mimo demo --seed 0"
+    assert {head["unit"] for head in record["model"]["heads"]} == {"log-odds"}
 
 
 def test_a_saved_model_and_rows_give_a_report_with_the_files_names(demo, run, tmp_path):

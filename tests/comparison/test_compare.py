@@ -153,6 +153,18 @@ def test_examples_show_the_highest_middle_and_lowest_prediction(result, model, d
         np.testing.assert_allclose(e["values"]["gradient"]["thermal"], [4, -3, 2])
 
 
+def test_an_example_names_the_class_that_was_explained_in_its_row(rng):
+    x = rng.standard_normal((12, 2))
+    classes = Head("kind", (2,), "multiclass", units=("cat", "dog"))
+    model = xm.adapt(lambda s: {"kind": np.stack([s[:, 0], s[:, 1]], axis=1)}, streams={"s": 2}, heads=[classes])
+    result = compare(model, x, ["occlusion"], settings=FAST)
+    assert result.record.targets[0].unit == "predicted"
+    for example in result.record.examples:
+        assert example.unit == ("cat" if x[example.row, 0] > x[example.row, 1] else "dog")
+        assert example.prediction == pytest.approx(x[example.row].max())
+    assert set(result.examples["unit"]) == {e.unit for e in result.record.examples}
+
+
 def test_the_same_seed_gives_the_same_record_and_another_does_not(model, data):
     def scores(seed):
         return compare(model, data, METHODS, settings=FAST, seed=seed).to_dict()["scores"]

@@ -189,16 +189,20 @@ class Comparison:
         Columns:
             row: its number in the data.
             head: name of the target.
-            prediction: the target's value, in the head's unit.
+            unit: name of the head's unit that is explained in this row; None in older records.
+            prediction: the target's value, in the head's physical unit.
             label: true value; None where it is not known.
             method, stream: whose map, and where.
             inputs: array of the row's values, in the stream's unit; None where it is too large for the record.
             values: array of the map's, in the unit of the map; likewise. Images may come in blocks, see the note.
             note: what was made coarser or left out.
         """
-        columns = ["row", "head", "prediction", "label", "method", "stream", "inputs", "values", "note"]
+        columns = ["row", "head", "unit", "prediction", "label", "method", "stream", "inputs", "values", "note"]
         lines = [
-            (e.row, e.head, e.prediction, e.label, method, stream, _array(e.inputs.get(stream)), _array(values), e.note)
+            (
+                *(e.row, e.head, e.unit, e.prediction, e.label, method, stream),
+                *(_array(e.inputs.get(stream)), _array(values), e.note),
+            )
             for e in self.record.examples
             for method, streams in e.values.items()
             for stream, values in streams.items()

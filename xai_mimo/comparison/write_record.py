@@ -165,12 +165,19 @@ def _examples(request: Request, explained: Explained) -> tuple[Example, ...]:
             perturbed.inputs if space.is_streams else _as_maps_lie(perturbed.inputs, streams, space.by_variable),
             request.labels,
             request.heads,
+            _units_of_rows(request),
             request.picked,
             explained.words,
             request.regions if space.name == "inputs" else {},
             {} if space.is_streams else levels_of(streams, perturbed.inputs, perturbed.background),
         )
     )
+
+
+def _units_of_rows(request: Request) -> dict[str, list[str]]:
+    """Target -> the name of the unit that is explained in each row."""
+    names = {head.name: head.units for head in request.model.heads}
+    return {s.name: [names[s.head][unit] for unit in s.units] for s in request.selectors}
 
 
 def _as_maps_lie(inputs: Arrays, streams: Sequence[Stream], by_variable: bool) -> Arrays:

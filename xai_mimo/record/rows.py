@@ -468,6 +468,8 @@ class Example(Row):
     Attributes:
         row: its number in the data.
         head: name of the target.
+        unit: name of the head's unit that is explained in this row, which differs from row to row where the target's
+            unit is "predicted" or "label"; absent from older records.
         prediction: the target's value.
         label: the true value; null where it is not known.
         inputs: nested lists, ``{stream: values}``; of a group of features the mean.
@@ -481,6 +483,7 @@ class Example(Row):
 
     row: int
     head: str
+    unit: str | None = field(default=None, metadata={ABSENT: True})
     prediction: float
     label: Any
     inputs: Mapping[str, Nested]

@@ -1,5 +1,6 @@
 """A problem with known truth, a MAIL network trained on it and its report, in about a minute."""
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,9 @@ def run_demo(
             advance=lambda epoch: tell("training", 0.5 * (epoch + 1) / epochs),
         )
     net.save(folder / "model.keras")
-    model = adapt(net, streams=prepared.test.streams, heads=prepared.test.heads)
+    # A failure comes out as its log-odds: whoever reads a prediction of -120 must be told so.
+    outputs = [dataclasses.replace(head, unit="log-odds") for head in prepared.test.heads]
+    model = adapt(net, streams=prepared.test.streams, heads=outputs)
     task = task_scores(prepared.test.heads, prepared.test.labels, model.predict(prepared.test.inputs))
     tell("explaining and comparing", 0.5)
     picked = np.random.default_rng(seed).permutation(len(prepared.test))[:explain]

@@ -1,6 +1,7 @@
 """The page: well formed, self-contained, complete, and names that are hostile stay text."""
 
 import copy
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -11,8 +12,10 @@ from tests.helpers.pictured_record import pictured_record
 from tests.helpers.records import AWKWARD, HOSTILE, make_record
 from xai_mimo.core.errors import FileProblem
 from xai_mimo.record import json_file
+from xai_mimo.record.check import check
 from xai_mimo.reports.numbers import number
 from xai_mimo.reports.page import page as html
+from xai_mimo.reports.page.examples import title_of_example
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -285,6 +288,42 @@ def test_whole_streams_and_time_series_in_examples():
     assert "u a – 0.750" in text  # summed over time, without a single input value
     assert "u b – 0.375" in text
     assert "v c 7.00 0.0625" in text
+
+
+def titles_of(record, **changes):
+    """Titles of the first example of a record with another head, target and row."""
+    record = check(record)
+    head = dataclasses.replace(record.model.heads[0], **changes.get("head", {}))
+    model = dataclasses.replace(record.model, heads=(head,))
+    target = dataclasses.replace(record.targets[0], **changes.get("target", {}))
+    row = dataclasses.replace(record.examples[0], **changes.get("row", {}))
+    changed = dataclasses.replace(record, model=model, targets=(target,), examples=(row,))
+    return title_of_example(changed, row)
+
+
+def test_the_title_of_an_example_names_the_class_the_unit_and_the_label():
+    record = make_record(1, methods=1, features={"u": ("a",)})
+    assert titles_of(record) == "Row 812: prediction 0.974 probability, label 1"
+    classes = {"kind": "multiclass", "units": ("cat", "dog"), "unit": "logit"}
+    by_row = {"head": classes, "target": {"unit": "predicted"}, "row": {"unit": "cat", "label": 1.0}}
+    assert titles_of(record, **by_row) == "Row 812: predicted cat (0.974 logit), label dog"
+    by_label = by_row | {"target": {"unit": "label"}, "row": {"unit": "dog", "label": 1}}
+    assert titles_of(record, **by_label) == "Row 812: explained its label dog (0.974 logit), label dog"
+    older = by_row | {"row": {"unit": None, "label": None}}
+    assert titles_of(record, **older) == "Row 812: prediction 0.974 logit"
+    quantity = {"head": {"kind": "regression", "unit": ""}, "row": {"label": (2.0, 0.5)}}
+    assert titles_of(record, **quantity) == "Row 812: prediction 0.974, label [2.00, 0.500]"
+
+
+def test_a_head_says_which_of_its_units_is_explained_where_there_are_several():
+    record = make_record(1, methods=1, rows=1, features={"u": ("a",)})
+    text = _Reader(html.render(record)).text
+    assert "binary, in probability" in text
+    assert "explained" not in text[text.index("binary, in probability") :][:60]
+    record["model"]["heads"][0]["units"] = ["a", "b"]
+    assert "; explained unit: heat dissipation failure" in _Reader(html.render(record)).text
+    record["targets"][0]["unit"] = "predicted"
+    assert "; explained: the class that is predicted in each row" in _Reader(html.render(record)).text
 
 
 @pytest.fixture(scope="module")

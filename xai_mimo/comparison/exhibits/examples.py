@@ -27,6 +27,7 @@ def example_rows(
     inputs: Arrays,
     labels: Mapping[str, Array],
     head_of: Mapping[str, str],
+    units: Mapping[str, Sequence[str]],
     samples: Array,
     words: Mapping[str, Array],
     regions: Regions,
@@ -39,6 +40,7 @@ def example_rows(
         inputs: the explained rows, in the space of the comparison.
         labels: ``{head: (sample, ...)}``.
         head_of: name of the target -> head.
+        units: name of the target -> name of the unit that is explained in each row.
         samples: number of each row in the user's data.
         words: ``{stream: (sample, token)}`` where tokens have words.
         regions: what is marked as known to matter in the explained rows, by head or target; the target's own wins.
@@ -71,6 +73,7 @@ def example_rows(
                 Example(
                     row=int(samples[i]),
                     head=head,
+                    unit=units[head][i],
                     prediction=float(prediction[i]),
                     label=None if label is None else _plain_label(label[i]),
                     inputs={name: p.inputs for name, p in parts.items() if p.inputs is not None},

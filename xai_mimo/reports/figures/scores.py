@@ -101,7 +101,7 @@ def removal_curve(
     plain_numbers(axes, "y")
     axes.set_xlabel(f"features {'replaced' if kind == 'deletion' else 'kept'}, most important first (%)")
     unit = head_unit(record, head)
-    axes.set_ylabel(f"|change of prediction| ({shorten(unit, 16) if unit else 'head’s unit'})")
+    axes.set_ylabel(f"|change of prediction| ({shorten(unit, 16) if unit else 'unit not given'})")
     if with_legend:
         legend(figure, {m: look[m] for m in unique(r.method for r in curves)})
     return figure

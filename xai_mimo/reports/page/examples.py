@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from xai_mimo.record.row import Nested
-from xai_mimo.record.rows import Example, Record
+from xai_mimo.record.rows import Example, HeadRow, Record
 from xai_mimo.record.select import signed_labels, space_streams, unexplained_streams
 from xai_mimo.reports.figures import pictures
 from xai_mimo.reports.figures.examples import kinds_of_streams
-from xai_mimo.reports.numbers import DASH, number
+from xai_mimo.reports.numbers import number
 from xai_mimo.reports.page.drawings import Drawing, draw_pictures
 from xai_mimo.reports.page.tokens import Text, texts
 
@@ -53,18 +53,16 @@ class ExampleView:
     """What the page says of one row.
 
     Attributes:
+        title: its number, what was explained of it, and the label where it is known.
         row: its number in the data.
-        prediction: the target's value.
-        label: as text, "–" where it is not known.
         note: what else to know.
         texts: its streams of tokens.
         pictures: its images and series.
         features: the leading ones of all other streams. hidden: how many more there are.
     """
 
+    title: str
     row: int
-    prediction: float
-    label: str
     note: str
     texts: tuple[Text, ...]
     pictures: tuple[Drawing, ...]
@@ -76,9 +74,8 @@ def view_of_example(record: Record, row: Example, key: str) -> ExampleView:
     """What the page says of one row; ``key`` tells its drawings from others of the page."""
     lines = feature_lines(record, row)
     return ExampleView(
+        title=title_of_example(record, row),
         row=row.row,
-        prediction=row.prediction,
-        label=_label(row.label),
         note=row.note,
         texts=tuple(texts(record, row)),
         pictures=draw_pictures(pictures.of_example(record, row), f"row {row.row}", key),
@@ -161,9 +158,28 @@ def _marked(row: Example, stream: str, names: Sequence[str]) -> list[str]:
     return [name for i, name in enumerate(names) if is_marked[i]]
 
 
-def _label(value: Any) -> str:
-    if value is None:
-        return DASH
+def title_of_example(record: Record, row: Example) -> str:
+    """Which row, which unit of it was explained, its value, and the label.
+
+    Example: "Row 9: predicted cat (7.51 logit), label dog".
+    """
+    target = next(t for t in record.targets if t.name == row.head)
+    head = next((h for h in record.model.heads if h.name == target.head), None)
+    value = f"{number(row.prediction)} {head.unit if head else ''}".rstrip()
+    text = f"prediction {value}"
+    if target.unit in ("predicted", "label") and row.unit is not None:
+        text = f"{'predicted' if target.unit == 'predicted' else 'explained its label'} {row.unit} ({value})"
+    label = "" if row.label is None else f", label {_label(row.label, head)}"
+    return f"Row {row.row}: {text}{label}"
+
+
+def _label(value: Any, head: HeadRow | None) -> str:
+    """A label in words: classes by their names, choices as whole numbers, quantities as numbers."""
     if isinstance(value, tuple):  # of a head with several units
-        value = list(value)
-    return str(value) if isinstance(value, bool) or not isinstance(value, int | float) else number(value)
+        return f"[{', '.join(_label(part, head) for part in value)}]"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if head is None or head.kind == "regression" or value != int(value):
+        return number(value)
+    is_class = head.kind == "multiclass" and 0 <= value < len(head.units)
+    return head.units[int(value)] if is_class else str(int(value))

@@ -64,6 +64,7 @@ class HeadView:
         number: from 1, as in the page's anchors.
         target: its row. name: of it.
         kind, unit: of the model's head behind it.
+        explained: which of its units, in words; "" where it has one alone.
         is_open: whether the section is open when the page is.
         verdicts, shares, gaps: its rows.
         features: its rows, those of the 50 leading features. hidden_features: how many more the record holds.
@@ -80,6 +81,7 @@ class HeadView:
     name: str
     kind: str
     unit: str
+    explained: str
     is_open: bool
     verdicts: Sequence[Verdict]
     shares: Sequence[Share]
@@ -109,6 +111,7 @@ def view_of_head(record: Record, number: int) -> HeadView:
     """
     target = record.targets[number - 1]
     name = target.name
+    head = next((h for h in record.model.heads if h.name == target.head), None)
     scores, shares = of_head(record.scores, name), of_head(record.shares, name)
     ranked = feature_ranking(record, name)
     leading = set(ranked[:FEATURES_LISTED])
@@ -118,7 +121,8 @@ def view_of_head(record: Record, number: int) -> HeadView:
         number=number,
         target=target,
         name=name,
-        kind=next((h.kind for h in record.model.heads if h.name == target.head), ""),
+        kind=head.kind if head else "",
+        explained=_explained(target, len(head.units) if head else 0),
         unit=head_unit(record, name),
         is_open=number == 1 or len(record.targets) <= _OPEN_AT_MOST,
         verdicts=of_head(record.verdicts, name),
@@ -137,6 +141,14 @@ def view_of_head(record: Record, number: int) -> HeadView:
         notes=[*unique(notes), *notes_of_streams(record, name)],
         true=true_features(record, name),
     )
+
+
+def _explained(target: TargetRow, units: int) -> str:
+    if target.unit == "predicted":
+        return "explained: the class that is predicted in each row"
+    if target.unit == "label":
+        return "explained: the class that is each row's label"
+    return "" if units == 1 else f"explained unit: {target.unit}"
 
 
 def difference_tables(record: Record, head: str) -> list[DifferenceTable]:
