@@ -16,6 +16,7 @@ from xai_mimo.explainers import InputXGradient
 from xai_mimo.metrics.metric import Quantity
 from xai_mimo.metrics.robustness import LocalLipschitz, MaxSensitivity, nearby
 from xai_mimo.record.check import check
+from xai_mimo.record.row import plain
 from xai_mimo.record.rows import Score
 
 pytestmark = [
@@ -173,6 +174,65 @@ def test_what_is_no_quantity_is_refused_by_the_name_of_its_metric(model, data, c
     metric = broken(lambda scene: [Quantity(**arguments)])
     with np.errstate(divide="ignore"), pytest.raises(MetricFailed, match=f"metric 'broken' {words}"):
         xm.compare(model, data, METHODS, metrics=[metric], settings=FAST)
+
+
+OWN_TEST = {"p": 0.2, "note": "tested over features"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (OWN_TEST | {"p": 1.5}, r"gave the p-value 1\.5 of 'gradient' for 'risk' .*from 0 to 1"),
+        (OWN_TEST | {"p": True}, "gave the p-value True"),
+        (OWN_TEST | {"p": float("nan")}, "gave the p-value nan"),
+        (OWN_TEST | {"note": ""}, "gave a p-value of 'gradient' .*with a note on what it tests"),
+        (OWN_TEST | {"role": "ceiling"}, "gave a p-value of 'gradient' .*only a method's own value has"),
+        (OWN_TEST | {"other": "input_x_gradient"}, "gave a p-value of 'gradient' .*only a method's own value has"),
+        (OWN_TEST | {"values": np.full(40, np.nan)}, "gave a p-value of 'gradient' .*no value in any row"),
+        (OWN_TEST, "gave a p-value of 'gradient' .*without an exact floor_random"),
+        ({"k": 3}, "gave 'gradient' for 'risk' .*k=3.*though it is tested"),
+        ({"values": np.ones((40, 2)), "of_mean": lambda m: m.sum(1)}, "gave 'gradient' .*give its p-value"),
+    ],
+)
+def test_a_test_that_cannot_be_recorded_is_refused(model, data, changed, words):
+    arguments = {"method": "gradient", "target": "risk", "values": np.zeros(40)} | changed
+    metric = broken(lambda scene: [Quantity(**arguments)], tested=("controls",))
+    with pytest.raises(MetricFailed, match=f"metric 'broken' {words}"):
+        xm.compare(model, data, METHODS, metrics=[metric], settings=FAST)
+
+
+def test_a_p_value_of_a_metric_that_is_not_tested_is_refused(model, data):
+    metric = broken(lambda scene: [Quantity(method="gradient", target="risk", values=np.zeros(40), **OWN_TEST)])
+    with pytest.raises(MetricFailed, match="is not tested against 'controls', so that it would be lost"):
+        xm.compare(model, data, METHODS, metrics=[metric], settings=FAST)
+
+
+def test_a_metric_that_brings_its_p_value_has_no_interval_over_rows(model, data):
+    def give(scene):
+        for label in METHODS:
+            values = np.ones((40, 2)) * [1.0, 3.0]
+            own = {"values": values, "of_mean": lambda m: m.max(axis=1), "p": np.float32(0.25), "note": "by features"}
+            yield Quantity(method=label, target="risk", **own)
+            yield Quantity(method=label, target="risk", values=np.ones(40), role="floor_random", exact=True)
+
+    record = xm.compare(model, data, METHODS, metrics=[broken(give, tested=("controls",))], settings=FAST).record
+    check(plain(record))
+    value = next(s for s in record.scores if s.role == "value")
+    assert (value.estimate, value.low, value.high, value.rows, value.note) == (3.0, None, None, 40, "by features")
+    row = record.differences[0]
+    assert (row.method, row.other, row.estimate, row.p, row.p_corrected) == ("gradient", "chance", -2.0, 0.25, 0.25)
+
+
+def test_shares_of_hits_have_exact_intervals(model, data):
+    class Hits(MeanMagnitude):
+        name, bounds = "hits", (0.0, 1.0)
+
+        def __call__(self, scene, rng):
+            yield Quantity(method="gradient", target="risk", values=np.ones(40))
+
+    (row,) = xm.compare(model, data, METHODS, metrics=[Hits()], settings=FAST).record.scores
+    assert (row.estimate, row.high) == (1.0, 1.0)
+    assert row.low == pytest.approx(0.025 ** (1 / 40))
 
 
 def test_quantities_that_cannot_be_read_are_refused_by_the_name_of_their_metric(model, data):

@@ -131,6 +131,36 @@ class HoldsMethodsWithoutADirection(Broken):
 
 
 @dataclass(frozen=True)
+class HeldAgainstLuck(Broken):
+    """is tested against \\('luck',\\); expected a tuple of 'methods' and 'controls'"""
+
+    better: ClassVar[str] = "larger"
+    tested: ClassVar[tuple] = ("luck",)
+
+
+@dataclass(frozen=True)
+class HeldAgainstNothing(Broken):
+    """is tested against 'controls' and gives none"""
+
+    better: ClassVar[str] = "larger"
+    tested: ClassVar[tuple] = ("controls",)
+
+
+@dataclass(frozen=True)
+class OtherPEachTime(Broken):
+    """gives other numbers from the same seed"""
+
+    better: ClassVar[str] = "larger"
+    tested: ClassVar[tuple] = ("controls",)
+
+    def __call__(self, scene, rng):
+        for q in super().__call__(scene, rng):
+            p = None if np.isnan(q.values).all() else np.random.default_rng().random()
+            yield dataclasses.replace(q, p=p, note="tested by luck")
+            yield dataclasses.replace(q, values=np.full(scene.maps.rows, 0.1), role="floor_random", exact=True)
+
+
+@dataclass(frozen=True)
 class GivesNumbers(Broken):
     """gave a float, not a Quantity"""
 

@@ -13,7 +13,7 @@ import numpy as np
 from xai_mimo.core.errors import MetricFailed
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics.aligned_maps import AlignedMaps
-from xai_mimo.metrics.metric import Bounds, Metric, Quantity, held_against, is_tested
+from xai_mimo.metrics.metric import Bounds, Metric, Quantity, held_against, is_tested, number_of
 from xai_mimo.record.rows import RANDOM, Role
 
 # Values may pass a bound by what rounding does to them in float32.
@@ -102,6 +102,8 @@ def _wrong_test(quantity: Quantity, metric: Metric) -> str:
             return f"the p-value {p!r} of {_named(quantity)}; expected a number from 0 to 1, or None"
         if quantity.role != "value" or quantity.other is not None or quantity.values is None or not quantity.note:
             return f"a p-value of {_named(quantity)}, which only a method's own value has, with a note on what it tests"
+        if np.isnan(number_of(quantity)):
+            return f"a p-value of {_named(quantity)}, which has no value in any row"
         if "controls" not in held_against(metric):
             return f"a p-value of {_named(quantity)} and is not tested against 'controls', so that it would be lost"
     if is_tested(metric) and quantity.k is not None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from xai_mimo.comparison.differences import differences
 from xai_mimo.comparison.score import applicable, measure
 from xai_mimo.metrics.installed import check_facts, default_metrics
-from xai_mimo.metrics.metric import Metric, Quantity
+from xai_mimo.metrics.metric import Metric, Quantity, held_against
 from xai_mimo.metrics.scene import Scene
+from xai_mimo.record.rows import CONTROLS, RANDOM
 from xai_mimo.testing.expectations import require, unchanged, works
 from xai_mimo.testing.facts import check_named, check_settings
 from xai_mimo.testing.toy_scene import NOISE, RIGHT, toy_scene
@@ -23,8 +25,8 @@ def check_metric(metric: Metric, *, tells_noise: bool = True) -> None:
 
     Facts and settings that can be recorded; one value per row for methods and targets of the comparison, within its
     bounds or NaN; the same numbers from the same seed, whichever other metrics run; nothing changed. It lives with one
-    row, with maps that are constant, zero or full of ties; and by its own direction a map that is right, of a model
-    whose truth is known, is better than noise.
+    row, with maps that are constant, zero or full of ties; if it is tested against controls, it gives one; and by its
+    own direction a map that is right, of a model whose truth is known, is better than noise.
 
     Args:
         metric: the settings to try.
@@ -40,6 +42,7 @@ def check_metric(metric: Metric, *, tells_noise: bool = True) -> None:
         with unchanged(lambda: _surroundings(scene), f"'{metric.name}'"):
             quantities = _measured(applied, scene)
         _check_values(metric, quantities)
+        _check_tested(metric, quantities)
         _check_repeatable(metric, scene, quantities)
         if tells_noise and metric.better != "neither":
             _check_direction(metric, quantities)
@@ -86,6 +89,16 @@ def _check_single_row(metric: Metric, quantities: Sequence[Quantity]) -> None:
     require(is_there, f"'{metric.name}' gives no value of a single row, and no quantity whose note says why.")
 
 
+def _check_tested(metric: Metric, quantities: Sequence[Quantity]) -> None:
+    if "controls" in held_against(metric):
+        others = {row.other for row in differences([(metric, quantities)])}
+        require(
+            others & set(CONTROLS),
+            f"'{metric.name}' is tested against 'controls' and gives none: a quantity of '{RANDOM}' with the role "
+            "'control_random', of a method with the role 'floor_permuted', or an exact 'floor_random'.",
+        )
+
+
 def _check_repeatable(metric: Metric, scene: Scene, quantities: Sequence[Quantity]) -> None:
     again = _measured(metric, dataclasses.replace(scene, _shared={}))
     require(_same(again, quantities), f"'{metric.name}' gives other numbers from the same seed.")
@@ -121,7 +134,7 @@ def _numbers(quantity: Quantity) -> np.ndarray[Any, Any]:
 
 def _same(one: Sequence[Quantity], other: Iterable[Quantity]) -> bool:
     def known(quantities: Iterable[Quantity]) -> dict[tuple[Any, ...], np.ndarray[Any, Any]]:
-        return {(q.method, q.other, q.target, q.role, q.k): _numbers(q) for q in quantities}
+        return {(q.method, q.other, q.target, q.role, q.k, q.p): _numbers(q) for q in quantities}
 
     ours, theirs = known(one), known(other)
     return set(ours) == set(theirs) and all(np.array_equal(ours[k], theirs[k], equal_nan=True) for k in ours)
