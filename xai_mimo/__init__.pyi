@@ -9,6 +9,7 @@ from . import record as record
 from . import reports as reports
 from . import testing as testing
 from .comparison.compare import compare as compare
+from .core.dummies import groups_of_dummies as groups_of_dummies
 from .core.explanation import load as load
 from .core.explanation import save as save
 from .core.explanation import stream_shares as stream_shares

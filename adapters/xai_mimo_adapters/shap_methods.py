@@ -1,9 +1,10 @@
 """The shap package's model-agnostic explainers on any model, all heads at once.
 
-The streams of a row are flattened side by side, and every value is a player. shap treats two values as equal when they
-differ by less than 1e-5 of their size, and then gives the feature zero without a word: a temperature of 300.001 K
-beside 300.002 K would vanish. So shap is handed the *rank* of each value among the rows and the background, and the
-model gets the value of that rank: ranks are equal only where values are.
+The streams of a row are flattened side by side, and every value is a player, a group of features of a stream together.
+shap treats two values as equal when they differ by less than 1e-5 of their size, and then gives the feature zero
+without a word: a temperature of 300.001 K beside 300.002 K would vanish. So shap is handed the *rank* of each player's
+values among the rows and the background, and the model gets the values of that rank: ranks are equal only where values
+are.
 
 shap draws from NumPy's global generator. This file is the only place of the package where that generator is touched: it
 is seeded from the method's own random stream for the duration of a call and put back, also after an error. (Other
@@ -20,6 +21,7 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting, MissingDependency
 from xai_mimo.core.method import Attribution, Context, whole
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.players import Masker
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
@@ -50,7 +52,7 @@ class ShapPermutation:
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Explain all targets of each row from the same coalitions."""
         shap = _shap()
-        players = _columns(inputs).shape[1]
+        players = Masker.of(inputs, "features", model.streams).count
         coalitions = 2 * players + 1
         _check_memory(coalitions, players, context, self.name)
 
@@ -89,7 +91,7 @@ class ShapKernel:
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Explain all targets of each row from the same coalitions."""
         shap = _shap()
-        players = _columns(inputs).shape[1]
+        players = Masker.of(inputs, "features", model.streams).count
         samples = self.samples or 2 * players + 2048
         _check_memory(samples, players, context, self.name)
 
@@ -133,54 +135,59 @@ def _explain(
         run: ``(predict, background, rows, seed) -> (row, player, target)``; rows and background hold ranks.
     """
     rows = len(selectors[0].units)
+    masker = Masker.of(inputs, "features", model.streams)
     columns = np.concatenate([_columns(inputs), _columns(context.background)])
-    table, ranks = _rank(columns)
-    found = np.zeros((len(selectors), rows, columns.shape[1]))
+    table, ranks = _rank(columns, masker.player_of)
+    attributions = np.zeros((len(selectors), rows, masker.count))
     units = np.stack([s.units for s in selectors], axis=1)
     for group in np.unique(units, axis=0):
         index = np.flatnonzero((units == group).all(axis=1))
-        predict = _predictor(model, inputs, table, rows_of(selectors, index[:1]))
+        predict = _predictor(model, inputs, table, masker.player_of, rows_of(selectors, index[:1]))
         seed = int(context.rng.integers(2**32))
         with _numpy_seeded(seed):
             values = run(predict, ranks[rows:], ranks[index], seed)
         # shap drops the last axis when there is a single target.
-        found[:, index] = np.moveaxis(values.reshape(len(index), -1, len(selectors)), -1, 0)
+        attributions[:, index] = np.moveaxis(values.reshape(len(index), -1, len(selectors)), -1, 0)
         context.advance(len(index))
     return Attribution(
-        values=_split(found, inputs),
+        values=masker.split(attributions),
         prediction=take(model.predict(inputs), selectors),
         baseline_prediction=take_mean(model.predict(context.background), selectors),
     )
 
 
 def _columns(arrays: Arrays) -> Array:
-    """Streams side by side: ``(row, player)`` in float64."""
+    """Streams side by side: ``(row, value)`` in float64."""
     return np.concatenate([np.asarray(x, dtype=np.float64).reshape(len(x), -1) for x in arrays.values()], axis=1)
 
 
 def _split(values: Array, like: Arrays) -> Arrays:
-    """The inverse of ``_columns`` for ``(..., player)``: ``{stream: (..., *shape)}``."""
+    """The inverse of ``_columns`` for ``(..., value)``: ``{stream: (..., *shape)}``."""
     ends = np.cumsum([int(np.prod(x.shape[1:], dtype=np.int64)) for x in like.values()])
     parts = np.split(values, ends[:-1], axis=-1)
     return {name: p.reshape(*p.shape[:-1], *x.shape[1:]) for (name, x), p in zip(like.items(), parts, strict=True)}
 
 
-def _rank(columns: Array) -> tuple[Array, Array]:
-    """Sorted columns and each value's place in them: ``table[ranks[i, j], j] == columns[i, j]``.
+def _rank(columns: Array, player_of: Array) -> tuple[Array, Array]:
+    """Sorted values of each player, and their places: ``table[ranks[i, player_of[j]], j] == columns[i, j]``.
 
     Whole numbers stay apart in shap's eyes up to 1e5 rows, a hundred times the block that ``explain`` hands over.
     """
-    table = np.sort(columns, axis=0)
-    ranks = [np.searchsorted(ordered, values) for ordered, values in zip(table.T, columns.T, strict=True)]
-    return table, np.stack(ranks, axis=1).astype(np.float64)
+    table, ranks = np.zeros_like(columns), np.empty((len(columns), int(player_of.max()) + 1))
+    for player in range(ranks.shape[1]):
+        own = np.flatnonzero(player_of == player)
+        different, place = np.unique(columns[:, own], axis=0, return_inverse=True)
+        table[: len(different), own] = different
+        ranks[:, player] = place.reshape(-1)
+    return table, ranks
 
 
-def _predictor(model: Model, like: Arrays, table: Array, selectors: Sequence[Selector]) -> Predict:
+def _predictor(model: Model, like: Arrays, table: Array, player_of: Array, selectors: Sequence[Selector]) -> Predict:
     """The model as shap calls it: ranks ``(row, player)`` in, ``(row, target)`` out."""
-    players = np.arange(table.shape[1])
+    each = np.arange(table.shape[1])
 
     def predict(ranks: Array) -> Array:
-        values = table[np.asarray(ranks).astype(np.int64), players]
+        values = table[np.asarray(ranks).astype(np.int64)[:, player_of], each]
         inputs = {name: v.astype(like[name].dtype) for name, v in _split(values, like).items()}
         return take(model.predict(inputs), rows_of(selectors, np.zeros(len(values), dtype=np.int64))).T
 

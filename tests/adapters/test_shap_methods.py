@@ -55,6 +55,21 @@ class Plain:
         return {"y": self.function(inputs["x"])[:, None]}
 
 
+class Watched:
+    """A model that notes what it is asked."""
+
+    def __init__(self, model, seen):
+        self.model, self.seen = model, seen
+        self.streams, self.heads = model.streams, model.heads
+
+    def fingerprint(self):
+        return self.model.fingerprint()
+
+    def predict(self, inputs):
+        self.seen.append(inputs["x"])
+        return self.model.predict(inputs)
+
+
 def rows_for(model, rng, rows):
     return {s.name: rng.normal(size=(rows, *s.shape)).astype(s.dtype) for s in model.streams}
 
@@ -129,6 +144,23 @@ def test_values_equal_brute_force_on_a_model_with_interactions(explainer, rng):
     found = explain(many, model, {"x": x}, {"x": background}).values["x"][0]
     slow = np.stack([brute_force_shapley(function, row, background) for row in x])
     np.testing.assert_allclose(found, slow, atol=0.02 if many is not explainer else 1e-9)
+
+
+@once
+@BOTH
+def test_columns_of_a_category_are_known_together(explainer, rng):
+    model, weights = Plain(lambda x: x @ [3.0, 2.0, -1.0, 7.0], 4), np.array([3.0, -1.0, 7.0])
+    days = ("Mon", "Tue", "Wed")
+    model.streams = (Stream("x", (4,), "float64", features=("Mon", "heat", "Tue", "Wed"), groups={"day": days}),)
+    level = np.eye(3)[rng.integers(0, 3, 9)]
+    rows = np.stack([level[:, 0], rng.normal(size=9), level[:, 1], level[:, 2]], axis=1)
+    x, background, seen = {"x": rows[:4]}, {"x": rows[4:]}, []
+    found = explain(explainer, Watched(model, seen), x, background).values["x"]
+    assert found.shape == (1, 4, 2)
+    np.testing.assert_allclose(found[0, :, 0], level[:4] @ weights - (level[4:] @ weights).mean(), atol=1e-9)
+    np.testing.assert_allclose(found[0, :, 1], 2 * (rows[:4, 1] - rows[4:, 1].mean()), atol=1e-9)
+    for asked in seen:
+        np.testing.assert_array_equal(asked[:, [0, 2, 3]].sum(axis=1), 1)
 
 
 @once

@@ -128,6 +128,8 @@ def test_a_study_of_a_table_trains_scores_and_reports_and_goes_on_where_it_stopp
     assert "What each map may be used for" in (out / "study.md").read_text(encoding="utf-8")
     record = json_file.from_json(out / "comparison.json")
     assert {t["model"] for t in record["task"]} == {"baseline", "mail_local"}
+    assert {r["feature"] for r in record["features"] if r["stream"] == "tool"} == {"wear", "kind"}
+    assert {level for e in record["examples"] for level in e["levels"]["tool"].values()} <= set("LMH")
 
     networks = {p: p.stat().st_mtime_ns for p in (out / "networks").iterdir()}
     assert len(networks) == 4

@@ -64,6 +64,13 @@ def test_a_true_categorical_column_stands_for_all_of_its_levels(read):
     assert read().truth == {"broken": {"thermal": ("heat",), "other": ("kind=H", "kind=L", "kind=M")}}
 
 
+def test_a_categorical_column_is_one_variable(read):
+    thermal, other = read().streams
+    assert thermal.groups == {}
+    assert other.groups == {"kind": ("kind=H", "kind=L", "kind=M")}
+    assert other.variables == ("spin", "kind")
+
+
 def test_a_missing_column_is_named_with_the_nearest_one(read):
     streams = {"thermal": {"columns": ["haet"]}}
     heads = {"broken": {"column": "broken", "kind": "binary"}}

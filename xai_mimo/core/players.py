@@ -125,6 +125,13 @@ class Masker:
         """Number of players."""
         return sum(self.sizes)
 
+    @property
+    def player_of(self) -> Array:
+        """The player of each value of a row, streams side by side: ``(value,)``."""
+        starts = np.cumsum([0, *self.sizes])
+        each = (np.broadcast_to(d.player_of, d.shape).ravel() for d in self.divisions.values())
+        return np.concatenate([start + player_of for start, player_of in zip(starts, each, strict=False)])
+
     def marks(self, known: Array) -> Arrays:
         """Who is known as marks of values: ``(coalition, player)`` to ``{stream: (coalition, *axes)}``.
 

@@ -45,7 +45,8 @@ class Stream:
         features: names along the last axis; by default ``"0", "1", ...`` when its length is known.
         unit: physical unit of the values, "" when they have none or several.
         groups: features that stand for one thing, such as the 0/1 columns of one category, ``{"weekday": ("Mon",
-            "Tue")}``: they are known, replaced and counted together. None by default.
+            "Tue")}``: they are known, replaced and counted together. None by default; ``groups_of_dummies`` reads
+            them off a data frame.
 
     Example:
         >>> s = Stream("hire", (3,), features=("Mon", "Tue", "heat"), groups={"weekday": ["Mon", "Tue"]})

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,10 +22,11 @@ ARCHIVE = Archive(
 )
 CITATION = "S. X. Chen (2015), Beijing PM2.5, UCI ML Repository, data set 381 (CC BY 4.0)"
 DIRECTIONS = ("NE", "NW", "SE", "cv")
+_WIND = tuple(f"wind={d}" for d in DIRECTIONS)
 STREAMS = {
     "pollution": ("pm25",),
     "thermo": ("dew_point", "temperature", "pressure"),
-    "wind": (*(f"wind={d}" for d in DIRECTIONS), "wind_speed"),
+    "wind": (*_WIND, "wind_speed"),
     "precip": ("snow", "rain"),
 }
 CALENDAR = ("sin_hour", "cos_hour", "sin_month", "cos_month")
@@ -74,8 +76,12 @@ def beijing_pm25(
     streams = {**STREAMS, "calendar": CALENDAR} if calendar else STREAMS
     if joined:
         streams = {"series": tuple(v for group in streams.values() for v in group)}
-    return windows(
+    data = windows(
         beijing_pm25_series(folder), {f"pm25_t+{h}": ("pm25", h) for h in horizons}, steps=steps, streams=streams
+    )
+    groups = {"wind": _WIND}
+    return replace(
+        data, streams=tuple(replace(s, groups=groups) if set(_WIND) <= set(s.features) else s for s in data.streams)
     )
 
 

@@ -17,8 +17,9 @@ from xai_mimo.datasets.data import Truth
 
 FAILURES = ("TWF", "HDF", "PWF", "OSF", "RNF")
 
+TYPES = ("type=L", "type=M", "type=H")
 STREAMS = (
-    Stream("product", (3,), "float64", features=("type=L", "type=M", "type=H")),
+    Stream("product", (3,), "float64", features=TYPES, groups={"type": TYPES}),
     Stream("thermal", (2,), "float64", features=("air", "process"), unit="K"),
     Stream("mechanical", (2,), "float64", features=("speed", "torque")),
     Stream("wear", (1,), "float64", features=("wear",), unit="min"),
@@ -30,7 +31,7 @@ TRUTH: Truth = {
     "TWF": {"wear": ("wear",)},
     "HDF": {"thermal": ("air", "process"), "mechanical": ("speed",)},
     "PWF": {"mechanical": ("speed", "torque")},
-    "OSF": {"product": ("type=L", "type=M", "type=H"), "mechanical": ("torque",), "wear": ("wear",)},
+    "OSF": {"product": TYPES, "mechanical": ("torque",), "wear": ("wear",)},
     "RNF": {},
 }
 

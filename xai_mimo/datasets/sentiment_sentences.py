@@ -141,7 +141,7 @@ def _data(split: Split, lines: Sequence[tuple[str, int, int]], words: Sequence[s
         labels={"sentiment": np.array([label for _, label, _ in lines]), "site": sites},
         streams=(
             Stream("text", (length,), "int32", axes=("token",)),
-            Stream("site", (len(SITES),), "float64", features=tuple(SITES)),
+            Stream("site", (len(SITES),), "float64", features=tuple(SITES), groups={"site": tuple(SITES)}),
         ),
         heads=(Head("sentiment", (1,), "binary"), Head("site", (len(SITES),), "multiclass", tuple(SITES))),
         truth={"site": {"site": tuple(SITES)}},

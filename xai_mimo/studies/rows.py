@@ -10,7 +10,7 @@ import numpy as np
 
 from xai_mimo.core.errors import BadValues, FileProblem
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Array
+from xai_mimo.core.streams import Array, Stream
 from xai_mimo.datasets import Data
 
 
@@ -22,22 +22,28 @@ class Rows:
         inputs: ``{stream: (sample, *axes)}``.
         labels: ``{head: (sample, ...)}``, for some heads or none.
         features: ``{stream: feature names}``, for some streams or none.
+        groups: ``{stream: {group: feature names}}``, likewise.
         kinds: ``{head: kind}``, for some heads or none.
     """
 
     inputs: Arrays
     labels: Arrays
     features: dict[str, tuple[str, ...]]
+    groups: dict[str, dict[str, tuple[str, ...]]]
     kinds: dict[str, Any]
 
 
 def save_rows(path: Path, data: Data) -> None:
-    """Write rows as ``.npz``: an array per stream, and ``label:<head>, kind:<head>, features:<stream>``."""
+    """Write rows as ``.npz``: an array per stream, and ``label:<head>, kind:<head>, features:<stream>``.
+
+    ``groups:<stream>`` names the group of each feature where there are any, "" for none.
+    """
     named: dict[str, Any] = {
         **data.inputs,
         **{f"label:{name}": values for name, values in data.labels.items()},
         **{f"kind:{h.name}": np.array(h.kind) for h in data.heads},
         **{f"features:{s.name}": np.array(s.features) for s in data.streams},
+        **{f"groups:{s.name}": np.array(_group_of_each(s)) for s in data.streams if s.groups},
     }
     np.savez_compressed(path, **named)
 
@@ -46,8 +52,8 @@ def load_rows(path: str | os.PathLike[str]) -> Rows:
     """Read rows; nothing is unpickled.
 
     Args:
-        path: ``.npz`` with an array per stream; ``label:<head>``, ``kind:<head>`` and ``features:<stream>`` may stand
-            beside them.
+        path: ``.npz`` with an array per stream; ``label:<head>``, ``kind:<head>``, ``features:<stream>`` and
+            ``groups:<stream>`` may stand beside them.
     Raises:
         FileProblem: it cannot be read, or is no ``.npz``. BadValues: an array would have to be unpickled.
     """
@@ -60,14 +66,38 @@ def load_rows(path: str | os.PathLike[str]) -> Rows:
             arrays = {name: _read_array(archive, name, path) for name in archive.files}
     except (OSError, zipfile.BadZipFile) as err:
         raise FileProblem(f"cannot read '{path}': {err}.") from err
-    marked = ("label:", "kind:", "features:")
+    marked = ("label:", "kind:", "features:", "groups:")
     part = {mark: {n.removeprefix(mark): a for n, a in arrays.items() if n.startswith(mark)} for mark in marked}
+    features = {name: tuple(str(f) for f in values) for name, values in part["features:"].items()}
     return Rows(
         {name: values for name, values in arrays.items() if not name.startswith(marked)},
         part["label:"],
-        {name: tuple(str(f) for f in values) for name, values in part["features:"].items()},
+        features,
+        {name: _groups(features.get(name, ()), of_each, name, path) for name, of_each in part["groups:"].items()},
         {name: str(kind) for name, kind in part["kind:"].items()},
     )
+
+
+def _group_of_each(stream: Stream) -> list[str]:
+    """The group of each feature, "" for none."""
+    owner = {feature: group for group, features in stream.groups.items() for feature in features}
+    return [owner.get(feature, "") for feature in stream.features]
+
+
+def _groups(
+    features: tuple[str, ...], of_each: Array, stream: str, path: str | os.PathLike[str]
+) -> dict[str, tuple[str, ...]]:
+    """The inverse of ``_group_of_each``."""
+    if of_each.shape != (len(features),):
+        raise BadValues(
+            f"'groups:{stream}' of '{path}' has shape {of_each.shape}; expected a group, or '', for each of the "
+            f"{len(features)} names of 'features:{stream}'."
+        )
+    groups: dict[str, tuple[str, ...]] = {}
+    for feature, group in zip(features, of_each, strict=True):
+        if group:
+            groups[str(group)] = (*groups.get(str(group), ()), feature)
+    return groups
 
 
 def _read_array(archive: Any, name: str, path: str | os.PathLike[str]) -> Array:

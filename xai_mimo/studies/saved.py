@@ -1,6 +1,7 @@
 """A saved Keras model with rows from a file: load it safely, compare methods on it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from xai_mimo.comparison.compare import compare
@@ -55,7 +56,12 @@ def _annotated_streams(streams: tuple[Stream, ...], rows_of_file: Rows) -> list[
         if name not in {s.name for s in streams}:
             raise unknown(name, [s.name for s in streams], "input stream of the model")
     return [
-        Stream(s.name, s.shape, s.dtype, s.axes, rows_of_file.features.get(s.name, s.features), s.unit) for s in streams
+        replace(
+            s,
+            features=rows_of_file.features.get(s.name, s.features),
+            groups=rows_of_file.groups.get(s.name, {}),
+        )
+        for s in streams
     ]
 
 

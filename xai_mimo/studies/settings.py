@@ -24,7 +24,8 @@ class StreamSettings(_Settings):
 
     Attributes:
         columns: names in the header.
-        categorical: those of them that hold text or codes; each becomes one 0/1 feature per level, "<column>=<level>".
+        categorical: those of them that hold text or codes; each becomes one 0/1 feature per level, "<column>=<level>",
+            which are explained, replaced and shown together as "<column>".
         unit: physical unit, where all columns share one.
     """
 

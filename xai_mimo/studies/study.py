@@ -96,7 +96,7 @@ def _identity(settings: StudySettings, data: Data) -> str:
     facts = {
         "training": training,
         "explaining": explaining,
-        "streams": [dataclasses.asdict(s) for s in data.streams],
+        "streams": [s.plain() for s in data.streams],
         "heads": [dataclasses.asdict(h) for h in data.heads],
         "truth": data.truth,
         "inputs": digest(data.inputs),

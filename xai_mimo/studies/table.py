@@ -30,8 +30,8 @@ def read_table(settings: StudySettings) -> Data:
     inputs: Arrays = {}
     streams = []
     for name, stream in settings.streams.items():
-        inputs[name], features = _stream(frame, stream, path.name)
-        streams.append(Stream(name, (len(features),), features=features, unit=stream.unit))
+        inputs[name], features, groups = _stream(frame, stream, path.name)
+        streams.append(Stream(name, (len(features),), features=features, unit=stream.unit, groups=groups))
     labels: Arrays = {}
     heads = []
     for name, head in settings.heads.items():
@@ -90,8 +90,13 @@ def _numbers(frame: pd.DataFrame, name: str, file: str) -> Array:
     return numbers
 
 
-def _stream(frame: pd.DataFrame, settings: StreamSettings, file: str) -> tuple[Array, tuple[str, ...]]:
-    blocks, features = [], []
+def _stream(
+    frame: pd.DataFrame, settings: StreamSettings, file: str
+) -> tuple[Array, tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Values ``(row, feature)``, names of features, and the features of each categorical column."""
+    blocks: list[Array] = []
+    features: list[str] = []
+    groups: dict[str, tuple[str, ...]] = {}
     for name in settings.columns:
         if name in settings.categorical:
             levels, codes = np.unique(_column(frame, name, file).astype(str).to_numpy(dtype=str), return_inverse=True)
@@ -101,11 +106,12 @@ def _stream(frame: pd.DataFrame, settings: StreamSettings, file: str) -> tuple[A
                     "sense as 0/1 features. Is it an identifier?"
                 )
             blocks.append(np.eye(len(levels))[codes])
-            features += [f"{name}={level}" for level in levels]
+            groups[name] = tuple(f"{name}={level}" for level in levels)
+            features += groups[name]
         else:
             blocks.append(_numbers(frame, name, file)[:, None])
             features.append(name)
-    return np.concatenate(blocks, axis=1), tuple(features)
+    return np.concatenate(blocks, axis=1), tuple(features), groups
 
 
 def _head(frame: pd.DataFrame, name: str, settings: HeadSettings, file: str) -> tuple[Array, Head]:
