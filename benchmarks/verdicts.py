@@ -54,6 +54,7 @@ _RESTS_ON = (
     "symmetric_gain",
     "signed_gain",
     "effect_overlap",
+    "excess_mass",
     "share",
     "auroc_mean_map",
     "pairwise_rank_agreement",
