@@ -8,13 +8,36 @@ from xai_mimo.record.select import unique
 
 Use = Literal["order", "shares", "sign"]
 
-MEANINGS: dict[VerdictWord, tuple[str, str]] = {
-    "supported": ("✔", "the evidence supports using this map"),
-    "doubtful": ("~", "do not rely on this map alone"),
-    "misleading": ("✖", "this map points the wrong way: do not use it"),
-    "undecided": ("?", "nothing can be concluded; the head's section says why"),
+
+class Meaning(NamedTuple):
+    """How a word of a verdict is shown, and what it says.
+
+    Attributes:
+        glyph: its sign.
+        of_map: what it says of a map in older records, which have one word for it.
+        of_use: what it says of one use of a map.
+    """
+
+    glyph: str
+    of_map: str
+    of_use: str
+
+
+MEANINGS: dict[VerdictWord, Meaning] = {
+    "supported": Meaning("✔", "the evidence supports using this map", "borne out by the model: use it"),
+    "doubtful": Meaning(
+        "~", "do not rely on this map alone", "neither borne out nor contradicted: do not rest on it alone"
+    ),
+    "misleading": Meaning(
+        "✖",
+        "this map points the wrong way: do not use it",
+        "contradicted by the model or by what is known: do not use it",
+    ),
+    "undecided": Meaning(
+        "?", "nothing can be concluded; the head's section says why", "could not be tested; the head's section says why"
+    ),
 }
-"""Word of a verdict -> its sign and what it means."""
+"""By word."""
 
 USES: dict[Use, str] = {
     "order": "which inputs matter more than which",
@@ -36,7 +59,7 @@ class UseWord(NamedTuple):
     @property
     def glyph(self) -> str:
         """The word's sign; a dash where the map says nothing."""
-        return "–" if self.word is None else MEANINGS[self.word][0]
+        return "–" if self.word is None else MEANINGS[self.word].glyph
 
     @property
     def text(self) -> str:
@@ -48,6 +71,22 @@ def uses(verdict: Verdict) -> tuple[UseWord, ...]:
     """A verdict's word for each use; empty for verdicts of older records, which have one word alone."""
     words = (UseWord("order", verdict.order), UseWord("shares", verdict.shares), UseWord("sign", verdict.sign))
     return words if any(word is not None for _, word in words) else ()
+
+
+def evidence_by_use(verdict: Verdict) -> list[tuple[UseWord | None, list[str]]]:
+    """A verdict's sentences under the uses that they begin with ("Order: ..."), and all others last.
+
+    Returns:
+        Every use of the verdict with its sentences, without the word they begin with; then None with all others, if
+        there are any.
+    """
+    rest = list(verdict.evidence)
+    groups: list[tuple[UseWord | None, list[str]]] = []
+    for word in uses(verdict):
+        start = f"{word.use.capitalize()}: "
+        groups.append((word, [line.removeprefix(start) for line in rest if line.startswith(start)]))
+        rest = [line for line in rest if not line.startswith(start)]
+    return [*groups, (None, rest)] if rest else groups
 
 
 def have_uses(verdicts: Iterable[Verdict]) -> bool:

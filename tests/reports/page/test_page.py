@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers.pictured_record import pictured_record
 from tests.helpers.records import AWKWARD, HOSTILE, make_record
+from xai_mimo.comparison.evidence import AGAINST, FOR
 from xai_mimo.core.errors import FileProblem
 from xai_mimo.record import json_file
 from xai_mimo.record.check import check
@@ -143,9 +144,9 @@ def test_the_summary_names_each_verdict_with_its_heads(record, page):
     text = _Reader(page).text
     for verdict in record["verdicts"]:
         assert verdict["text"] in text
-        assert all(line in text for line in verdict["evidence"])
-    assert "the evidence supports using this map" in text
-    assert "nothing can be concluded" in text
+        assert all(line.split(": ", 1)[-1] in text for line in verdict["evidence"])
+    for meaning in ("borne out by the model", "neither borne out nor", "contradicted by", "could not be tested"):
+        assert meaning in text
 
 
 def test_the_matrix_says_of_each_use_in_words_and_signs(record, page):
@@ -158,8 +159,12 @@ def test_the_matrix_says_of_each_use_in_words_and_signs(record, page):
         assert meaning in reader.text
     first = record["verdicts"][1]
     glyph = {"supported": "✔", "doubtful": "~", "misleading": "✖"}
-    cards = " ".join(f"{use} {glyph[first[use]]} {first[use]}" for use in words)
-    assert f"{first['method']} {glyph[first['verdict']]} {first['verdict']} {cards} {first['text']}" in reader.text
+    cards = " ".join(
+        f"{use.capitalize()} {glyph[first[use]]} {first[use]} {said}"
+        for use, said in zip(words, ("0.12 gained.", "61% lie where the effect is.", "none is wrong."), strict=True)
+    )
+    start = f"{first['method']} {glyph[first['verdict']]} {first['verdict']} {first['text']}"
+    assert f"{start} {cards} Also measured Agreement, which decides nothing: 72%." in reader.text
 
 
 def test_a_table_says_for_which_heads_each_use_is_supported():
@@ -193,6 +198,8 @@ def test_tests_say_what_maps_are_held_against_and_over_what_p_is_corrected(recor
         assert f"attention {against} " in text
     assert "< .001 .012" in text
     assert "over all tests of one method in this table" in text
+    assert (FOR, AGAINST) == (0.05, 0.01)
+    assert "decides, for the method at .05 and below, against it at .01 and below" in text
 
 
 def test_sensitivities_are_marked_wherever_a_sign_is_shown():

@@ -163,8 +163,9 @@ def difference_tables(record: Record, head: str) -> list[DifferenceTable]:
         tables = [
             DifferenceTable(
                 "Tests that the verdicts rest on",
-                "Positive: the method is better than what it is held against. “p corrected” decides: Holm’s correction "
-                "over all tests of one method in this table, whatever other methods stand beside it.",
+                "Positive: the method is better than what it is held against. “p corrected” decides, for the method "
+                "at .05 and below, against it at .01 and below: Holm’s correction over all tests of one method in this "
+                "table, whatever other methods stand beside it.",
                 [r for r in rows if r.other in CONTROLS],
             ),
             DifferenceTable(

@@ -20,7 +20,7 @@ from xai_mimo.reports import numbers
 from xai_mimo.reports.figures.palette import styles
 from xai_mimo.reports.page.sections import SECTIONS
 from xai_mimo.reports.signs import colours_of_signs
-from xai_mimo.reports.verdicts import MEANINGS, UNSAID, USES, uses
+from xai_mimo.reports.verdicts import MEANINGS, UNSAID, USES, evidence_by_use, uses
 
 
 def render(record: Record | Mapping[str, Any]) -> str:
@@ -85,6 +85,7 @@ def _environment() -> Environment:
         readable=numbers.readable,
         settings=_settings,
         uses=uses,
+        evidence_by_use=evidence_by_use,
     )
     return environment
 
