@@ -11,6 +11,7 @@ from tests.helpers import toys
 from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.method import Attribution
+from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import take
 
 pytestmark = pytest.mark.all_frameworks
@@ -83,3 +84,13 @@ def test_a_map_on_a_copy_is_as_good_as_one_on_the_original(model, rng):
     marginal, conditional = scores(result, "insertion_area"), scores(result)
     assert marginal["copy"].estimate > 2 * marginal["original"].estimate
     np.testing.assert_allclose(conditional["copy"].estimate, conditional["original"].estimate, rtol=0.25)
+
+
+def test_of_more_than_200_features_they_are_left_out(rng):
+    x = np.repeat(rng.standard_normal((30, 3)), 67, axis=1)
+    model = toys.Predictor(
+        (Stream("s", (201,), dtype="float64"),), (Head("y"),), lambda rows: {"y": rows.sum(axis=1, keepdims=True)}
+    )
+    with pytest.raises(NotSupported, match=f"metric '{NAME}' does not apply here: what it costs grows with the feat"):
+        xm.compare(model, {"s": x[:3]}, ["occlusion"], metrics=[NAME], background={"s": x}, settings=FAST)
+    assert not scores(xm.compare(model, {"s": x[:3]}, ["occlusion"], background={"s": x}, settings=FAST))

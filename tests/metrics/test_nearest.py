@@ -178,3 +178,15 @@ def test_one_feature_has_curves_too(rng):
         lambda rows: {"y": rows["a"]}, inputs, {"m": np.ones((1, 2, 1))}, selectors(2), background, nearest=3, rng=rng
     )
     np.testing.assert_allclose(insertion_area(curves["m"]), abs(1 - background["a"].mean()) / 2)
+
+
+def test_of_more_than_200_players_all_weigh_alike(rng):
+    """As many players that depend on each other cost too much to weigh: the nearest in all of them is taken."""
+    a, rest = rng.standard_normal((20, 1)), rng.standard_normal((20, 200))
+    rows = {"s": np.concatenate([a, a, rest], axis=1)}
+    known = np.ones((1, 202), dtype=bool)
+    known[0, 0] = False
+    of_row = nearest_rows(rows, rows, Masker.of(rows, "features"), 1, rng)
+    far = (((rows["s"][:, None, 1:] - rows["s"][None, :, 1:]) / rows["s"][:, 1:].std(axis=0)) ** 2).mean(axis=2)
+    np.fill_diagonal(far, np.inf)
+    np.testing.assert_array_equal([of_row(row)(known)[0, 0] for row in range(20)], far.argmin(axis=1))

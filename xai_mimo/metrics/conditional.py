@@ -71,7 +71,7 @@ class ConditionalSymmetricGain:
     better: ClassVar[Better] = "larger"
     bounds: ClassVar[Bounds] = (None, None)
     reference: ClassVar[str] = "aas2021explaining"
-    needs: ClassVar[tuple[Need, ...]] = ("two features", "correlated features")
+    needs: ClassVar[tuple[Need, ...]] = ("two features", "few features", "correlated features")
     tested: ClassVar[tuple[Against, ...]] = ("controls",)
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:

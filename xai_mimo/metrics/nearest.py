@@ -30,7 +30,7 @@ _APART = 2.0
 _TIE = 1e-6
 # What a known player weighs that tells nothing of the unknown ones.
 _FLOOR = 0.02
-_WEIGHED_AT_MOST = 1000
+_WEIGHED_AT_MOST = 200
 
 Chooser = Callable[[Array], Array]
 """``(..., player)`` booleans, who is known -> ``(..., k)``, numbers of background rows."""
@@ -45,7 +45,7 @@ def nearest_rows(
     d_i(x, b) = mean over the values of player i of ((x - b) / s)^2
 
     with s the standard deviation over the background and r_ij how far the players depend on each other there, see
-    ``dependence.dependences``; all weigh alike where there are more than 1000 players.
+    ``dependence.dependences``; all weigh alike where there are more than 200 players.
 
     Values that are constant over the background tell no row from another and count 0. Whole numbers are ids: equal, 0,
     or not, 2, which is what numbers differ by on average. A background row that equals the explained one in every

@@ -21,7 +21,6 @@ from xai_mimo.metrics.metric import Need
 Value = TypeVar("Value")
 
 _FEW = 200
-_CONDITIONAL_AT_MOST = 1000
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ def _has_classes(scene: Scene) -> bool:
 
 
 def _has_correlated_features(scene: Scene) -> bool:
-    if scene.settings.replacement == "nearest" or len(scene.maps.players) > _CONDITIONAL_AT_MOST:
+    if scene.settings.replacement == "nearest":
         return False
     perturbed = scene.perturbed
     masker = Masker.of(perturbed.background, perturbed.players, perturbed.model.streams)
@@ -207,12 +206,12 @@ _LACKS: dict[Need, tuple[Callable[[Scene], bool], str]] = {
     "two features": (lambda scene: len(scene.maps.players) > 1, "one feature has no order; compare in another space"),
     "few features": (
         lambda scene: len(scene.maps.players) <= _FEW,
-        f"it asks the model anew for every feature, and there are more than {_FEW}; compare by variable or by stream",
+        f"what it costs grows with the features, and there are more than {_FEW}; compare by variable or by stream",
     ),
     "correlated features": (
         _has_correlated_features,
-        f"no two features of the background have a rank correlation of {STRONG} that is no accident, or there are more "
-        f'than {_CONDITIONAL_AT_MOST}, or all curves are of this kind already (replacement="nearest")',
+        f"no two features of the background have a rank correlation of {STRONG} that is no accident, or all curves are "
+        'of this kind already (replacement="nearest")',
     ),
     "truth": (
         lambda scene: bool(scene.truth),
