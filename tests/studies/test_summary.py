@@ -17,6 +17,7 @@ RUNS = [
         "network": network,
         "seed": seed,
         "task": {"HDF": {"average_precision": 0.8 + 0.1 * seed}, "OSF": {"average_precision": 0.6}},
+        "chance": {"HDF": {"average_precision": 0.2 + 0.1 * seed}, "OSF": {"average_precision": None}},
         "truth": [{"head": "HDF", "method": "shapley", "share": 0.5 + 0.2 * seed, "auroc": 1.0}],
     }
     for network in ("baseline", "mail_local")
@@ -59,6 +60,7 @@ def test_the_record_gets_task_scores_of_heads_alone():
     entries = task_rows(summarise(RUNS))
     assert {e.head for e in entries} == {"HDF", "OSF"}
     assert {e.metric for e in entries} == {"average_precision"}
+    assert {e.head: e.chance for e in entries} == {"HDF": pytest.approx(0.25), "OSF": None}
     alone = task_rows(summarise(RUNS[:1]))
     assert alone[0].low is None
     assert alone[0].note == "one seed: no interval"
@@ -79,7 +81,7 @@ def test_markdown_and_csv_hold_every_figure():
     assert "## share of shapley on the true features" in text
     lines = to_csv(rows).splitlines()
     assert len(lines) == len(rows) + 1
-    assert lines[0] == "network,head,family,metric,method,estimate,low,high,seeds,values"
+    assert lines[0] == "network,head,family,metric,method,estimate,low,high,seeds,values,chance"
 
 
 def test_markdown_says_what_each_map_may_be_used_for():

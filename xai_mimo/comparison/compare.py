@@ -15,6 +15,7 @@ from xai_mimo.core.method import Method
 from xai_mimo.core.progress import bar, steps
 from xai_mimo.core.targets import AnyTarget
 from xai_mimo.metrics.metric import Metric
+from xai_mimo.record.rows import TaskRow
 
 
 def compare(
@@ -24,6 +25,7 @@ def compare(
     *,
     metrics: Sequence[str | Metric] | None = None,
     labels: Any = None,
+    task: Sequence[TaskRow | Mapping[str, Any]] | None = None,
     truth: Truth | None = None,
     vocabulary: Vocabulary | None = None,
     targets: Sequence[AnyTarget] | None = None,
@@ -52,7 +54,12 @@ def compare(
             so cost as much as the methods many times over: "max_sensitivity", "local_lipschitz" and
             "parameter_randomisation" run only when they are named. Verdicts need "deletion_area" and "insertion_area".
         labels: true values, ``{head: (sample, ...)}`` for some heads or a list with all; shown beside examples and
-            needed for targets with unit "label".
+            needed for targets with unit "label". They also say how well the model does each head, over all rows of
+            ``x``: of a head that it has not learnt the verdict is "undecided" (see ``task_scores.LEARNT``).
+        task: how well this model does its heads, where you know it better than these rows can tell (they were picked,
+            say, or it was trained on them): ``TaskRow(model=..., head=..., metric=..., estimate=..., chance=...,
+            ...)`` each, or mappings. ``chance`` is what guessing gives; the first row of a head that has it decides
+            whether the head has been learnt.
         truth: features known to matter, ``{head: {stream: [feature, ...]}}`` or ``{head: [stream, ...]}``; or, where
             they differ from row to row, regions: ``{head: {stream: booleans (sample, *positions)}}``, each row of x.
         vocabulary: words of the ids that a stream of tokens holds, ``{stream: ("<pad>", "good", ...)}``, id 0 first;
@@ -139,6 +146,7 @@ def compare(
         methods,
         metrics=metrics,
         labels=labels,
+        task=task,
         truth=truth,
         vocabulary=vocabulary,
         targets=targets,

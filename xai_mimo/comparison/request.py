@@ -14,6 +14,7 @@ from xai_mimo.comparison.explanations import is_interception, name_methods
 from xai_mimo.comparison.regions import Regions, rows_of_regions, split_truth
 from xai_mimo.comparison.settings import Settings, is_whole
 from xai_mimo.comparison.spaces import Space, choose_space
+from xai_mimo.comparison.task_scores import check_task_rows, task_rows, task_scores
 from xai_mimo.comparison.truth import NamedTruth, Truth, check_truth
 from xai_mimo.core.baselines import choose_background
 from xai_mimo.core.errors import BadSetting
@@ -24,7 +25,7 @@ from xai_mimo.core.streams import Array, check_inputs, count_rows
 from xai_mimo.core.targets import AnyTarget, Selector, check_labels, select
 from xai_mimo.metrics.installed import default_metrics, find_metrics
 from xai_mimo.metrics.metric import Metric
-from xai_mimo.record.rows import Family
+from xai_mimo.record.rows import Family, TaskRow
 
 _BACKGROUND_ROWS = 100
 _LOG = logging.getLogger("xai_mimo")
@@ -52,6 +53,7 @@ class Request:
         inputs: these rows.
         selectors: the targets, resolved for them.
         labels: their true values, ``{head: (sample, ...)}``, of the heads that have any.
+        task: how well the model does its heads, as given, else over all rows with labels.
         truth: features known to matter, with every name checked; None without any.
         regions: positions known to matter in the explained rows, by head or target.
         vocabulary: words of the ids of streams of tokens.
@@ -73,6 +75,7 @@ class Request:
     inputs: Arrays
     selectors: Sequence[Selector]
     labels: Mapping[str, Array]
+    task: tuple[TaskRow, ...]
     truth: NamedTruth | None
     regions: Regions
     vocabulary: Mapping[str, tuple[str, ...]]
@@ -115,6 +118,7 @@ def read_request(
     *,
     metrics: Sequence[str | Metric] | None,
     labels: Any,
+    task: Sequence[TaskRow | Mapping[str, Any]] | None,
     truth: Truth | None,
     vocabulary: Vocabulary | None,
     targets: Sequence[AnyTarget] | None,
@@ -141,8 +145,11 @@ def read_request(
     asked = default_metrics() if metrics is None else find_metrics(metrics)
     picked = _pick_rows(total, rows, _rng(seed, "rows"))
     inputs = {name: values[picked] for name, values in data.items()}
-    checked = {head: values[picked] for head, values in check_labels(labels, adapted.heads, total).items()}
-    selectors = select(targets, adapted.heads, adapted.predict(inputs), checked)
+    of_all = check_labels(labels, adapted.heads, total)
+    checked = {head: values[picked] for head, values in of_all.items()}
+    outputs = adapted.predict(data if of_all else inputs)
+    explained = {head: values[picked] for head, values in outputs.items()} if of_all else outputs
+    selectors = select(targets, adapted.heads, explained, checked)
     if methods is None:
         named, chosen = choose_methods(adapted, inputs, at, space, selectors=selectors, labels=checked, background=data)
     known, regions = _check_truth(truth, adapted, selectors, total)
@@ -151,9 +158,10 @@ def read_request(
     intercepts = any(is_interception(m) for m in named.values())
     if chosen:
         _LOG.info("compare chose its methods: %s", chosen)
+    name = str(getattr(model, "name", "") or type(model).__name__)
     return Request(
         model=adapted,
-        name=str(getattr(model, "name", "") or type(model).__name__),
+        name=name,
         methods=named,
         chosen=chosen,
         metrics=asked,
@@ -163,6 +171,7 @@ def read_request(
         inputs=inputs,
         selectors=selectors,
         labels=checked,
+        task=_task(task, name, adapted, selectors, of_all, outputs),
         truth=known,
         regions=rows_of_regions(regions, picked),
         vocabulary=check_vocabulary(vocabulary, adapted.streams, data),
@@ -197,9 +206,30 @@ def _rng(seed: int, what: str) -> np.random.Generator:
 def _check_truth(
     truth: Truth | None, model: Model, selectors: Sequence[Selector], rows: int
 ) -> tuple[NamedTruth | None, Regions]:
-    names = list(dict.fromkeys([*(h.name for h in model.heads), *(s.name for s in selectors)]))
+    names = _names(model, selectors)
     rest, regions = split_truth(truth, names, model.streams, rows)
     return (None if rest is None else check_truth(rest, names, model.streams)), regions
+
+
+def _task(
+    rows: Sequence[TaskRow | Mapping[str, Any]] | None,
+    name: str,
+    model: Model,
+    selectors: Sequence[Selector],
+    labels: Arrays,
+    outputs: Arrays,
+) -> tuple[TaskRow, ...]:
+    """Task scores: the rows as they came, and of other heads what the labels of all rows tell."""
+    checked = check_task_rows(rows or (), _names(model, selectors), "task")
+    heads = {row.head for row in checked}
+    scores = task_scores(model.heads, {head: y for head, y in labels.items() if head not in heads}, outputs)
+    total = len(next(iter(outputs.values())))
+    return (*checked, *task_rows(name, scores, f"over {total} rows; one model: no interval"))
+
+
+def _names(model: Model, selectors: Sequence[Selector]) -> list[str]:
+    """Of heads and targets."""
+    return list(dict.fromkeys([*(h.name for h in model.heads), *(s.name for s in selectors)]))
 
 
 def _check_whole(value: Any, what: str, *, least: int) -> None:

@@ -12,6 +12,7 @@ from xai_mimo.comparison.check_quantities import checked
 from xai_mimo.comparison.differences import differences
 from xai_mimo.comparison.explained import Explained
 from xai_mimo.comparison.request import Request
+from xai_mimo.comparison.task_scores import unlearnt_heads
 from xai_mimo.comparison.verdicts import verdicts
 from xai_mimo.core.errors import MetricFailed, NotSupported, XaiMimoError
 from xai_mimo.core.progress import Steps
@@ -80,6 +81,7 @@ def score(request: Request, explained: Explained, step: Steps) -> Scores:
     undecidable = {
         **_not_measured(running, scene.maps.heads),
         **heads_with_few_rows(scene.maps.heads, scene.maps.rows),
+        **unlearnt_heads(request.task, request.heads),
         **heads_without_inputs(scene.truth),
         **unresponsive_heads(scene, curves, controls),
     }

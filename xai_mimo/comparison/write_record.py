@@ -68,6 +68,7 @@ def write_record(request: Request, explained: Explained, scores: Scores) -> Reco
         stream_maps=() if request.space.is_streams else _stream_maps(explained, shown, steps),
         maps=maps,
         examples=_examples(request, explained),
+        task=request.task,
         truth=request.truth,
         regions=region_rows(request.regions),
         versions=versions(),

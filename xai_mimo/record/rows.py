@@ -534,7 +534,7 @@ class Verdict(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRow(NotedRow):
-    """How well a model of a study does its task.
+    """How well a model does its task.
 
     Attributes:
         model: what the tables call it.
@@ -544,10 +544,12 @@ class TaskRow(NotedRow):
         low: lower end of the interval over seeds; null with one seed.
         high: upper end.
         seeds: how many.
+        chance: what guessing gives, where 1 is perfect; the first row of a head that has it says whether the head has
+            been learnt. Absent where the metric has no such values.
         note: why something is null.
     """
 
-    _MAY_BE_NONE = ("low", "high")
+    _MAY_BE_NONE = ("low", "high", "chance")
     model: str
     head: str
     metric: str
@@ -555,6 +557,7 @@ class TaskRow(NotedRow):
     low: float | None
     high: float | None
     seeds: Count
+    chance: float | None = field(default=None, metadata={ABSENT: True})
     note: str = ""
 
 
@@ -585,7 +588,7 @@ class Record(Row):
         stream_maps: of streams with positions.
         examples: single rows.
         verdicts: one for each head and method.
-        task: task scores of a study.
+        task: task scores: of a study, or over the labels that were given.
         truth: features known to matter as they were given, of the model's inputs, ``{head: {stream: [feature, ...]}}``;
             null without any.
         regions: truth given as regions: the mean area of each, ``{head: {stream: share}}``.

@@ -9,13 +9,12 @@ import numpy as np
 
 from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.result import Comparison
-from xai_mimo.comparison.task_scores import task_scores
+from xai_mimo.comparison.task_scores import estimates, task_rows, task_scores
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.progress import Progress, silent
 from xai_mimo.core.streams import unknown
 from xai_mimo.datasets import FAILURES, predictive_maintenance
 from xai_mimo.record.files import writable_folder
-from xai_mimo.record.rows import TaskRow
 from xai_mimo.studies import training
 from xai_mimo.studies.networks import mail_network
 from xai_mimo.studies.rows import save_rows
@@ -80,7 +79,7 @@ def run_demo(
     # A failure comes out as its log-odds: whoever reads a prediction of -120 must be told so.
     outputs = [dataclasses.replace(head, unit="log-odds") for head in prepared.test.heads]
     model = adapt(net, streams=prepared.test.streams, heads=outputs)
-    task = task_scores(prepared.test.heads, prepared.test.labels, model.predict(prepared.test.inputs))
+    scores = task_scores(prepared.test.heads, prepared.test.labels, model.predict(prepared.test.inputs))
     tell("explaining and comparing", 0.5)
     picked = np.random.default_rng(seed).permutation(len(prepared.test))[:explain]
     shown = prepared.test.take(np.sort(picked))
@@ -89,18 +88,13 @@ def run_demo(
         model,
         shown.inputs,
         labels=shown.labels,
+        task=task_rows("mail_local", scores, f"over {len(prepared.test)} held-out rows"),
         truth=shown.truth,
         background=background(prepared.train, seed),
         seed=seed,
         title="Demo: which inputs drive which failure of a machine?",
         command=f"xai-mimo demo --seed {seed}",
     )
-    task_rows = [
-        TaskRow(model="mail_local", head=head, metric=name, estimate=value, low=None, high=None, seeds=1)
-        for head, scores in task.items()
-        for name, value in scores.items()
-    ]
-    result = result.with_task(task_rows)
     result.to_json(folder / "comparison.json")
     tell("writing the report", 0.95)
-    return Demo(Path(result.report(folder / "report.html")), result, task)
+    return Demo(Path(result.report(folder / "report.html")), result, estimates(scores))

@@ -9,7 +9,7 @@ import numpy as np
 
 from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.settings import Settings as ScoreSettings
-from xai_mimo.comparison.task_scores import task_scores
+from xai_mimo.comparison.task_scores import estimates, task_scores
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.progress import Progress
@@ -45,8 +45,8 @@ def train_and_score(
         digest: hash of everything that decides the result; an earlier result with another one is replaced.
         progress: told the step and the share of this run that is done.
     Returns:
-        ``{network, seed, digest, seconds, loss, task: {head: {metric: value}}, truth: [{head, method, rows, share,
-        auroc}], rows: {head: number explained}, held_out: row numbers, mean, std: {stream: [...]}}``.
+        ``{network, seed, digest, seconds, loss, task: {head: {metric: value}}, chance: the same of guessing, truth:
+        [{head, method, rows, share, auroc}], held_out: row numbers, mean, std: {stream: [...]}}``.
     """
     make_folder(folder)
     earlier = _earlier_run(folder, network, seed, digest)
@@ -69,7 +69,7 @@ def train_and_score(
         )
     net.save(_path(folder, network, seed, "keras"))
     model = adapt(net, streams=prepared.test.streams, heads=prepared.test.heads)
-    task = task_scores(prepared.test.heads, prepared.test.labels, model.predict(prepared.test.inputs))
+    scores = task_scores(prepared.test.heads, prepared.test.labels, model.predict(prepared.test.inputs))
     truth = []
     for i, head in enumerate(prepared.test.heads):
         progress(f"explaining {head.name}", 0.7 + 0.3 * i / len(prepared.test.heads))
@@ -80,7 +80,8 @@ def train_and_score(
         "digest": digest,
         "seconds": time.perf_counter() - started,
         "loss": loss,
-        "task": task,
+        "task": estimates(scores),
+        "chance": {head: {s.metric: s.chance for s in of_head} for head, of_head in scores.items()},
         "truth": truth,
         "held_out": prepared.test_rows.tolist(),
         "mean": {name: values.tolist() for name, values in prepared.mean.items()},

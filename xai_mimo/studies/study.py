@@ -137,18 +137,21 @@ def _report(
         report_rows(model, prepared.test, settings.explaining.rows, settings.explaining.negatives)
     )
     save_rows(folder / "explained.npz", shown)
+    task = summary.task_rows(rows)
     result = compare(
         model,
         shown.inputs,
         settings.explaining.methods,
         labels=shown.labels,
+        # The rows that are shown were picked by label and score: only all held-out rows say how well a head is known.
+        task=[row for row in task if row.model == network],
         truth=shown.truth or None,
         background=runs.background(prepared.train, seed),
         seed=seed,
         title=f"{settings.title} ({network}, seed {seed})",
         command="xai-mimo study",
     )
-    result = result.with_task(summary.task_rows(rows))
+    result = result.with_task(task)
     result.to_json(folder / "comparison.json")
     return result, Path(result.report(folder / "report.html"))
 

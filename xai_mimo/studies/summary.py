@@ -47,6 +47,7 @@ class Row:
             seed.
         seeds: how many.
         values: one per seed, in the order of the seeds.
+        chance: mean over seeds of what guessing gives, where 1 is perfect; None where that is not known.
     """
 
     network: str
@@ -59,6 +60,7 @@ class Row:
     high: float | None
     seeds: int
     values: tuple[float, ...]
+    chance: float | None = None
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
@@ -74,18 +76,21 @@ def summarise(runs: Sequence[Mapping[str, Any]]) -> list[Row]:
     """Rows over seeds, for every network, head and metric, with the mean over heads behind them.
 
     Args:
-        runs: results of single networks, as ``study`` writes them: keys ``network, seed, task, truth``.
+        runs: results of single networks, as ``study`` writes them: keys ``network, seed, task, chance, truth``.
     """
     by_key: dict[_Key, dict[int, float]] = {}
+    chances: dict[_Key, list[float | None]] = {}
     for run in runs:
         for head, scores in run["task"].items():
             for metric, value in scores.items():
-                by_key.setdefault((run["network"], head, "task", metric, ""), {})[run["seed"]] = value
+                key = (run["network"], head, "task", metric, "")
+                by_key.setdefault(key, {})[run["seed"]] = value
+                chances.setdefault(key, []).append(run.get("chance", {}).get(head, {}).get(metric))
         for score in run["truth"]:
             for metric in ("share", "auroc"):
                 key = (run["network"], score["head"], "truth", metric, score["method"])
                 by_key.setdefault(key, {})[run["seed"]] = score[metric]
-    return [_row(key, values) for key, values in {**by_key, **_over_heads(by_key)}.items()]
+    return [_row(key, values, chances.get(key, ())) for key, values in {**by_key, **_over_heads(by_key)}.items()]
 
 
 def _over_heads(by_key: Mapping[_Key, Mapping[int, float]]) -> dict[_Key, dict[int, float]]:
@@ -102,12 +107,13 @@ def _over_heads(by_key: Mapping[_Key, Mapping[int, float]]) -> dict[_Key, dict[i
     }
 
 
-def _row(key: _Key, by_seed: Mapping[int, float]) -> Row:
+def _row(key: _Key, by_seed: Mapping[int, float], chances: Sequence[float | None]) -> Row:
     values = tuple(by_seed[seed] for seed in sorted(by_seed))
     mean, low, high = interval(values)
     if key[3] not in _UNBOUNDED and low is not None and high is not None:
         low, high = max(low, 0.0), min(high, 1.0)
-    return Row(*key, mean, low, high, len(values), values)
+    known = [c for c in chances if c is not None]
+    return Row(*key, mean, low, high, len(values), values, float(np.mean(known)) if len(known) == len(values) else None)
 
 
 def task_rows(rows: Sequence[Row]) -> list[TaskRow]:
@@ -121,6 +127,7 @@ def task_rows(rows: Sequence[Row]) -> list[TaskRow]:
             low=r.low,
             high=r.high,
             seeds=r.seeds,
+            chance=r.chance,
             note="" if r.seeds > 1 else "one seed: no interval",
         )
         for r in rows
@@ -139,8 +146,9 @@ def to_csv(rows: Sequence[Row]) -> str:
     writer.writerow([*asdict(rows[0])])
     for r in rows:
         names = [_as_text(name) for name in (r.network, r.head, r.family, r.metric, r.method)]
-        bounds = ["" if bound is None else bound for bound in (r.low, r.high)]
-        writer.writerow([*names, r.estimate, *bounds, r.seeds, " ".join(f"{v:.6g}" for v in r.values)])
+        low, high, chance = ("" if value is None else value for value in (r.low, r.high, r.chance))
+        values = " ".join(f"{v:.6g}" for v in r.values)
+        writer.writerow([*names, r.estimate, low, high, r.seeds, values, chance])
     return text.getvalue()
 
 

@@ -47,6 +47,7 @@ def toy_scene(metric: Metric, *, rows: int = 24) -> Scene:
         methods | {what: Odd(what) for what in Odd.KINDS},
         metrics=[metric],
         labels={"kind": model.predict(data)["kind"].argmax(axis=1)},
+        task=None,
         truth={"level": {"table": ["heat", "load"]}, "kind": {"picture": truth}},
         vocabulary=None,
         targets=None,
