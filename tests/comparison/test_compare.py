@@ -124,6 +124,19 @@ def test_truth_is_scored_per_head_with_chance_beside_it(result):
     assert "nothing is true for this head" in nothing[0]["note"]
 
 
+def test_the_mean_map_is_tested_over_features(result):
+    (value,) = pick(result, head="risk", metric="auroc_mean_map", method="gradient", role="value")
+    assert (value["low"], value["high"]) == (None, None)
+    assert "tested over features" in value["note"]
+    rows = [d for d in result.record["differences"] if (d["head"], d["metric"]) == ("risk", "auroc_mean_map")]
+    assert [(d["method"], d["other"], d["estimate"]) for d in rows] == [
+        ("gradient", "chance", 0.5),
+        ("input_x_gradient", "chance", 0.5),
+    ]
+    # Two of five features are true: of ten choices of two the highest and the lowest are as far from chance.
+    assert [d["p"] for d in rows] == pytest.approx([0.2, 0.2])
+
+
 def test_a_head_that_reads_nothing_is_undecided_and_never_nan(result):
     verdicts = {(v["head"], v["method"]): v for v in result.record["verdicts"]}
     assert verdicts["dead", "gradient"]["verdict"] == "undecided"

@@ -201,6 +201,15 @@ def test_a_test_that_cannot_be_recorded_is_refused(model, data, changed, words):
         xm.compare(model, data, METHODS, metrics=[metric], settings=FAST)
 
 
+def test_a_p_value_needs_chance_that_is_known(model, data):
+    def give(scene):
+        yield Quantity(method="gradient", target="risk", values=np.ones(40), **OWN_TEST)
+        yield Quantity(method="gradient", target="risk", values=np.zeros(40), role="floor_random")
+
+    with pytest.raises(MetricFailed, match="without an exact floor_random"):
+        xm.compare(model, data, METHODS, metrics=[broken(give, tested=("controls",))], settings=FAST)
+
+
 def test_a_p_value_of_a_metric_that_is_not_tested_is_refused(model, data):
     metric = broken(lambda scene: [Quantity(method="gradient", target="risk", values=np.zeros(40), **OWN_TEST)])
     with pytest.raises(MetricFailed, match="is not tested against 'controls', so that it would be lost"):

@@ -17,8 +17,11 @@ from scipy import stats
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics.metric import Against, Bounds, Need, Quantity
+from xai_mimo.metrics.rank_test import rank_sum_p
 from xai_mimo.metrics.scene import Scene, TrueFeatures
 from xai_mimo.record.rows import Better, Family
+
+_OVER_FEATURES = "tested over features by an exact rank test: more rows do not narrow it, so no interval over rows"
 
 
 def share_on_truth(a: Any, truth: Any) -> Array:
@@ -164,7 +167,11 @@ class AUROC:
 
 @dataclass(frozen=True)
 class MeanMapAUROC:
-    """``auroc`` of the mean magnitudes over rows, with chance; targets that cannot be scored say why."""
+    """``auroc`` of the mean magnitudes over rows, with chance; targets that cannot be scored say why.
+
+    Tested over features by their ranks (``rank_sum_p``), and so without an interval over rows: that of a map of noise
+    leaves out one half in a third of all cases, however many rows there are.
+    """
 
     name: ClassVar[str] = "auroc_mean_map"
     family: ClassVar[Family] = "ground_truth"
@@ -173,6 +180,7 @@ class MeanMapAUROC:
     bounds: ClassVar[Bounds] = (0.0, 1.0)
     reference: ClassVar[str] = "agarwal2022openxai"
     needs: ClassVar[tuple[Need, ...]] = ("truth",)
+    tested: ClassVar[tuple[Against, ...]] = ("controls",)
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and the targets whose true features are known."""
@@ -181,6 +189,12 @@ class MeanMapAUROC:
                 for label in scene.maps.labels:
                     yield Quantity(method=label, target=target, values=None, note=known.note)
         for target, label, values, mask, note in _scorable(scene):
-            of_mean = partial(auroc, truth=mask)
-            yield Quantity(method=label, target=target, values=values, note=note, of_mean=of_mean)
+            yield Quantity(
+                method=label,
+                target=target,
+                values=values,
+                note="; ".join(n for n in (note, _OVER_FEATURES) if n),
+                of_mean=partial(auroc, truth=mask),
+                p=rank_sum_p(values.mean(axis=0), mask),
+            )
             yield _chance(scene, target, label, 0.5)
