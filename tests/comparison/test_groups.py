@@ -63,7 +63,7 @@ def compared(rng):
         [xm.explainers.Shapley(background_rows=40), Effects(), Weights()],
         truth={"hires": {"hire": ["day=Tue", "heat"]}},
         background={"hire": background},
-        settings=Settings(resamples=200, replacement="background"),
+        settings=Settings(resamples=200),
     )
     return result, x, seen
 
@@ -175,7 +175,7 @@ def test_a_category_does_not_move_a_little(rng):
         x,
         [Effects(), "occlusion"],
         metrics=["max_sensitivity"],
-        settings=Settings(resamples=200, replacement="background", ceilings=False),
+        settings=Settings(resamples=200, ceilings=False),
     )
     moved = [asked for asked in seen if len(asked) == 12 and not np.array_equal(asked[:, 3:], x[:, 3:])]
     assert moved
@@ -183,15 +183,25 @@ def test_a_category_does_not_move_a_little(rng):
         np.testing.assert_array_equal(asked[:, :3], x[:, :3])
 
 
-def test_gradients_are_summed_over_a_category(rng):
+@pytest.mark.parametrize("standardised", [False, True])
+def test_gradients_and_attention_are_summed_over_a_category(standardised, rng):
     keras = pytest.importorskip("keras")
+    from xai_mimo.layers import MAIL
+
     hire = keras.Input((5,), name="hire")
-    net = keras.Model(hire, keras.layers.Dense(1, name="hires")(keras.layers.Dense(4, "tanh")(hire)))
+    read = keras.layers.Rescaling(2.0, 0.5, name="scaled")(hire) if standardised else hire
+    net = keras.Model(hire, MAIL({"hires": 4}, name="mail")({"hire": read}))
+    net = keras.Model(hire, {"hires": keras.layers.Dense(1, name="out")(net(hire)["hires"])})
     model = xm.adapt(net, streams={"hire": HIRE})
     assert model.streams[0].groups == {"day": DAYS}
     x = rows(rng, 12).astype("float32")
-    alone = xm.explain(model, x, "integrated_gradients", background=x)["hire"].values
-    result = xm.compare(model, x, ["integrated_gradients", "shapley"], background=x, settings=Settings(resamples=200))
-    of_groups = np.concatenate([alone[..., :3].sum(axis=-1, keepdims=True), alone[..., 3:]], axis=-1)
-    compared = result.explanations["hire"].sel(explainer="integrated_gradients")
-    np.testing.assert_allclose(compared, of_groups, atol=1e-6)
+    methods = ["integrated_gradients", "interception", "shapley"]
+    result = xm.compare(model, x, methods, background=x, settings=Settings(resamples=200))
+    at = "mail" if standardised else None
+    for label in methods[:2]:
+        alone = next(iter(xm.explain(model, x, label, background=x, at=at).data_vars.values())).values
+        of_groups = np.concatenate([alone[..., :3].sum(axis=-1, keepdims=True), alone[..., 3:]], axis=-1)
+        (name,) = (s.name for s in result.record.space.streams)
+        np.testing.assert_allclose(result.explanations[name].sel(explainer=label), of_groups, atol=1e-6)
+    assert result.record.space.name == ("at:mail" if standardised else "inputs")
+    assert result.record.space.streams[0].features == ("day", "heat", "wind")

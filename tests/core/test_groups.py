@@ -99,6 +99,7 @@ def test_beside_patches_a_group_is_one_player():
 
 
 WEIGHTS = np.array([3.0, -1.0, 7.0])
+DAYS = ("Mon", "Tue", "Wed")
 
 
 def _recorded(seen):
@@ -130,6 +131,44 @@ def test_shapley_values_of_a_category_are_those_of_its_level(rng):
     for rows in seen:  # no row is asked for that has no weekday, or two
         np.testing.assert_array_equal(rows[:, [0, 2, 3]].sum(axis=1), 1)
         assert set(np.unique(rows[:, [0, 2, 3]])) == {0, 1}
+
+
+def test_sampled_shapley_values_know_a_category_as_one(rng):
+    numbers = tuple(f"n{i}" for i in range(10))
+    stream = Stream("hire", (13,), "float64", features=(*numbers, "Mon", "Tue", "Wed"), groups={"day": DAYS})
+    seen = []
+
+    def hires(hire):
+        seen.append(hire)
+        return {"hires": hire[:, 10:] @ WEIGHTS + hire[:, 0]}
+
+    model = xm.adapt(hires, streams=[stream], heads={"hires": 1})
+    x = np.concatenate([rng.normal(size=(9, 10)), np.eye(3)[rng.integers(0, 3, 9)]], axis=1)
+    sampled = xm.explain(model, x[:3], xm.explainers.Shapley(budget=100), background=x[3:])["hire"].sel(head="hires")
+    level = x[:, 10:] @ WEIGHTS
+    np.testing.assert_allclose(sampled.sel(hire_feature="day"), level[:3] - level[3:].mean(), atol=1e-9)
+    for rows in seen:
+        np.testing.assert_array_equal(rows[:, 10:].sum(axis=1), 1)
+
+
+def test_a_category_in_columns_gets_what_its_code_would_get(rng):
+    effects = rng.normal(size=(3, 2))
+
+    def of_codes(code, heat):
+        return {"hires": effects[code[:, 0], (heat[:, 0] > 0).astype(int)] * heat[:, 0]}
+
+    def of_columns(day, heat):
+        return of_codes(day.argmax(axis=1)[:, None], heat)
+
+    heat, code = xm.Stream("heat", (1,), "float64"), rng.integers(0, 3, (12, 1))
+    values = rng.normal(size=(12, 1))
+    coded = xm.adapt(of_codes, streams=[xm.Stream("code", (1,), "int64"), heat], heads={"hires": 1})
+    day = xm.Stream("day", (3,), "float64", features=DAYS, groups={"day": DAYS})
+    spread = xm.adapt(of_columns, streams=[day, heat], heads={"hires": 1})
+    ours = xm.explain(spread, [np.eye(3)[code[:, 0]], values], "shapley")
+    theirs = xm.explain(coded, [code, values], "shapley")
+    np.testing.assert_allclose(ours["day"].values, theirs["code"].values, atol=1e-12)
+    np.testing.assert_allclose(ours["heat"].values, theirs["heat"].values, atol=1e-12)
 
 
 def test_occlusion_takes_a_category_away_as_a_whole(rng):

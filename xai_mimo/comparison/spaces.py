@@ -132,7 +132,7 @@ def _with_groups(space: Space, groups: Sequence[str]) -> Space:
     return replace(
         space,
         text=f"{space.text} Columns of one category count as one ({named}): maps are summed over them, and they are "
-        "replaced together.",
+        "replaced together, by rows of the background.",
     )
 
 

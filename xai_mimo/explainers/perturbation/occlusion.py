@@ -36,7 +36,8 @@ class Occlusion:
             for each axis, or these by stream. Values of streams without one are players each. What a patch loses is
             divided evenly among its values.
         baseline: "zero", "mean", "background" (averaged over the background's rows), or values per stream: one row, or
-            a set of rows to average over.
+            a set of rows to average over. Zero and the mean are no level of a category: with groups of columns, take
+            "background".
 
     Source: Zeiler and Fergus (2014), "Visualizing and Understanding Convolutional Networks", Section 4.2, with patches
     that do not overlap, of one value, of neighbours or of a whole stream.
