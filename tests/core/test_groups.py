@@ -8,7 +8,7 @@ import pytest
 
 import xai_mimo as xm
 from xai_mimo.core.declare import annotate_streams
-from xai_mimo.core.errors import BadSetting, DuplicateName, UnknownName
+from xai_mimo.core.errors import BadSetting, DuplicateName, FileProblem, UnknownName
 from xai_mimo.core.explanation import streams_of
 from xai_mimo.core.players import Masker
 from xai_mimo.core.streams import Stream
@@ -100,6 +100,7 @@ def test_beside_patches_a_group_is_one_player():
 
 WEIGHTS = np.array([3.0, -1.0, 7.0])
 DAYS = ("Mon", "Tue", "Wed")
+HEADS = {"hires": 1}
 
 
 def _recorded(seen):
@@ -177,6 +178,20 @@ def test_occlusion_takes_a_category_away_as_a_whole(rng):
     explanation = xm.explain(_recorded([]), {"hire": x}, method, background=background)
     level = x[:, [0, 2, 3]] @ WEIGHTS - (background[:, [0, 2, 3]] @ WEIGHTS).mean()
     np.testing.assert_allclose(explanation["hire"].sel(head="hires", hire_feature="day"), level, atol=1e-12)
+
+
+def test_a_run_with_other_groups_may_not_go_on_with_a_store(rng, tmp_path):
+    x = _rows(rng, 4)
+    ungrouped = xm.adapt(
+        lambda hire: {"hires": hire[:, 0]}, streams=[dataclasses.replace(HIRE, groups={})], heads=HEADS
+    )
+    grouped = xm.adapt(ungrouped.function, streams=[HIRE], heads=HEADS)
+    for first, other in ((ungrouped, grouped), (grouped, ungrouped)):
+        store = tmp_path / f"{first.streams[0].variables[0]}.zarr"
+        kept = xm.explain(first, x, "shapley", store=store)
+        assert kept.equals(xm.explain(first, x, "shapley", store=store))
+        with pytest.raises(FileProblem, match="holds another run: its groups is"):
+            xm.explain(other, x, "shapley", store=store)
 
 
 def test_a_file_keeps_groups(rng, tmp_path):

@@ -193,7 +193,8 @@ class Comparison:
             prediction: the target's value, in the head's physical unit.
             label: true value; None where it is not known.
             method, stream: whose map, and where.
-            inputs: array of the row's values, in the stream's unit; None where it is too large for the record.
+            inputs: array of the row's values, in the stream's unit, of a group of features their mean (the level of a
+                category stands in ``record.examples``); None where it is too large for the record.
             values: array of the map's, in the unit of the map; likewise. Images may come in blocks, see the note.
             note: what was made coarser or left out.
         """

@@ -65,7 +65,8 @@ def explain(
             after the other, here. The numbers are the same with every engine.
         progress: show a bar; or a function to call with the number of rows just finished.
     Returns:
-        The explanation; its layout is described in ``xai_mimo.core.explanation``.
+        The explanation; its layout is described in ``xai_mimo.core.explanation``. Of a stream with groups of features,
+        Shapley values and occlusion have one value for each group; other methods have one for each feature.
     Raises:
         UnknownName, ShapeMismatch, BadValues, EmptyData, BadSetting, NotSupported: the arguments do not fit.
         FileProblem: the store cannot be written, or holds another run. MissingDependency: ``store`` without zarr.

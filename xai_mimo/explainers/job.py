@@ -93,6 +93,9 @@ class ExplainJob:
             **{name: self.attrs[name] for name in _IDENTITY},
             "targets": json.dumps(targets),
             "labels_sha256": digest(self.labels),
+            # None where there are none, as in stores of versions that knew no groups.
+            "groups": {s.name: {g: list(f) for g, f in s.groups.items()} for s in self.cut.part.streams if s.groups}
+            or None,
             "versions": made_with,
         }
 
