@@ -3,6 +3,8 @@
 Marginal curves ask the model about rows that cannot exist when one of two features that go together is replaced and
 the other is not; these stand beside them. Their reading differs: a feature that others tell about moves nothing when it
 is removed alone, so a map is right here where it puts first what tells most about the prediction.
+
+Source: conditional replacement after Aas, Jullum and Løland (2021), see ``metrics.nearest``.
 """
 
 from collections.abc import Iterator
@@ -11,19 +13,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from xai_mimo.core.streams import Array, count_rows
-from xai_mimo.metrics.faithfulness import deletion_area, insertion_area
+from xai_mimo.core.streams import count_rows
 from xai_mimo.metrics.metric import Against, Bounds, Need, Quantity
 from xai_mimo.metrics.removal import Curves, curves_of, removal_curves
 from xai_mimo.metrics.scene import Scene
+from xai_mimo.metrics.symmetric_gain import symmetric_gain
 from xai_mimo.record.rows import RANDOM, Better, Family, Role
 
 
 def conditional_curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:
-    """The scene's curves with unknown features from the nearest rows of the background, and those of random orders.
-
-    The orders are those of the marginal curves, ties and random ones included.
-    """
+    """The scene's curves with unknown features from the nearest rows of the background, and those of random orders."""
     perturbed, settings = scene.perturbed, scene.settings
     if settings.replacement == "nearest":
         return curves_of(scene)
@@ -46,21 +45,9 @@ def conditional_curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]
     )
 
 
-def conditional_symmetric_gain(curves: Curves) -> Array:
-    """Deletion area minus insertion area of conditional curves, ``(target, sample)``, in the head's unit.
-
-    Larger is better; 0 is what an order gives on average that says nothing of the prediction, over many random orders.
-
-    Source: the difference is the symmetric relevance gain of Blücher, Vielhaben and Strodthoff (2024), "Decoupling
-        Pixel Flipping and Occlusion Strategy for Consistent XAI Benchmarks"; the conditional replacement after Aas,
-        Jullum and Løland (2021), see ``metrics.nearest``.
-    """
-    return deletion_area(curves) - insertion_area(curves)
-
-
 @dataclass(frozen=True)
 class ConditionalSymmetricGain:
-    """``conditional_symmetric_gain`` of every method and of random orders, where features depend on each other.
+    """``symmetric_gain`` of conditional curves of every method and of random orders, where features depend.
 
     It asks the model ``Settings.replacement_rows`` times as often as curves that replace by the mean.
     """
@@ -77,8 +64,8 @@ class ConditionalSymmetricGain:
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and targets."""
         curves, controls = conditional_curves_of(scene)
-        values = {label: conditional_symmetric_gain(c) for label, c in curves.items()}
-        values[RANDOM] = np.mean([conditional_symmetric_gain(c) for c in controls], axis=0)
+        values = {label: symmetric_gain(c) for label, c in curves.items()}
+        values[RANDOM] = np.mean([symmetric_gain(c) for c in controls], axis=0)
         k = min(scene.settings.replacement_rows, max(1, count_rows(scene.perturbed.background) - 1))
         note = (
             f"unknown features taken from the {k} nearest rows"
