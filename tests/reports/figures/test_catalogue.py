@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.records import AWKWARD, HOSTILE, make_record
 from xai_mimo.core.errors import BadSetting, FileProblem
+from xai_mimo.core.positions import ALL_POSITIONS
 from xai_mimo.record.check import check
 from xai_mimo.record.rows import RANDOM
 from xai_mimo.record.select import feature_ranking
@@ -56,6 +57,15 @@ def test_a_figure_without_numbers_is_none(record):
     assert agreement(check(record), "power failure") is None
     assert ground_truth(check(record), "power failure") is None
     assert direction(check(make_record(1, methods=1)), HEAD) is None
+
+
+def test_one_stream_has_no_shares_and_places_alone_have_no_direction():
+    record = check(make_record(1, features={"scan": (ALL_POSITIONS,)}))
+    assert stream_shares(record, HEAD) is None
+    assert direction(record, HEAD) is None
+    two = check(make_record(1, features={"scan": (ALL_POSITIONS,), "age": ("years",)}))
+    assert stream_shares(two, HEAD) is not None
+    assert direction(two, HEAD) is not None
 
 
 def test_shares_are_drawn_where_the_record_says(record):
@@ -124,7 +134,9 @@ def test_gaps_of_exactly_zero_are_drawn():
 
 
 def test_everything_is_saved_inside_the_folder(tmp_path):
-    record = make_record(1, rows=1, methods=5, head_names=("../../escape",), features={HOSTILE: ("a", "b")})
+    record = make_record(
+        1, rows=1, methods=5, head_names=("../../escape",), features={HOSTILE: ("a", "b"), "v": ("c",)}
+    )
     folder = tmp_path / "figures"
     paths = figures.save_all(record, folder, formats=("svg", "png"))
     assert len(paths) == 2 * len(figures.FIGURES)

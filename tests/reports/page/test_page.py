@@ -313,7 +313,7 @@ def test_the_title_of_an_example_names_the_class_the_unit_and_the_label():
     assert titles_of(record) == "Row 812: prediction 0.974 probability, label 1"
     classes = {"kind": "multiclass", "units": ("cat", "dog"), "unit": "logit"}
     by_row = {"head": classes, "target": {"unit": "predicted"}, "row": {"unit": "cat", "label": 1.0}}
-    assert titles_of(record, **by_row) == "Row 812: predicted cat (0.974 logit), label dog"
+    assert titles_of(record, **by_row) == "Row 812: predicted class cat (0.974 logit), label dog"
     by_label = by_row | {"target": {"unit": "label"}, "row": {"unit": "dog", "label": 1}}
     assert titles_of(record, **by_label) == "Row 812: explained its label dog (0.974 logit), label dog"
     older = by_row | {"row": {"unit": None, "label": None}}

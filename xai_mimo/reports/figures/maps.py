@@ -22,11 +22,14 @@ _ENDS: dict[SpeaksOf, tuple[str, str]] = {"attribution": ("lowered it", "raised 
 
 @inked
 def stream_shares(record: Record, head: str, *, with_legend: bool = True) -> Figure | None:
-    """Share of each stream in the magnitude of each method's map, in percent, of the streams that it speaks of."""
+    """Share of each stream in the magnitude of each method's map, in percent, of the streams that it speaks of.
+
+    None where all maps lie on one stream: its share is 100 %.
+    """
     rows = [(r, r.mean) for r in explained_rows(record, record.shares, head) if r.mean is not None]
-    if not rows:
-        return None
     streams, methods = unique(r.stream for r, _ in rows), unique(r.method for r, _ in rows)
+    if len(streams) < 2:
+        return None
     figure, axes = blank(0.75 + len(streams) * (0.16 + 0.15 * len(methods)) + 0.2 * with_legend)
     look, shift = styles(record), dict(zip(methods, offsets(len(methods)), strict=True))
     for r, mean in rows:
@@ -99,7 +102,8 @@ def direction(
         if r.method in signed and r.mean_abs and r.mean is not None
     ]
     ranked = [f for f in feature_ranking(record, head)[:most] if any(feature == f for _, feature, _ in ends)]
-    if not ranked:
+    # The sum over the places of an image or a text is near 0 in any map: there is a picture of the places instead.
+    if all(feature == ALL_POSITIONS for _, feature in ranked):
         return None
     methods = unique(method for method, _, _ in ends)
     figure, axes, place = _grouped(record, head, ranked, len(methods), with_legend=with_legend)

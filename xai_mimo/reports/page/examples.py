@@ -161,14 +161,14 @@ def _marked(row: Example, stream: str, names: Sequence[str]) -> list[str]:
 def title_of_example(record: Record, row: Example) -> str:
     """Which row, which unit of it was explained, its value, and the label.
 
-    Example: "Row 9: predicted cat (7.51 logit), label dog".
+    Example: "Row 9: predicted class cat (7.51 logit), label dog".
     """
     target = next(t for t in record.targets if t.name == row.head)
     head = next((h for h in record.model.heads if h.name == target.head), None)
     value = f"{number(row.prediction)} {head.unit if head else ''}".rstrip()
     text = f"prediction {value}"
     if target.unit in ("predicted", "label") and row.unit is not None:
-        text = f"{'predicted' if target.unit == 'predicted' else 'explained its label'} {row.unit} ({value})"
+        text = f"{'predicted class' if target.unit == 'predicted' else 'explained its label'} {row.unit} ({value})"
     label = "" if row.label is None else f", label {_label(row.label, head)}"
     return f"Row {row.row}: {text}{label}"
 
