@@ -83,7 +83,7 @@ class Known:
         """How many there are, with the constant one."""
         return self.width + 1
 
-    @property
+    @cached_property
     def model(self) -> Model:
         """It as ``compare`` takes it."""
 

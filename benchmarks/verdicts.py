@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -57,9 +57,9 @@ _RESTS_ON = (
     "excess_mass",
     "share",
     "auroc_mean_map",
-    "pairwise_rank_agreement",
 )
-_VERDICT_METRICS = tuple(m for m in default_metrics() if m.name in _RESTS_ON)  # objects: found once
+# Objects, so that they are looked up once; without agreement, which decides nothing and takes a third of the time.
+_VERDICT_METRICS = tuple(m for m in default_metrics() if m.name in _RESTS_ON)
 COMPANIES: Mapping[str, tuple[tuple[Kind, ...], ...]] = {
     "alone": tuple((kind,) for kind in KINDS if kind != "rand_b"),
     "beside noise": tuple((kind, "rand") for kind in ("exact", "noisy", "flip", "onetop")),
@@ -139,7 +139,7 @@ def judge(known: Known, case: Case, company: str, kinds: Sequence[Kind], truth: 
             known.model,
             known.split(known.x),
             maps,
-            metrics=_metrics(len(kinds), truth),
+            metrics=_metrics(truth),
             truth=known.truth if truth else None,
             background=known.split(known.background),
             seed=case.seed,
@@ -158,10 +158,9 @@ def judge(known: Known, case: Case, company: str, kinds: Sequence[Kind], truth: 
     return rows
 
 
-def _metrics(methods: int, truth: bool) -> list[Metric]:
-    """What verdicts rest on, of the metrics that there are and that apply."""
-    lacking = {"truth": not truth, "two methods": methods < 2}
-    return [m for m in _VERDICT_METRICS if not any(lacking.get(need) for need in needs_of(m))]
+def _metrics(truth: bool) -> list[Metric]:
+    """What verdicts rest on, of the metrics that apply."""
+    return [m for m in _VERDICT_METRICS if truth or "truth" not in needs_of(m)]
 
 
 def run(
@@ -178,11 +177,18 @@ def run(
     todo = [c for c in cases(seeds, rows) if c.family in families and c.relation in relations]
     work = partial(outcomes, companies=companies, truths=truths)
     if processes == 1:
-        made = map(work, todo)
-        return pd.DataFrame([asdict(o) for part in made for o in part])
+        return _frame(map(work, todo), len(todo))
     with multiprocessing.get_context("fork").Pool(processes) as pool:
-        made = pool.imap_unordered(work, todo)
-        return pd.DataFrame([asdict(o) for part in made for o in part])
+        return _frame(pool.imap(work, todo), len(todo))
+
+
+def _frame(made: Iterable[list[Outcome]], count: int) -> pd.DataFrame:
+    rows = []
+    for done, part in enumerate(made, 1):
+        rows += [asdict(outcome) for outcome in part]
+        if sys.stderr.isatty():
+            print(f"\r{done} of {count} cases", end="\n" if done == count else "", file=sys.stderr)
+    return pd.DataFrame(rows)
 
 
 def table(data: pd.DataFrame, use: str = "verdict", by: Sequence[str] = ("kind", "rows", "company")) -> pd.DataFrame:
