@@ -57,6 +57,8 @@ _RESTS_ON = (
     "excess_mass",
     "share",
     "auroc_mean_map",
+    "conditional_symmetric_gain",
+    "effective_features",
 )
 # Objects, so that they are looked up once; without agreement, which decides nothing and takes a third of the time.
 _VERDICT_METRICS = tuple(m for m in default_metrics() if m.name in _RESTS_ON)
@@ -139,7 +141,7 @@ def judge(known: Known, case: Case, company: str, kinds: Sequence[Kind], truth: 
             known.model,
             known.split(known.x),
             maps,
-            metrics=_metrics(truth),
+            metrics=_metrics(case.relation, truth),
             truth=known.truth if truth else None,
             background=known.split(known.background),
             seed=case.seed,
@@ -158,9 +160,10 @@ def judge(known: Known, case: Case, company: str, kinds: Sequence[Kind], truth: 
     return rows
 
 
-def _metrics(truth: bool) -> list[Metric]:
-    """What verdicts rest on, of the metrics that apply."""
-    return [m for m in _VERDICT_METRICS if truth or "truth" not in needs_of(m)]
+def _metrics(relation: Relation, truth: bool) -> list[Metric]:
+    """What verdicts rest on, of the metrics that apply: those that ``compare`` would run by itself."""
+    lacking = {"truth": not truth, "correlated features": relation == "independent"}
+    return [m for m in _VERDICT_METRICS if not any(lacking.get(need) for need in needs_of(m))]
 
 
 def run(
