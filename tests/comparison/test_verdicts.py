@@ -7,6 +7,7 @@ import pytest
 
 from xai_mimo.comparison.verdicts import verdicts
 from xai_mimo.record.rows import Difference, Score
+from xai_mimo.reports.numbers import p_equals
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -118,10 +119,10 @@ def test_a_map_without_signs_is_supported_for_order_and_shares():
     )
     said(
         row,
-        r"symmetric gain of 0\.4 is better than the 0 of a random order \(p < 0\.001\)",
-        r"replacing its top inputs first is better than a random order \(area gained 0\.2; p < 0\.001\)",
-        r"keeping its top inputs first is better",
-        r"80% of its mass lies where the effect is, 20% does once the map is permuted \(p < 0\.001\); half is asked",
+        r"kept the prediction stays 0\.400 closer .* better than a random order, which gains 0 \(p < \.001\)\.",
+        r"replacing its top inputs first gains an area of 0\.200, better than a random order \(p < \.001\)\.",
+        r"keeping its top inputs first gains an area of 0\.200, better",
+        r"80 % of its mass lies where the effect is, 20 % does once the map is permuted \(p < \.001\); half is asked",
         r"this map has none",
     )
 
@@ -129,23 +130,24 @@ def test_a_map_without_signs_is_supported_for_order_and_shares():
 def test_a_map_with_signs_is_supported_for_all_three():
     row = judge(*GOOD_IG, method="ig")
     assert (row.verdict, row.order, row.shares, row.sign) == ("supported",) * 4
-    assert row.text.endswith("which inputs matter more, how much each counts and which way each moves it.")
-    said(row, r"differs from that without them by \+0\.5", r"against its sign in 2% of the rows")
+    assert row.text.endswith("which inputs matter more, how much each counts and which way each moves the prediction.")
+    said(row, r"kept the prediction lies 0\.500 higher .* better than", r"in 2 % of the rows .* decides nothing")
 
 
 @pytest.mark.parametrize(
-    ("gain", "p", "word"),
+    ("gain", "p", "word", "says"),
     [
-        (0.4, 0.05, "supported"),
-        (0.4, 0.051, "doubtful"),  # the p that is printed decides, not the interval
-        (-0.4, 0.011, "doubtful"),
-        (-0.4, 0.01, "misleading"),  # an accusation asks for more
+        (0.4, 0.05, "supported", "better than a random order, which gains 0 (p = .050)."),
+        (0.4, 0.0501, "doubtful", "not distinguishable from a random order, which gains 0 (p = .0501)."),
+        (-0.4, 0.3, "doubtful", "not distinguishable from a random order, which gains 0 (p = .300)."),
+        (-0.4, 0.011, "doubtful", "though not clearly enough to say so (p = .011; 0.01 is asked for)."),
+        (-0.4, 0.01, "misleading", "worse than a random order, which gains 0 (p = .010)."),
     ],
 )
-def test_the_printed_p_decides(gain, p, word):
+def test_the_printed_p_decides_and_an_accusation_asks_for_more(gain, p, word, says):
     row = judge(order(gain, p), shares(0.8))
     assert row.order == word
-    said(row, rf"symmetric gain of {gain} is .* \(p = {p:.2g}\)")
+    assert row.evidence[0].endswith(says)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_reversed_signs_mislead_though_the_order_is_right():
     assert (
         "only to tell which inputs matter more and how much each counts: its signs are the wrong way round" in row.text
     )
-    said(row, "97% of the rows", r"by -0\.5, worse than")
+    said(row, "in 97 % of the rows", r"0\.500 lower .* worse than")
 
 
 def test_signs_of_sensitivities_are_not_judged():
@@ -240,16 +242,16 @@ def test_signs_of_sensitivities_are_not_judged():
 def test_the_truth_and_the_order(auroc, p, word):
     row = judge(*GOOD, truth(auroc, auroc_p=p))
     assert (row.order, row.shares) == (word, "supported")
-    said(row, rf"AUROC {auroc:g} \(0\.5 is chance, 0\.8 is asked for; p = {p:g}\)")
+    said(row, rf"AUROC {auroc:g} \(0\.5 is chance, 0\.8 is asked for; {p_equals(p)}\)")
 
 
 @pytest.mark.parametrize(
-    ("mass", "p", "word"), [(0.5, 0.001, "supported"), (0.49, 0.001, "doubtful"), (0.1, 0.001, "misleading")]
+    ("mass", "p", "word"), [(0.4, 0.001, "supported"), (0.4, 0.06, "doubtful"), (0.1, 0.001, "misleading")]
 )
 def test_the_truth_and_the_shares(mass, p, word):
     row = judge(*GOOD, truth(0.9, mass, mass_p=p))
     assert (row.order, row.shares) == ("supported", word)
-    said(row, rf"{mass:.0%} of its mass lies on the true features, 25% would by chance \(p = 0\.001\)")
+    said(row, rf"{100 * mass:.0f} % of its mass lies on the true features, .* the 25 % of chance \({p_equals(p)}\)")
 
 
 @pytest.mark.parametrize(
@@ -264,9 +266,8 @@ def test_the_truth_and_the_shares(mass, p, word):
 def test_regions(mass, pointing, p, words):
     row = judge(*GOOD, regions(mass, pointing, p=p))
     assert (row.order, row.shares) == words
-    said(
-        row, f"in {pointing:.0%} of the rows, 20% would by chance", f"{mass:.0%} of its mass lies in the marked regions"
-    )
+    says = f"in {100 * pointing:.0f} % of the rows, 20 % would by chance"
+    said(row, says, f"{100 * mass:.0f} % of its mass lies in the marked regions, .* the 20 % of chance")
 
 
 def test_agreement_decides_nothing():
@@ -274,7 +275,7 @@ def test_agreement_decides_nothing():
     for rate in (0.2, 0.99):
         row = judge(*GOOD, *GOOD_IG, agreement(rate, rate - 0.01))
         assert (row.verdict, row.order, row.shares) == (alone.verdict, alone.order, alone.shares)
-    said(row, r"99% of all pairs of inputs stand in the same order in ig \(floor 50%, ceiling 95%\): they agree")
+    said(row, r"99 % of all pairs of inputs stand in the same order in ig \(floor 50 %, ceiling 95 %\): they agree")
     weak = judge(order(0.0, 0.9), shares(0.8), *GOOD_IG, agreement(1.0, 0.99))
     assert weak.order == "doubtful"
 
@@ -297,17 +298,19 @@ def pair(own, other, p):
 def test_another_that_gains_twice_as_much_makes_an_order_doubtful(own, p, word):
     row = judge(order(own), shares(0.8), *GOOD_IG, pair(own, 0.4, p))
     assert row.order == word
-    if word == "doubtful":
-        said(row, rf"gains {own} where ig gains 0\.4 \(p = 0\.001\)")
-        assert row.text.endswith("ig gains significantly more.")
-        assert "ig finds much more of what moves the prediction" in row.text
+    more = f"ig has a symmetric gain of 0.400, this map one of {own:.3f} (p = .001)"
+    assert any(more in s for s in row.evidence) == (p == 0.001)
+    assert (more in row.text) == (word == "doubtful")
 
 
-def test_another_is_recommended_only_where_it_is_supported_and_significantly_better():
-    poor = [order(-0.1), shares(0.8)]
-    assert judge(*poor, *GOOD_IG, pair(-0.1, 0.4, 0.001)).text.endswith("ig gains significantly more.")
-    assert "ig" not in judge(*poor, *GOOD_IG, pair(-0.1, 0.4, 0.02)).text
-    assert "ig" not in judge(*poor, order(0.0, 0.9, method="ig"), pair(-0.1, 0.0, 0.001)).text
+def test_another_is_named_only_where_it_is_supported_and_significantly_better():
+    poor = [order(-0.1, 0.9), shares(0.8)]
+    assert "ig has a symmetric gain" in judge(*poor, *GOOD_IG, pair(-0.1, 0.4, 0.001)).text + str(
+        judge(*poor, *GOOD_IG, pair(-0.1, 0.4, 0.001)).evidence
+    )
+    for others, p, gain in ((GOOD_IG, 0.02, 0.4), ([order(0.0, 0.9, method="ig")], 0.001, 0.0)):
+        row = judge(*poor, *others, pair(-0.1, gain, p))
+        assert not any("ig has" in s for s in (row.text, *row.evidence))
 
 
 def test_no_company_changes_what_a_map_is_supported_for():

@@ -5,7 +5,7 @@
     symmetric gain lies below and neither area above, or both areas lie below; or the truth is known and the mean map
     ranks the true features behind the others.
 *shares* - how much each input counts. Better: at least half of the mass lies where the effect is, more than of the map
-    permuted, by at least a tenth; where the truth is known, at least half of the mass lies on it, more than by chance.
+    permuted, by at least a tenth; where the truth is known, more of it lies there than by chance.
     Worse: less than of the map permuted; or less on the truth than by chance; or one input has mass without effect.
 *sign* - whether an input raises or lowers the prediction: the signed gain lies above or below that of a random order. A
     map without signs, or one of sensitivities, makes no such claim.
@@ -34,13 +34,16 @@ from xai_mimo.comparison.evidence import (
     order_of,
     reach_of,
     shares_of,
-    side,
     sign_of,
 )
 from xai_mimo.record.rows import Difference, Score, Verdict, VerdictWord
 
 _WORDS: dict[int | None, VerdictWord] = {1: "supported", 0: "doubtful", -1: "misleading", None: "undecided"}
-_USES = {"order": "which inputs matter more", "shares": "how much each counts", "sign": "which way each moves it"}
+_USES = {
+    "order": "which inputs matter more",
+    "shares": "how much each counts",
+    "sign": "which way each moves the prediction",
+}
 _NO_SIGN = (
     "Sign: this map has none; it says how much the head reads an input, not whether the input raises or lowers the "
     "prediction."
@@ -88,7 +91,7 @@ def verdicts(
                 uses["sign"] = sign_of(case)
             remarks = [] if method in with_sign else [_SENSITIVITY if methods[method] else _NO_SIGN]
             remarks += agreement_of(case, [other.method for other in others], scores)
-            rows.append(_verdict(case, uses, remarks, _better_one(case, others)))
+            rows.append(_verdict(case, uses, remarks))
     return rows
 
 
@@ -105,13 +108,7 @@ def _undecided(head: str, method: str, signed: bool, why: str) -> Verdict:
     )
 
 
-def _better_one(case: Case, others: Sequence[Case]) -> str:
-    """Of the supported methods that gain significantly more than this one, the one that gains most; "" for none."""
-    better = [other for other in others if side(case.test("symmetric_gain", other.method)) == -1]
-    return max(better, key=lambda c: c.estimate("symmetric_gain") or 0.0).method if better else ""
-
-
-def _verdict(case: Case, uses: Mapping[str, Evidence], remarks: Sequence[str], better_one: str) -> Verdict:
+def _verdict(case: Case, uses: Mapping[str, Evidence], remarks: Sequence[str]) -> Verdict:
     words = {name: _WORDS[use.vote] for name, use in uses.items()}
     votes = [use.vote for use in uses.values() if use.vote is not None]
     in_all = None if uses["order"].vote is None else min(votes)
@@ -122,12 +119,12 @@ def _verdict(case: Case, uses: Mapping[str, Evidence], remarks: Sequence[str], b
         order=words["order"],
         shares=words["shares"],
         sign=words.get("sign"),
-        text=_text(case, in_all, uses, better_one),
+        text=_text(case, in_all, uses),
         evidence=(*(sentence for use in uses.values() for sentence in use.sentences), *remarks),
     )
 
 
-def _text(case: Case, in_all: int | None, uses: Mapping[str, Evidence], better_one: str) -> str:
+def _text(case: Case, in_all: int | None, uses: Mapping[str, Evidence]) -> str:
     """What the map may be used for, and why not for the rest."""
     method, head = case.method, case.head
     good = _listed([_USES[name] for name, use in uses.items() if use.vote == 1])
@@ -138,10 +135,9 @@ def _text(case: Case, in_all: int | None, uses: Mapping[str, Evidence], better_o
         )
     if not weak:
         return f"{method} can be used for head '{head}' to tell {good}."
-    instead = f" {better_one} gains significantly more." if better_one else ""
     if good:
-        return f"Use {method} for head '{head}' only to tell {good}: {weak}.{instead}"
-    return f"{'Do not use' if in_all < 0 else 'Do not rely on'} {method} for head '{head}': {weak}.{instead}"
+        return f"Use {method} for head '{head}' only to tell {good}: {weak}."
+    return f"{'Do not use' if in_all < 0 else 'Do not rely on'} {method} for head '{head}': {weak}."
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -36,7 +36,7 @@ def percent(value: float | None) -> str:
 def p_value(value: float | None) -> str:
     """A p-value: three decimals without the zero in front, as none exceeds 1; never "0".
 
-    More decimals are written where three would put it on the other side of .05.
+    More decimals are written where three would put it on the other side of .05 or .01.
 
     Examples: 0.0341 -> ".034", 0.00002 -> "< .001", 0.0496 -> ".0496", 1 -> "1.000", None -> "–".
     """
@@ -44,8 +44,13 @@ def p_value(value: float | None) -> str:
         return DASH
     if value < 0.001:
         return "< .001"
-    digits = next(d for d in range(3, 18) if d == 17 or (float(f"{value:.{d}f}") < 0.05) == (value < 0.05))
+    digits = next(d for d in range(3, 18) if d == 17 or _sides(float(f"{value:.{d}f}")) == _sides(value))
     return f"{value:.{digits}f}".removeprefix("0")
+
+
+def _sides(p: float) -> list[tuple[bool, bool]]:
+    """On which side of the levels that are usual a p-value lies, or whether it lies on one."""
+    return [(p < level, p > level) for level in (0.01, 0.05)]
 
 
 def p_equals(value: float | None) -> str:
