@@ -10,10 +10,10 @@ from . import reports as reports
 from . import testing as testing
 from .comparison.compare import compare as compare
 from .core.dummies import groups_of_dummies as groups_of_dummies
-from .core.explanation import load as load
-from .core.explanation import save as save
 from .core.explanation import stream_shares as stream_shares
 from .core.plugins import adapt as adapt
+from .core.saved import load as load
+from .core.saved import save as save
 from .core.streams import Head as Head
 from .core.streams import Stream as Stream
 from .core.targets import Target as Target

@@ -11,14 +11,13 @@ from xai_mimo.core.explanation import (
     describe,
     features_of,
     join,
-    load,
-    save,
     stream_names,
     stream_shares,
     streams_of,
     to_dataset,
 )
 from xai_mimo.core.method import Attribution
+from xai_mimo.core.saved import load, save
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import Selector
 

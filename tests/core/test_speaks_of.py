@@ -9,8 +9,9 @@ import pytest
 import xai_mimo as xm
 from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.explanation import join, load, save
+from xai_mimo.core.explanation import join
 from xai_mimo.core.plugins import plugins
+from xai_mimo.core.saved import load, save
 from xai_mimo.core.speaks_of import meaning, speaks_of
 from xai_mimo.explainers import InputXGradient
 from xai_mimo.record.check import check

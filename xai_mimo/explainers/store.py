@@ -11,7 +11,8 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.errors import BadSetting, FileProblem, MissingDependency
-from xai_mimo.core.explanation import SCHEMA, load
+from xai_mimo.core.explanation import SCHEMA
+from xai_mimo.core.saved import load
 
 # A run that is not finished must not pass for an explanation: its schema says so, and ``validate`` refuses it.
 _UNFINISHED = f"{SCHEMA} (unfinished)"

@@ -13,7 +13,8 @@ import xai_mimo as xm
 from tests.helpers import toys
 from tests.helpers.frameworks import needs
 from xai_mimo.core.errors import BadSetting, NotConvergedWarning
-from xai_mimo.core.explanation import features_of, join, load, save
+from xai_mimo.core.explanation import features_of, join
+from xai_mimo.core.saved import load, save
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.explainers import Shapley
 
