@@ -16,11 +16,12 @@ import xai_mimo as xm
 from tests.helpers import toys
 from tests.helpers.frameworks import imported
 from xai_mimo.core import plugins
+from xai_mimo.core.blocks import _as_ranges, _from_ranges
 from xai_mimo.core.engine import Engine, Serial
 from xai_mimo.core.errors import BadSetting, BadValues, FileProblem, UnknownName
 from xai_mimo.core.plugins import engine
 from xai_mimo.explainers import ExpectedGradients, Shapley
-from xai_mimo.explainers.store import BlockStore, _as_ranges, _from_ranges
+from xai_mimo.explainers.store import BlockStore
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,40 @@ def digest(arrays: Mapping[str, Any]) -> str:
         for start in range(0, len(array), rows):
             sha.update(np.ascontiguousarray(array[start : start + rows]).tobytes())
     return sha.hexdigest()
+
+
+def digest_of_variables(variables: Mapping[Any, Any], texts: Mapping[str, str] | None = None) -> str:
+    """SHA-256 over names, dimensions, types and values of a dataset's variables, in the order of their names.
+
+    The same before a dataset is written as netCDF or Zarr and after it is read: texts may change their type on the way,
+    and the order of bytes may. Dates are left out, since a file may keep them in another unit.
+
+    Args:
+        variables: ``{name: variable}``; those that lie on disk are read piece by piece.
+        texts: that take part too.
+    Returns:
+        64 hexadecimal digits.
+    """
+    sha = hashlib.sha256(json.dumps(texts or {}, sort_keys=True).encode())
+    for name, variable in sorted((str(name), variable) for name, variable in variables.items()):
+        kind = "text" if variable.dtype.kind in "OUST" else variable.dtype.newbyteorder("<").str
+        sha.update(json.dumps([name, list(map(str, variable.dims)), list(variable.shape), kind]).encode())
+        if variable.dtype.kind in "mM":
+            continue
+        for piece in _pieces(variable):
+            is_text = kind == "text"
+            sha.update(json.dumps(piece.tolist()).encode() if is_text else piece.astype(kind, copy=False).tobytes())
+    return sha.hexdigest()
+
+
+def _pieces(variable: Any) -> Iterator[np.ndarray[Any, Any]]:
+    if not variable.ndim:
+        yield np.asarray(variable.values)
+        return
+    row = variable.dtype.itemsize * int(np.prod(variable.shape[1:], dtype=np.int64))
+    rows = max(1, _BYTES // max(1, row))
+    for start in range(0, variable.shape[0], rows):
+        yield np.asarray(variable[start : start + rows].values)
 
 
 def digest_of_facts(facts: Mapping[str, Any]) -> str:

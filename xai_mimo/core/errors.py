@@ -60,5 +60,9 @@ class NotConvergedWarning(UserWarning):
     """Some rows did not reach the tolerance asked for; they are flagged in the result."""
 
 
+class StoreWarning(UserWarning):
+    """A stored run was damaged and mended, or computed by another backend than the present one."""
+
+
 class PluginWarning(UserWarning):
     """A plugin could not be loaded or shares its name with another one."""

@@ -15,7 +15,8 @@ Layout (version 1):
 - coordinates ``head`` (target names), ``sample`` (row numbers), ``unit`` (the explained unit, ``(head, sample)``) and
   feature names on the last axis of each stream, names of variables where it is theirs;
 - attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, speaks_of, streams, heads`` (JSON
-  if nested), and ``unexplained``, streams that the method says nothing of, where there are any; ``speaks_of`` (see
+  if nested), and ``unexplained``, streams that the method says nothing of, where there are any; ``backend``, the
+  framework that computed, where the model names one, several after a run that was gone on with; ``speaks_of`` (see
   ``core.speaks_of``) is absent from older files.
 
 Several methods joined have a leading ``explainer`` dimension, selected by ``.sel(explainer="shapley")``. It is not
@@ -71,14 +72,15 @@ def versions() -> dict[str, str]:
 
 def settings_of(method: Method) -> dict[str, Any]:
     """A method's settings as plain values that JSON can hold."""
-    return {f.name: _plain(getattr(method, f.name)) for f in dataclasses.fields(method)}  # type: ignore[arg-type]
+    return {f.name: plain(getattr(method, f.name)) for f in dataclasses.fields(method)}  # type: ignore[arg-type]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON holds it: NumPy's numbers and arrays as Python's."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray | list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -47,7 +47,8 @@ Interceptions = dict[str, InterceptionMap]
 class Model(Protocol):
     """Anything that maps named streams to named heads. Every adapter is one.
 
-    An adapter may have a ``name``, what the user calls the model; reports and errors then say it. Memory is bounded by
+    An adapter may have a ``name``, what the user calls the model; reports and errors then say it; and a ``backend``,
+    the framework that computes, e.g. "jax"; results then say it. Memory is bounded by
     whoever runs the rows: an adapter that takes ``max_memory`` splits them, and says so in its own docstring.
     """
 
@@ -192,6 +193,12 @@ def require(model: Model, capability: type[Capability], for_: str, *, instead: s
         return model
     needs, lacks, usual = _NEEDS[capability]
     raise NotSupported(f"{for_} needs {needs}, and {described(model)} {lacks}. {instead or usual}")
+
+
+def backend_of(model: Any) -> str:
+    """The framework that computes an adapted model, "" where it names none."""
+    backend = getattr(model, "backend", "")
+    return backend if isinstance(backend, str) else ""
 
 
 def described(model: Any) -> str:

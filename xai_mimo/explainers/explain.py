@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import xarray as xr
 from xai_mimo.core.baselines import choose_background
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.engine import Engine
-from xai_mimo.core.errors import BadSetting, BadValues
+from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Method, positive, whole
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.plugins import adapt
@@ -21,9 +21,9 @@ from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.progress import Advance, bar, counted
 from xai_mimo.core.streams import check_inputs, count_rows
 from xai_mimo.core.targets import AnyTarget, check_labels
-from xai_mimo.explainers.job import ExplainJob, attributes
+from xai_mimo.explainers.job import ExplainJob, attributes, blocks_of
 from xai_mimo.explainers.run_warnings import RunWarnings
-from xai_mimo.explainers.store import BlockStore
+from xai_mimo.explainers.stored_run import explain_to_disk
 
 
 def explain(
@@ -60,7 +60,8 @@ def explain(
         rows_per_block: rows explained at a time.
         store: a folder ending in ``.zarr``. Blocks are written as they are finished, memory stays flat, and a run that
             was interrupted goes on where it stopped when it is called again with the same arguments. The result is
-            opened lazily.
+            opened lazily. One process writes to a store at a time; blocks that were damaged meanwhile are made again,
+            with a warning, and a model that predicts something else for some stored rows is refused.
         engine: where blocks are done: the name of an installed engine, or an object with its ``run``; None does one
             after the other, here. The numbers are the same with every engine.
         progress: show a bar; or a function to call with the number of rows just finished.
@@ -69,9 +70,11 @@ def explain(
         Shapley values and occlusion have one value for each group; other methods have one for each feature.
     Raises:
         UnknownName, ShapeMismatch, BadValues, EmptyData, BadSetting, NotSupported: the arguments do not fit.
-        FileProblem: the store cannot be written, or holds another run. MissingDependency: ``store`` without zarr.
+        FileProblem: the store cannot be written, holds another run, or is being written by another process.
+        MissingDependency: ``store`` without zarr.
     Warns:
         UnusedStreamWarning: a head gave exact zeros on a whole stream. NotConvergedWarning: rows missed the tolerance.
+        StoreWarning: the store was damaged, or computed by another backend.
     """
     whole(rows_per_block, "rows_per_block")
     whole(background_rows, "background_rows")
@@ -97,9 +100,11 @@ def explain(
     with bar(bool(progress) and not callable(progress), chosen.name) as shown:
         advance = progress if callable(progress) else counted(shown, chosen.name, job.rows)
         result, noticed = (
-            _to_disk(job, engine, Path(store), advance) if store is not None else _in_memory(job, engine, advance)
+            explain_to_disk(job, engine, Path(store), advance)
+            if store is not None
+            else _in_memory(job, engine, advance)
         )
-    for warning in noticed.warnings(chosen.name):
+    for warning in noticed:
         warnings.warn(warning, stacklevel=2)
     return result
 
@@ -117,10 +122,10 @@ def _background(background: Any, inputs: Arrays, cut: Cut, *, rows: int, seed: i
     return cut.enter(check_inputs(background, cut.whole.streams))
 
 
-def _in_memory(job: ExplainJob, engine: Engine, advance: Advance) -> tuple[xr.Dataset, RunWarnings]:
+def _in_memory(job: ExplainJob, engine: Engine, advance: Advance) -> tuple[xr.Dataset, list[UserWarning]]:
     start, noticed = time.perf_counter(), RunWarnings()
     blocks: dict[int, xr.Dataset] = {}
-    for number, block in _blocks(job, engine, range(job.blocks), advance):
+    for number, block in blocks_of(job, engine, range(job.blocks), advance):
         blocks[number] = block
         noticed = noticed.merge(RunWarnings.of(block))
     in_order = [blocks[number] for number in range(job.blocks)]
@@ -138,36 +143,4 @@ def _in_memory(job: ExplainJob, engine: Engine, advance: Advance) -> tuple[xr.Da
         )
     )
     result.attrs["seconds"] = time.perf_counter() - start
-    return result, noticed
-
-
-def _to_disk(job: ExplainJob, engine: Engine, path: Path, advance: Advance) -> tuple[xr.Dataset, RunWarnings]:
-    store = BlockStore.open(path, job.identity(), rows=job.rows, rows_per_block=job.rows_per_block)
-    noticed = RunWarnings.from_json(store.run_warnings)
-    advance(noticed.rows)
-    pending = [number for number, is_done in enumerate(store.done) if not is_done]
-    start = time.perf_counter()
-    for number, block in _blocks(job, engine, pending, advance):
-        noticed = noticed.merge(RunWarnings.of(block))
-        now = time.perf_counter()
-        store = store.write(number, block, run_warnings=noticed.to_json(), seconds=now - start)
-        start = time.perf_counter()
-    return store.finish(), noticed
-
-
-def _blocks(
-    job: ExplainJob, engine: Engine, numbers: Sequence[int], advance: Advance
-) -> Iterator[tuple[int, xr.Dataset]]:
-    """The blocks as an engine finishes them, each once.
-
-    Raises:
-        BadValues: the engine gave a block that was not asked for, or twice, or left some out.
-    """
-    pending = set(numbers)
-    for number, block in engine.run(job, numbers, advance):
-        if number not in pending:
-            raise BadValues(f"engine {engine!r} gave block {number}, which was not asked for or was there already.")
-        pending.remove(number)
-        yield number, block
-    if pending:
-        raise BadValues(f"engine {engine!r} left out blocks {sorted(pending)}; it must do each of them once.")
+    return result, noticed.warnings(job.method.name)

@@ -1,7 +1,7 @@
 """One explanation to be computed: everything that its numbers depend on, in blocks of rows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,15 @@ import xarray as xr
 
 from xai_mimo.core.cut import Cut
 from xai_mimo.core.digest import digest
-from xai_mimo.core.explanation import describe, settings_of, to_dataset, versions
+from xai_mimo.core.engine import Engine
+from xai_mimo.core.errors import BadValues
+from xai_mimo.core.explanation import describe, plain, settings_of, to_dataset, versions
 from xai_mimo.core.method import Context, Method
-from xai_mimo.core.model import Arrays
+from xai_mimo.core.model import Arrays, backend_of
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.speaks_of import speaks_of
-from xai_mimo.core.streams import count_rows
-from xai_mimo.core.targets import AnyTarget, Target, select
+from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.targets import AnyTarget, Target, select, take
 
 # What must agree, beside targets, labels and versions, before an interrupted run may go on.
 _IDENTITY = (
@@ -83,15 +85,28 @@ class ExplainJob:
         samples = np.arange(part.start, part.stop)
         return to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=self.attrs)
 
+    def predictions(self, rows: Array, units: Array) -> Array:
+        """What the model says of some rows now: ``(target, row)``.
+
+        Args:
+            rows: their numbers. units: ``(target, row)``, which unit of the target's head was explained.
+        """
+        model = self.cut.part
+        outputs = model.predict(self.cut.enter({name: x[rows] for name, x in self.inputs.items()}))
+        labels = {head: values[rows] for head, values in self.labels.items()}
+        selectors = select(self.targets, model.heads, outputs, labels)
+        return take(outputs, [s._replace(units=u) for s, u in zip(selectors, units, strict=True)])
+
     def identity(self) -> dict[str, Any]:
         """What must agree before an interrupted run may go on."""
         targets = [
             t if isinstance(t, str) else (t.head, t.unit) if isinstance(t, Target) else t for t in self.targets or ()
         ]
+        plain_targets = [plain(t) for t in targets]
         made_with = {package: v for package, v in json.loads(self.attrs["versions"]).items() if package != "python"}
         return {
             **{name: self.attrs[name] for name in _IDENTITY},
-            "targets": json.dumps(targets),
+            "targets": json.dumps(plain_targets),
             "labels_sha256": digest(self.labels),
             # None where there are none, as in stores of versions that knew no groups.
             "groups": {s.name: {g: list(f) for g, f in s.groups.items()} for s in self.cut.part.streams if s.groups}
@@ -116,6 +131,7 @@ def attributes(
         "seed": seed,
         "versions": json.dumps(versions()),
         "fingerprint": cut.whole.fingerprint(),
+        **({"backend": backend_of(cut.whole)} if backend_of(cut.whole) else {}),
         "space": cut.space,
         "reads": json.dumps(cut.owners),
         "data_sha256": digest(inputs),
@@ -123,3 +139,21 @@ def attributes(
         "rows_per_block": rows_per_block,
         **describe(cut.part.streams, cut.part.heads),
     }
+
+
+def blocks_of(
+    job: ExplainJob, engine: Engine, numbers: Sequence[int], advance: Advance
+) -> Iterator[tuple[int, xr.Dataset]]:
+    """The blocks as an engine finishes them, each once.
+
+    Raises:
+        BadValues: the engine gave a block that was not asked for, or twice, or left some out.
+    """
+    pending = set(numbers)
+    for number, block in engine.run(job, numbers, advance):
+        if number not in pending:
+            raise BadValues(f"engine {engine!r} gave block {number}, which was not asked for or was there already.")
+        pending.remove(number)
+        yield number, block
+    if pending:
+        raise BadValues(f"engine {engine!r} left out blocks {sorted(pending)}; it must do each of them once.")

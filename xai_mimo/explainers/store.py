@@ -1,22 +1,28 @@
-"""A run of ``explain`` on disk: blocks written as they are finished, in any order, and gone on with after a stop."""
+"""A run of ``explain`` on disk: blocks written as they are finished, in any order, and gone on with after a stop.
 
-import json
+A store comes into being whole, empty of rows, and is written by one process at a time. Blocks that are not what was
+written are made anew.
+"""
+
+import contextlib
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import xarray as xr
 
+from xai_mimo.core.blocks import RUN, RunAccount, digest_of_fixed, read_block
 from xai_mimo.core.errors import BadSetting, FileProblem, MissingDependency
 from xai_mimo.core.explanation import SCHEMA
-from xai_mimo.core.saved import load
+from xai_mimo.core.paths import check_folder_of, part_prefix, reason, written_whole
+from xai_mimo.core.saved import ZARR_FORMAT, open_dataset, require_zarr, to_disk
+from xai_mimo.explainers.run_warnings import RunWarnings
 
 # A run that is not finished must not pass for an explanation: its schema says so, and ``validate`` refuses it.
 _UNFINISHED = f"{SCHEMA} (unfinished)"
-_FORMAT = 2  # of Zarr; names of any length and script are stored alike by every version of the library
 
 
 @dataclass(frozen=True)
@@ -25,106 +31,175 @@ class BlockStore:
 
     Attributes:
         path: the folder.
-        identity: what the numbers depend on; another run may not go on with this one.
-        rows, rows_per_block: of the whole run.
-        done: for each block, whether it is on disk.
-        run_warnings: of the blocks done, as plain values; None before the first.
-        seconds: time spent on them.
+        account: what is done.
+        backend: that computes now, "" where the model names none.
+        backends: that computed the blocks done, in order.
+        damaged: rows of blocks that were on disk and are not what was written; they count as not done.
+        noticed: in the blocks done.
+        is_there: whether the folder is.
     """
 
     path: Path
-    identity: Mapping[str, Any]
-    rows: int
-    rows_per_block: int
-    done: tuple[bool, ...]
-    run_warnings: Mapping[str, Any] | None = None
-    seconds: float = 0.0
+    account: RunAccount
+    backend: str = ""
+    backends: tuple[str, ...] = ()
+    damaged: tuple[slice, ...] = ()
+    noticed: RunWarnings = field(default_factory=RunWarnings)
+    is_there: bool = False
 
     @staticmethod
-    def open(path: Path, identity: Mapping[str, Any], *, rows: int, rows_per_block: int) -> "BlockStore":
-        """A new store, or the one at this path with what it holds already.
+    def open(
+        path: Path, identity: Mapping[str, Any], *, rows: int, rows_per_block: int, backend: str = ""
+    ) -> "BlockStore":
+        """A new store, or the one at this path with what it holds already, every block compared with its checksum.
+
+        Nothing is written.
 
         Raises:
-            BadSetting: the name does not end in ".zarr". MissingDependency: no zarr.
-            FileProblem: something else is there, or another run.
+            FileProblem: something else is there, or another run, or what all its blocks share is damaged.
         """
-        if path.suffix != ".zarr":
-            raise BadSetting(f"store={str(path)!r} must end in '.zarr', e.g. 'run.zarr'.")
-        _zarr()
-        blocks = -(-rows // rows_per_block)
-        fresh = BlockStore(path, identity, rows, rows_per_block, (False,) * blocks)
         if not path.exists():
-            return fresh
-        record = _record(path)
-        for what, held, asked in _differences(record["identity"], identity):
+            account = RunAccount.begin(identity, rows=rows, rows_per_block=rows_per_block)
+            return BlockStore(path, account, backend)
+        dataset = _opened(path)
+        account = _account(path, dataset, rows=rows, rows_per_block=rows_per_block)
+        for what, held, asked in _differences(account.identity, identity):
             raise FileProblem(
                 f"{path} holds another run: its {what} is {held!r}, this one's is {asked!r}. Give another store=, or "
                 "delete that folder."
             )
-        done = _from_ranges(record["done"], blocks)
-        return replace(fresh, done=done, run_warnings=record["findings"], seconds=record["seconds"])
+        if account.fixed and account.fixed != digest_of_fixed(dataset):
+            raise FileProblem(
+                f"{path} is damaged: its names of heads or features are not those that were written. Delete it, and "
+                "run again."
+            )
+        noticed, damaged = RunWarnings(), []
+        for number in (n for n, is_done in enumerate(account.done) if is_done):
+            block = read_block(dataset, account, number)
+            if block is None:
+                damaged.append(number)
+            else:
+                noticed = noticed.merge(RunWarnings.of(block))
+        return BlockStore(
+            path,
+            account.without(damaged),
+            backend,
+            tuple(b for b in str(dataset.attrs.get("backend", "")).split(", ") if b),
+            tuple(map(account.rows_of, damaged)),
+            noticed,
+            is_there=True,
+        )
 
-    def write(self, number: int, block: xr.Dataset, *, run_warnings: Mapping[str, Any], seconds: float) -> "BlockStore":
+    @property
+    def pending(self) -> list[int]:
+        """Blocks that are to be done."""
+        return [number for number, is_done in enumerate(self.account.done) if not is_done]
+
+    def read(self, rows: Sequence[int]) -> xr.Dataset:
+        """Some of the rows that are done, in memory."""
+        return open_dataset(self.path).isel(sample=list(rows)).load()
+
+    def write(self, number: int, block: xr.Dataset, *, seconds: float) -> "BlockStore":
         """Put a block on disk, then note that it is there."""
-        done = (*self.done[:number], True, *self.done[number + 1 :])
-        after = replace(self, done=done, run_warnings=run_warnings, seconds=self.seconds + seconds)
-        named = block.rename({str(n): quote(str(n), safe=" ") for n in block.variables if "/" in str(n)})
+        after = replace(
+            self,
+            account=self.account.with_block(number, block, seconds=seconds),
+            backends=tuple(dict.fromkeys([*self.backends, *([self.backend] if self.backend else [])])),
+            noticed=self.noticed.merge(RunWarnings.of(block)),
+            is_there=True,
+        )
+        named = to_disk(block)
         try:
-            if not any(self.done):
+            if not self.is_there:
                 self._create(named)
-            start = number * self.rows_per_block
+            rows = self.account.rows_of(number)
             fixed = [str(n) for n, v in named.variables.items() if "sample" not in v.dims]
-            region = {"sample": slice(start, start + named.sizes["sample"])}
-            named.drop_vars(fixed).to_zarr(self.path, region=region, consolidated=False)
-            _group(self.path).attrs.update(after._notes())
-        except OSError as err:
-            raise FileProblem(f"cannot write block {number} of the run to {self.path}: {err}") from err
+            named.drop_vars(fixed).to_zarr(self.path, region={"sample": rows}, consolidated=False)
+            backend = {"backend": ", ".join(after.backends)} if after.backends else {}
+            _group(self.path).attrs.update({RUN: after.account.text(), **backend})
+        except (OSError, ValueError, KeyError) as err:
+            words = str(err) if isinstance(err, FileProblem) else reason(err)
+            raise FileProblem(f"cannot write block {number} of the run to {self.path}: {words}") from err
         return after
 
     def finish(self) -> xr.Dataset:
-        """Mark the run as finished and open it lazily."""
-        _group(self.path).attrs.update({"schema": SCHEMA, "seconds": self.seconds})
-        return load(self.path)
+        """Mark the run as finished, where it is not marked yet, and open it lazily."""
+        dataset = _opened(self.path)
+        if dataset.attrs.get("schema") != SCHEMA:
+            _group(self.path).attrs.update({"schema": SCHEMA, "seconds": self.account.seconds})
+            dataset = _opened(self.path)
+        return dataset
 
-    def _create(self, block: xr.Dataset) -> None:
-        """Make the arrays without a row, then give each its final number of rows; chunks are blocks."""
-        length = min(self.rows_per_block, self.rows)
+    def _create(self, named: xr.Dataset) -> None:
+        """Make the arrays without a row, then give each its final number of rows; chunks are blocks.
+
+        All of it beside its place, and then moved there: a run that is stopped on the way has not begun.
+        """
+        rows = self.account.rows
+        length = min(self.account.rows_per_block, rows)
         chunks = {
             str(name): {"chunks": tuple(length if d == "sample" else n for d, n in variable.sizes.items())}
-            for name, variable in block.variables.items()
+            for name, variable in named.variables.items()
             if variable.ndim and all(n for d, n in variable.sizes.items() if d != "sample")
         }
-        empty = block.isel(sample=slice(0, 0)).assign_attrs(schema=_UNFINISHED, **self._notes())
-        empty.to_zarr(self.path, mode="w", zarr_format=_FORMAT, consolidated=False, encoding=chunks)
-        group = _group(self.path)
-        for _, array in group.arrays():
-            dims = array.attrs["_ARRAY_DIMENSIONS"]
-            if "sample" in dims:
-                array.resize(tuple(self.rows if d == "sample" else n for d, n in zip(dims, array.shape, strict=True)))
-        group["sample"][:] = np.arange(self.rows)  # xarray does not write an index by region
-
-    def _notes(self) -> dict[str, str]:
-        record = {
-            "identity": self.identity,
-            "done": _as_ranges(self.done),
-            "findings": self.run_warnings,
-            "seconds": self.seconds,
-        }
-        return {"run": json.dumps(record)}
+        empty = named.isel(sample=slice(0, 0)).assign_attrs({"schema": _UNFINISHED, RUN: self.account.text()})
+        with written_whole(self.path) as beside:
+            empty.to_zarr(beside, mode="w", zarr_format=ZARR_FORMAT, consolidated=False, encoding=chunks)
+            group = _group(beside)
+            for _, array in group.arrays():
+                dims = array.attrs["_ARRAY_DIMENSIONS"]
+                if "sample" in dims:
+                    array.resize(tuple(rows if d == "sample" else n for d, n in zip(dims, array.shape, strict=True)))
+            group["sample"][:] = np.arange(rows)  # xarray does not write an index by region
 
 
-def _as_ranges(done: Sequence[bool]) -> list[list[int]]:
-    """Runs of blocks that are done, ``[[first, one after the last], ...]``: few numbers, however many blocks."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], done, [False]]).astype(np.int8)))
-    return edges.reshape(-1, 2).tolist()
+def check_place(path: Path) -> None:
+    """Refuse a place where no store can be, before anything is computed.
+
+    Raises:
+        BadSetting: the name does not end in ".zarr". MissingDependency: no zarr. FileProblem: no such folder.
+    """
+    if path.suffix != ".zarr":
+        raise BadSetting(f"store={str(path)!r} must end in '.zarr', e.g. 'run.zarr'.")
+    require_zarr("store=...")
+    check_folder_of(path)
 
 
-def _from_ranges(ranges: int | Sequence[Sequence[int]], blocks: int) -> tuple[bool, ...]:
-    """The opposite of ``_as_ranges``; stores of the first version hold the number of the first blocks that are done."""
-    done = np.zeros(blocks, dtype=bool)
-    for start, stop in [(0, ranges)] if isinstance(ranges, int) else ranges:
-        done[start:stop] = True
-    return tuple(done.tolist())
+def is_finished(path: Path) -> bool:
+    """Whether a finished run lies here, which is read and never written."""
+    return path.exists() and _opened(path).attrs.get("schema") == SCHEMA
+
+
+@contextlib.contextmanager
+def one_writer(path: Path) -> Iterator[None]:
+    """No other process writes to this store meanwhile; what an earlier one left in the middle of its start is removed.
+
+    Raises:
+        FileProblem: another process does write to it. MissingDependency: no filelock.
+    """
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError as err:
+        raise MissingDependency("store=... needs filelock: pip install 'xai-mimo[zarr]'") from err
+    lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as err:
+        raise FileProblem(
+            f"another process is writing to {path}. Wait until it is done, and this call returns its result; or give "
+            "another store=."
+        ) from err
+    except OSError as err:
+        raise FileProblem(
+            f"cannot write to {path}: {reason(err)}. Choose a folder that can be written, or another store=."
+        ) from err
+    try:
+        for left in path.parent.iterdir():
+            if left.name.startswith(part_prefix(path)) and left.suffix == ".part":
+                shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
 
 
 def _differences(held: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -140,23 +215,24 @@ def _differences(held: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[
             yield what, held.get(what), value
 
 
-def _zarr() -> Any:
-    try:
-        import zarr
-    except ImportError as err:
-        raise MissingDependency("store=... writes Zarr and needs zarr: pip install 'xai-mimo[zarr]'") from err
-    return zarr
-
-
 def _group(path: Path) -> Any:
-    return _zarr().open_group(path, mode="r+", zarr_format=_FORMAT, use_consolidated=False)
+    zarr = require_zarr("store=...")
+    return zarr.open_group(path, mode="r+", zarr_format=ZARR_FORMAT, use_consolidated=False)
 
 
-def _record(path: Path) -> dict[str, Any]:
+def _opened(path: Path) -> xr.Dataset:
     try:
-        record: dict[str, Any] = json.loads(_group(path).attrs["run"])
-    except (OSError, ValueError, KeyError) as err:
+        return open_dataset(path)
+    except FileProblem as err:
+        raise FileProblem(
+            f"{path} exists and is not a run of explain(store=...), or is damaged. Give another store=, or delete it."
+        ) from err
+
+
+def _account(path: Path, dataset: xr.Dataset, *, rows: int, rows_per_block: int) -> RunAccount:
+    try:
+        return RunAccount.read(dataset.attrs[RUN], rows=rows, rows_per_block=rows_per_block)
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
         raise FileProblem(
             f"{path} exists and is not a run of explain(store=...). Give another store=, or delete it."
         ) from err
-    return record

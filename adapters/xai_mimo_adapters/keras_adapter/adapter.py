@@ -97,6 +97,11 @@ class FunctionalKeras:
         return self._whole.name
 
     @property
+    def backend(self) -> str:
+        """What Keras computes on: "jax", "tensorflow" or "torch"."""
+        return self._whole.backend
+
+    @property
     def streams(self) -> tuple[Stream, ...]:
         """The named inputs, in the order the model declares them."""
         return self._whole.streams

@@ -68,6 +68,11 @@ class KerasNetwork:
         return f"{self.model.name} behind {self._part}" if self._part else str(self.model.name)
 
     @property
+    def backend(self) -> str:
+        """What Keras computes on: "jax", "tensorflow" or "torch"."""
+        return str(keras.backend.backend())
+
+    @property
     def streams(self) -> tuple[Stream, ...]:
         """The named inputs, in the order the model declares them."""
         return self._streams
