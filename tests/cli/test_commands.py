@@ -75,11 +75,12 @@ def test_a_report_is_drawn_again_from_its_record_alone(demo, run, tmp_path):
 def study_file(folder, rows=160):
     data = predictive_maintenance(rows, seed=1, positives=0.25)
     kinds = np.array(list("LMH"))[data.inputs["product"].argmax(axis=1)]
-    lines = ["kind,speed,torque,wear,PWF,left"]
+    luck = np.random.default_rng(0).standard_normal(rows)
+    lines = ["kind,speed,torque,wear,PWF,left,luck"]
     for i in range(rows):
         speed, torque = data.inputs["mechanical"][i]
         wear = data.inputs["wear"][i, 0]
-        lines.append(f"{kinds[i]},{speed},{torque},{wear},{data.labels['PWF'][i]},{253 - wear}")
+        lines.append(f"{kinds[i]},{speed},{torque},{wear},{data.labels['PWF'][i]},{253 - wear},{luck[i]}")
     (folder / "machines.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "study.toml").write_text(
         """
@@ -96,6 +97,9 @@ kind = "binary"
 truth = { mechanical = ["speed", "torque"] }
 [heads.left]
 column = "left"
+kind = "regression"
+[heads.luck]
+column = "luck"
 kind = "regression"
 [training]
 scorings = ["local"]
@@ -128,6 +132,10 @@ def test_a_study_of_a_table_trains_scores_and_reports_and_goes_on_where_it_stopp
     assert "What each map may be used for" in (out / "study.md").read_text(encoding="utf-8")
     record = json_file.from_json(out / "comparison.json")
     assert {t["model"] for t in record["task"]} == {"baseline", "mail_local"}
+    held_out = next(t for t in record["task"] if (t["model"], t["head"], t["metric"]) == ("mail_local", "luck", "r2"))
+    for verdict in (v for v in record["verdicts"] if v["head"] == "luck"):
+        assert verdict["verdict"] == "undecided"
+        assert f"(R2 {held_out['estimate']:.2g}, where guessing gives 0" in verdict["text"]
     assert {r["feature"] for r in record["features"] if r["stream"] == "tool"} == {"wear", "kind"}
     assert {level for e in record["examples"] for level in e["levels"]["tool"].values()} <= set("LMH")
 
