@@ -64,4 +64,4 @@ def test_the_mean_row_has_the_rows_dtypes_and_is_taken_in_float64():
         "ids": ("int32", (1, 1)),
     }
     np.testing.assert_array_equal(mean["a"], narrow[:1])
-    np.testing.assert_array_equal(mean["ids"], [[1]])
+    np.testing.assert_array_equal(mean["ids"], [[2]])

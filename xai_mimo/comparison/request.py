@@ -16,7 +16,7 @@ from xai_mimo.comparison.settings import Settings, is_whole
 from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.comparison.task_scores import check_task_rows, task_rows, task_scores
 from xai_mimo.comparison.truth import NamedTruth, Truth, check_truth
-from xai_mimo.core.baselines import choose_background
+from xai_mimo.core.baselines import check_background, choose_background
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Model
@@ -153,7 +153,7 @@ def read_request(
     if methods is None:
         named, chosen = choose_methods(adapted, inputs, at, space, selectors=selectors, labels=checked, background=data)
     known, regions = _check_truth(truth, adapted, selectors, total)
-    own = None if background is None else check_inputs(background, adapted.streams)
+    own = None if background is None else check_background(background, adapted.streams)
     again = ("background", "background again")
     intercepts = any(is_interception(m) for m in named.values())
     if chosen:

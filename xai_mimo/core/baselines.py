@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.errors import BadSetting, XaiMimoError
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Stream, check_inputs, count_rows
+from xai_mimo.core.tables import column_labels, read_array
 
 Baseline = Literal["zero", "mean", "background"] | Mapping[str, Any] | Sequence[Any]
 
@@ -35,11 +36,8 @@ def resolve_baseline(baseline: Baseline, streams: Sequence[Stream], background: 
         raise BadSetting(f"baseline {baseline!r} is not one of zero, mean, background, or values per stream.")
     if isinstance(baseline, Mapping):
         by_name = {s.name: s for s in streams}
-        rows = {
-            name: np.asarray(v)[None] if name in by_name and np.ndim(v) == len(by_name[name].shape) else np.asarray(v)
-            for name, v in baseline.items()
-        }
-        return check_inputs(rows, streams)
+        rows = {name: _as_rows(v, by_name[name]) if name in by_name else v for name, v in baseline.items()}
+        return _checked(rows, streams, "baseline")
     if not isinstance(baseline, list | tuple) and len(streams) == 1:
         return resolve_baseline({streams[0].name: baseline}, streams, background)
     if isinstance(baseline, list | tuple) and len(baseline) == len(streams):
@@ -49,13 +47,40 @@ def resolve_baseline(baseline: Baseline, streams: Sequence[Stream], background: 
     )
 
 
-def mean_row(rows: Arrays) -> Arrays:
-    """The mean over rows, in the rows' own dtypes: ``{stream: (1, *shape)}``.
+def _as_rows(values: Any, stream: Stream) -> Any:
+    """A baseline of one stream with its row axis; tables keep their column names."""
+    if hasattr(values, "to_frame") and getattr(values, "ndim", 0) == 1 and len(stream.shape) == 1:
+        # A series over features, such as a frame's mean, has their names in its index.
+        values = values.to_frame().T
+    if column_labels(values) is not None:
+        return values
+    array = read_array(values, f"the baseline of input stream '{stream.name}'")
+    return array[None] if array.ndim == len(stream.shape) else array
 
-    Means are taken in float64. Of a stream of whole numbers the mean is cut off to a whole number, which may be no
-    value of it: of ids it means nothing.
+
+def check_background(background: Any, streams: Sequence[Stream]) -> Arrays:
+    """A user's background rows, checked as inputs are; errors say that they are of the background."""
+    return _checked(background, streams, "background")
+
+
+def _checked(rows: Any, streams: Sequence[Stream], what: str) -> Arrays:
+    try:
+        return check_inputs(rows, streams)
+    except XaiMimoError as err:
+        raise type(err)(f"in the {what}, {err}") from err
+
+
+def mean_row(rows: Arrays) -> Arrays:
+    """The mean over rows, as near as the rows' own dtypes come to it: ``{stream: (1, *shape)}``.
+
+    Means are taken in float64. Of whole numbers it is the nearest whole number, which may be no value of them: of ids
+    it means nothing. Of truth values it is what more than half of the rows have.
     """
-    return {name: x.mean(axis=0, keepdims=True, dtype=np.float64).astype(x.dtype) for name, x in rows.items()}
+    means = {name: x.mean(axis=0, keepdims=True, dtype=np.float64) for name, x in rows.items()}
+    return {
+        name: (np.rint(mean) if rows[name].dtype.kind in "biu" else mean).astype(rows[name].dtype)
+        for name, mean in means.items()
+    }
 
 
 def choose_background(inputs: Arrays, rows: int, rng: np.random.Generator) -> Arrays:

@@ -64,5 +64,9 @@ class StoreWarning(UserWarning):
     """A stored run was damaged and mended, or computed by another backend than the present one."""
 
 
+class PrecisionWarning(UserWarning):
+    """The dtype of a stream cannot tell values apart that the data tells apart."""
+
+
 class PluginWarning(UserWarning):
     """A plugin could not be loaded or shares its name with another one."""

@@ -38,9 +38,10 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.completeness import balance
-from xai_mimo.core.errors import DuplicateName, SchemaError
+from xai_mimo.core.errors import BadSetting, DuplicateName, SchemaError
 from xai_mimo.core.method import Attribution, Method
 from xai_mimo.core.streams import Head, Stream, described_names
+from xai_mimo.core.tables import column_labels, read_array, read_table
 from xai_mimo.core.targets import Selector
 
 SCHEMA = "xai_mimo.explanation/1"
@@ -71,17 +72,32 @@ def versions() -> dict[str, str]:
 
 
 def settings_of(method: Method) -> dict[str, Any]:
-    """A method's settings as plain values that JSON can hold."""
-    return {f.name: plain(getattr(method, f.name)) for f in dataclasses.fields(method)}  # type: ignore[arg-type]
+    """A method's settings as plain values that JSON can hold.
+
+    Raises:
+        BadSetting: a setting is none and cannot be made one.
+    """
+    settings = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}  # type: ignore[arg-type]
+    return {name: plain(value, f"setting '{name}' of method '{method.name}'") for name, value in settings.items()}
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON holds it: NumPy's numbers and arrays as Python's."""
+def plain(value: Any, what: str = "a value") -> Any:
+    """A value as JSON holds it: arrays and tables as lists, by column; ``what`` it is, for error texts."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray | list | tuple):
-        return [plain(v) for v in value]
-    return value.item() if isinstance(value, np.generic) else value
+        return {str(k): plain(v, what) for k, v in value.items()}
+    labels = column_labels(value)
+    if labels is not None:
+        return {str(label): read_table(value, [label], what)[:, 0].tolist() for label in labels}
+    if isinstance(value, list | tuple):
+        return [plain(v, what) for v in value]
+    if hasattr(value, "__array__") or hasattr(value, "toarray"):
+        return read_array(value, what, takes_words=True).tolist()
+    raise BadSetting(
+        f"{what} is a {type(value).__name__}, which a result cannot hold: {value!r}. Settings are numbers, words, "
+        "arrays, and lists or mappings of them."
+    )
 
 
 def describe(streams: Sequence[Stream], heads: Sequence[Head]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xai_mimo.core.baselines import choose_background
+from xai_mimo.core.baselines import check_background, choose_background
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.engine import Engine
 from xai_mimo.core.errors import BadSetting
@@ -119,7 +119,7 @@ def _background(background: Any, inputs: Arrays, cut: Cut, *, rows: int, seed: i
     if background is None:
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
         return cut.enter(choose_background(inputs, rows, rng))
-    return cut.enter(check_inputs(background, cut.whole.streams))
+    return cut.enter(check_background(background, cut.whole.streams))
 
 
 def _in_memory(job: ExplainJob, engine: Engine, advance: Advance) -> tuple[xr.Dataset, list[UserWarning]]:
