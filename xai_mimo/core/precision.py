@@ -37,7 +37,7 @@ def warn_of_lost_digits(
     # Cheap bounds first; what was exact in the narrower dtype all along loses nothing.
     is_spread = spread > _NOISE * np.finfo(np.float64).eps * largest
     rounding = np.finfo(cast.dtype).eps * largest
-    for feature in np.flatnonzero(is_spread & (rounding > _LOST * spread)):
+    for feature in np.flatnonzero(is_spread & (rounding > _LOST * spread)).tolist():
         pick = (..., feature) if array.ndim > 1 else ...
         lost = float(np.max(np.abs(array[pick] - cast[pick].astype(np.float64))))
         if lost > _LOST * spread[feature]:

@@ -30,7 +30,7 @@ def column_labels(values: Any) -> tuple[Any, ...] | None:
     Tables are data frames of pandas, polars and others, Arrow tables, and NumPy arrays with named fields.
     """
     if isinstance(values, np.ndarray):
-        return values.dtype.names
+        return None if values.dtype.names is None else tuple(values.dtype.names)
     if hasattr(values, "column_names") and hasattr(values, "schema"):
         return tuple(values.column_names)
     if hasattr(values, "columns") and any(hasattr(values, offer) for offer in ("to_numpy", "__array__", "compute")):
@@ -124,9 +124,9 @@ def _detached(values: Any, what: str) -> Any:
         return values.toarray()
     if hasattr(values, "todense") and not hasattr(values, "__array__"):
         return values.todense()
-    dtype = getattr(values, "dtype", None)
-    if hasattr(dtype, "numpy_dtype") and hasattr(values, "isna"):
-        return _of_nullable(values, dtype.numpy_dtype, what)
+    dtype = getattr(getattr(values, "dtype", None), "numpy_dtype", None)
+    if dtype is not None and hasattr(values, "isna"):
+        return _of_nullable(values, dtype, what)
     return values
 
 
