@@ -149,6 +149,17 @@ def test_the_summary_names_each_verdict_with_its_heads(record, page):
         assert meaning in text
 
 
+def test_what_is_said_of_all_methods_alike_is_said_once():
+    record = make_record(1, methods=2, rows=1, silent_head=True)
+    for row in record["verdicts"]:
+        row["text"] = f"Nothing of {HOSTILE}."
+    text = _Reader(html.render(record)).text
+    assert text.count(f"attention, integrated_gradients ? undecided Nothing of {HOSTILE}.") == 1
+    assert text.count("Nothing of") == 1
+    record["verdicts"][0]["text"] = "Nothing of another."
+    assert _Reader(html.render(record)).text.count("Nothing of") == 2
+
+
 def test_the_matrix_says_of_each_use_in_words_and_signs(record, page):
     reader = _Reader(page)
     labels = [a["aria-label"] for a in reader.all("span") if a.get("role") == "img"]

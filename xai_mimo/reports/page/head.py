@@ -67,6 +67,7 @@ class HeadView:
         explained: which of its units, in words; "" where it has one alone.
         is_open: whether the section is open when the page is.
         verdicts, shares, gaps: its rows.
+        undecided: what is said of all methods alike where none is decided, "" elsewhere.
         features: its rows, those of the 50 leading features. hidden_features: how many more the record holds.
         agreement: scores of the family in lines. other_scores: all others.
         directions: in words, which of the other scores are better when larger, and which when smaller.
@@ -84,6 +85,7 @@ class HeadView:
     explained: str
     is_open: bool
     verdicts: Sequence[Verdict]
+    undecided: str
     shares: Sequence[Share]
     features: Sequence[FeatureRow]
     hidden_features: int
@@ -113,6 +115,7 @@ def view_of_head(record: Record, number: int) -> HeadView:
     name = target.name
     head = next((h for h in record.model.heads if h.name == target.head), None)
     scores, shares = of_head(record.scores, name), of_head(record.shares, name)
+    verdicts = of_head(record.verdicts, name)
     ranked = feature_ranking(record, name)
     leading = set(ranked[:FEATURES_LISTED])
     other_scores = [r for r in scores if r.family != "agreement"]
@@ -125,7 +128,8 @@ def view_of_head(record: Record, number: int) -> HeadView:
         explained=_explained(target, len(head.units) if head else 0),
         unit=head_unit(record, name),
         is_open=number == 1 or len(record.targets) <= _OPEN_AT_MOST,
-        verdicts=of_head(record.verdicts, name),
+        verdicts=verdicts,
+        undecided=_said_of_all(verdicts),
         shares=shares,
         features=[r for r in of_head(record.features, name) if not ranked or (r.stream, r.feature) in leading],
         hidden_features=max(0, len(ranked) - FEATURES_LISTED),
@@ -141,6 +145,12 @@ def view_of_head(record: Record, number: int) -> HeadView:
         notes=[*unique(notes), *notes_of_streams(record, name)],
         true=true_features(record, name),
     )
+
+
+def _said_of_all(verdicts: Sequence[Verdict]) -> str:
+    texts = {v.text for v in verdicts if v.verdict == "undecided" and not v.evidence}
+    is_one = len(texts) == 1 and all(v.text in texts for v in verdicts)
+    return texts.pop() if is_one else ""
 
 
 def _explained(target: TargetRow, units: int) -> str:
