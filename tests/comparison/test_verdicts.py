@@ -177,7 +177,7 @@ def test_signs_vouch_for_an_order_that_cancels():
 
 
 def test_an_order_that_holds_among_neighbours_is_not_misleading():
-    rows = [], [difference("conditional_symmetric_gain", "random", 0.3)]
+    rows = [], [difference("conditional_symmetric_gain", "chance", 0.3)]
     row = judge(order(-0.4), shares(0.8), rows)
     assert row.order == "doubtful"
     said(row, "nearest rows")

@@ -125,12 +125,12 @@ def order_of(case: Case, *, has_sign: bool) -> Evidence:
 
 def _among_neighbours(case: Case, order: Evidence) -> Evidence:
     """What changes where unknown inputs are replaced by those of similar rows, so that rows stay possible."""
-    test = case.test("conditional_symmetric_gain", RANDOM)
+    test = case.test("conditional_symmetric_gain", CHANCE)
     if test is None:
         return order
     sentence = (
         "Order: where replaced inputs come from the nearest rows, so that inputs which depend on each other stay "
-        f"together, its symmetric gain is {_than(test, 'that of a random order')}."
+        f"together, its symmetric gain of {number(test.estimate)} is {_than(test, 'a random order, which gains 0')}."
     )
     order = replace(order, sentences=(*order.sentences, sentence))
     if order.vote == -1 and side(test) == 1:

@@ -17,8 +17,8 @@ from xai_mimo.core.streams import count_rows
 from xai_mimo.metrics.metric import Against, Bounds, Need, Quantity
 from xai_mimo.metrics.removal import Curves, curves_of, removal_curves
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.metrics.symmetric_gain import symmetric_gain
-from xai_mimo.record.rows import RANDOM, Better, Family, Role
+from xai_mimo.metrics.symmetric_gain import of_random_orders, symmetric_gain
+from xai_mimo.record.rows import Better, Family
 
 
 def conditional_curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:
@@ -37,7 +37,7 @@ def conditional_curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]
             players=perturbed.players,
             streams=perturbed.model.streams,
             steps=settings.steps,
-            controls=settings.controls,
+            controls=1,  # nothing is held against them: random orders gain exactly nothing
             nearest=settings.replacement_rows,
             rng=scene.rng("curves"),
             advance=scene.advance,
@@ -47,7 +47,7 @@ def conditional_curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]
 
 @dataclass(frozen=True)
 class ConditionalSymmetricGain:
-    """``symmetric_gain`` of conditional curves of every method and of random orders, where features depend.
+    """``symmetric_gain`` of conditional curves of every method, where features depend on each other.
 
     It asks the model ``Settings.replacement_rows`` times as often as curves that replace by the mean.
     """
@@ -63,16 +63,10 @@ class ConditionalSymmetricGain:
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and targets."""
-        curves, controls = conditional_curves_of(scene)
-        values = {label: symmetric_gain(c) for label, c in curves.items()}
-        values[RANDOM] = np.mean([symmetric_gain(c) for c in controls], axis=0)
         k = min(scene.settings.replacement_rows, max(1, count_rows(scene.perturbed.background) - 1))
-        note = (
-            f"unknown features taken from the {k} nearest rows"
-            if k > 1
-            else "unknown features taken from the nearest row"
-        )
-        for label, of_targets in values.items():
-            role: Role = "control_random" if label == RANDOM else "value"
-            for target, of_rows in zip(scene.maps.heads, of_targets, strict=True):
-                yield Quantity(method=label, target=target, values=of_rows, role=role, note=note)
+        rows = f"the {k} nearest rows" if k > 1 else "the nearest row"
+        note = f"unknown features taken from {rows}"
+        for label, curves in conditional_curves_of(scene)[0].items():
+            for target, values in zip(scene.maps.heads, symmetric_gain(curves), strict=True):
+                yield Quantity(method=label, target=target, values=values, note=note)
+                yield of_random_orders(scene, label, target)

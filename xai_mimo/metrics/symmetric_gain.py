@@ -50,8 +50,8 @@ def signed_gain(curves: Curves) -> Array:
     return gain
 
 
-def _nothing(scene: Scene, label: str, target: str) -> Quantity:
-    """What a random order gains."""
+def of_random_orders(scene: Scene, label: str, target: str) -> Quantity:
+    """What random orders gain on average: exactly nothing, whatever stands in the place of replaced features."""
     return Quantity(method=label, target=target, values=np.zeros(scene.maps.rows), role="floor_random", exact=True)
 
 
@@ -78,7 +78,7 @@ class SymmetricGain:
         for label, curves in curves_of(scene)[0].items():
             for target, values in zip(scene.maps.heads, symmetric_gain(curves), strict=True):
                 yield Quantity(method=label, target=target, values=values)
-                yield _nothing(scene, label, target)
+                yield of_random_orders(scene, label, target)
 
 
 @dataclass(frozen=True)
@@ -101,4 +101,4 @@ class SignedGain:
                     yield Quantity(method=label, target=target, values=None, note=_why_none(scene, label))
                     continue
                 yield Quantity(method=label, target=target, values=signed_gain(curves.by_value)[t])
-                yield _nothing(scene, label, target)
+                yield of_random_orders(scene, label, target)
