@@ -148,10 +148,12 @@ def _true_order(case: Case) -> Evidence:
             f"{_percent(chance)} would by chance ({_p(pointing)}); half is asked for."
         )
         at = side(pointing) or 0
-        vote = at if at < 0 else int(at > 0 and hits >= HALF)
-        return Evidence(
-            vote, (sentence,), "" if vote == 1 else "its largest value mostly lies outside the marked regions"
-        )
+        if at > 0 and hits >= HALF:
+            return Evidence(1, (sentence,))
+        why = "mostly lies outside the marked regions"
+        if at == 0 and hits >= HALF:
+            why = "lies in the marked regions no more often than it might by chance"
+        return Evidence(min(at, 0), (sentence,), f"its largest value {why}")
     if auroc is None:
         return Evidence(None)
     test = case.test("auroc_mean_map", CHANCE)
@@ -193,14 +195,15 @@ def shares_of(case: Case) -> Evidence:
         return Evidence(None, ("Shares: they could not be held against the effects.",), "its shares are untested")
     sentence = (
         f"Shares: {_percent(overlap)} of its mass lies where the effect is, {_percent(floor)} does once the map is "
-        f"permuted ({_p(test)}); half is asked for."
+        f"permuted ({_p(test)}); half is asked for, and a tenth more than permuted."
     )
+    shares = Evidence(1, (sentence,))
     if side(test) == -1:
         shares = Evidence(-1, (sentence,), "its mass lies where the effect is not")
-    elif side(test) == 1 and overlap >= HALF and overlap - floor >= TENTH:
-        shares = Evidence(1, (sentence,))
-    else:
-        shares = Evidence(0, (sentence,), "too little of its mass lies where the effect is")
+    elif overlap < HALF:
+        shares = Evidence(0, (sentence,), "less than half of its mass lies where the effect is")
+    elif side(test) != 1 or overlap - floor < TENTH:
+        shares = Evidence(0, (sentence,), "hardly more of its mass lies where the effect is than of the map permuted")
     return shares.but(_idle_mass(case)).but(_true_shares(case)).but(_uniform(case))
 
 

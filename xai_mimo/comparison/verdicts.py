@@ -14,6 +14,9 @@
 not be measured. Two things hold an order back to doubtful: the truth is known and found in part only (AUROC of the mean
 map below 0.8), or another method, itself supported, gains more than twice as much and significantly more.
 
+A head is undecided for all methods where it does not react, is known to depend on nothing, or has not been learnt, and
+where fewer than ten rows were explained.
+
 **The word in all is the worst of the uses that could be measured**: a map whose signs are reversed misleads, though its
 order is right; the text says what is left of it.
 
