@@ -47,6 +47,7 @@ ROWS = (20, 50, 200)
 MEASURED_ON = 1000
 CELL = "in each cell: supported/doubtful/misleading/undecided"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+_ONE_MAP = ["seed", "family", "relation", "width", "rows", "head", "kind"]
 CHANCE_KINDS = ("rand", "rand_b", "permrow")
 _RESTS_ON = (
     "deletion_area",
@@ -207,7 +208,8 @@ def aims(data: pd.DataFrame) -> pd.DataFrame:
     """What a verdict has to keep to, and how often it does: one line an aim, without those that nothing was run for.
 
     Returns:
-        ``aim``; ``rate``, of ``of`` verdicts; ``bound``, what the rate has to be at least or at most; ``holds``.
+        ``aim``; ``count`` of ``of`` verdicts, on so many different ``maps``; ``rate``; ``bound``, what the rate has to
+        be at least or at most; ``holds``.
     """
     chance, exact = data["kind"].isin(CHANCE_KINDS), (data["kind"] == "exact") & (data["rows"] == 50)
     flip, onetop = data["kind"] == "flip", data["kind"] == "onetop"
@@ -245,6 +247,7 @@ def _aim(
         "aim": f"{which}: {word} ({use})",
         "count": count,
         "of": len(data),
+        "maps": len(data[_ONE_MAP].drop_duplicates()),
         "rate": rate,
         "bound": bound,
         "holds": holds,
@@ -282,20 +285,45 @@ def _seeds(data: pd.DataFrame) -> str:
 
 def page(data: pd.DataFrame, command: str) -> str:
     """The figures of docs/verdicts.md."""
+    shown = data.assign(truth=data["truth"].map(_TRUTH), rows=data["rows"].map("{} rows".format))
+    columns = [f"{count} rows" for count in sorted(data["rows"].unique())]
+    percent = aims(data).assign(rate=lambda a: a["rate"].map("{:.1%}".format), holds=lambda a: a["holds"].map(_YES))
     lines = [
-        f"Measured by `{command}`: {_models(data)} models (seeds {_seeds(data)}), {len(data)} verdicts. {CELL}.",
+        f"Measured by `{command}`: {_models(data)} models (seeds {_seeds(data)}), {len(data)} verdicts.",
+        "A map stands in several comparisons, with and without the truth; `maps` counts those that differ.",
         "",
-        _markdown(
-            aims(data).assign(rate=lambda a: a["rate"].map("{:.1%}".format), holds=lambda a: a["holds"].map(_YES))
-        ),
+        _markdown(percent),
+        "",
+        "Random and permuted maps, word by word, supported / misleading: a test at p <= 0.05 grants some a single use.",
+        "",
+        _markdown(_chance_rates(shown)[columns].reset_index()),
+        "",
+        f"Below, {CELL}.",
     ]
     for use in USES:
         if (data[use] != "").any():
-            shown = data.assign(truth=data["truth"].map(_TRUTH), rows=data["rows"].astype(str) + " rows")
-            columns = [f"{count} rows" for count in sorted(data["rows"].unique())]
-            counted = cells(shown, use, across="rows", by=("kind", "company", "truth"))[columns]
-            lines += ["", f"### {_HEADINGS[use]}", "", _markdown(counted.reset_index())]
+            by = ("kind", "company", "truth") if use == "verdict" else ("kind", "company")
+            lines += [
+                "",
+                f"### {_HEADINGS[use]}",
+                "",
+                _markdown(cells(shown, use, across="rows", by=by)[columns].reset_index()),
+            ]
     return "\n".join(lines)
+
+
+def _chance_rates(data: pd.DataFrame) -> pd.DataFrame:
+    """``supported / misleading`` of maps that say nothing, by use and rows."""
+    of_chance = data[data["kind"].isin(CHANCE_KINDS)]
+    rates = {
+        use: {
+            rows: f"{(part[use] == 'supported').mean():.1%} / {(part[use] == 'misleading').mean():.1%}"
+            for rows, part in of_chance[of_chance[use] != ""].groupby("rows")
+        }
+        for use in USES
+        if (of_chance[use] != "").any()
+    }
+    return pd.DataFrame(rates).T.rename_axis("use")
 
 
 _YES = {True: "yes", False: "**no**"}

@@ -107,7 +107,16 @@ def test_half_of_all_fixed_orders_are_lucky():
 
 
 def outcomes(words, **columns):
-    base = {"seed": 0, "family": "linear", "relation": "pairs", "width": 6, "rows": 50, "company": "all", "truth": True}
+    base = {
+        "head": "a - b",
+        "seed": 0,
+        "family": "linear",
+        "relation": "pairs",
+        "width": 6,
+        "rows": 50,
+        "company": "all",
+        "truth": True,
+    }
     uses = {"kind": "exact", "order": "", "shares": "", "sign": ""}
     return pd.DataFrame([{**base, **uses, **columns, "verdict": word} for word in words])
 
@@ -126,8 +135,20 @@ def test_an_aim_is_held_by_the_rate_that_was_observed():
     held, missed = (
         verdicts.aims(outcomes(["supported"] * n + ["doubtful"] * (20 - n))).set_index("aim") for n in (19, 18)
     )
+    assert held.loc["exact, 50 rows, all: supported (verdict)", "maps"] == 1
     assert held.loc["exact, 50 rows, all: supported (verdict)", ["rate", "holds"]].tolist() == [0.95, True]
     assert missed.loc["exact, 50 rows, all: supported (verdict)", ["rate", "holds"]].tolist() == [0.9, False]
+
+
+def test_a_page_has_every_use_that_there_are_words_for_and_the_command():
+    random_maps = outcomes(["doubtful"] * 3 + ["misleading"], kind="rand", order="supported")
+    lines = verdicts.page(random_maps, "python this.py").splitlines()
+    assert lines[0].startswith("Measured by `python this.py`: 1 models (seeds 0 to 0), 4 verdicts.")
+    assert "| rand | all | given | 0/3/1/0 |" in lines
+    assert "| rand | all | 4/0/0/0 |" in lines
+    assert "| verdict | 0.0% / 25.0% |" in lines
+    assert "| order | 100.0% / 0.0% |" in lines
+    assert not any(line.startswith("### Sign") for line in lines)
 
 
 def test_figures_are_written_between_the_markers_alone(tmp_path):
