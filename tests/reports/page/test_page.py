@@ -205,8 +205,12 @@ def test_tests_say_what_maps_are_held_against_and_over_what_p_is_corrected(recor
     text = _Reader(page).text
     assert "Tests that the verdicts rest on (9 rows) Positive" in text
     assert "Methods against each other (3 rows) Positive" in text
-    for against in ("a random order", "its own map permuted", "chance"):
-        assert f"attention {against} " in text
+    against = [f"attention {control} " for control in ("a random order", "its own map permuted", "chance")]
+    places = [text.index(words) for words in against]
+    assert places == sorted(places)
+    assert places[-1] < text.index("shapley a random order ")
+    assert "Metric Method Held against Difference" in text
+    assert "Metric First Second Difference" in text
     assert "< .001 .012" in text
     assert "over all tests of one method in this table" in text
     assert (FOR, AGAINST) == (0.05, 0.01)

@@ -48,11 +48,14 @@ class DifferenceTable:
     Attributes:
         title: above them.
         hint: what the numbers mean, and over which tests their p-values are corrected.
+        first, second: above the labels of what is compared.
         rows: of the record.
     """
 
     title: str
     hint: str
+    first: str
+    second: str
     rows: Sequence[Difference]
 
 
@@ -163,12 +166,12 @@ def _explained(target: TargetRow, units: int) -> str:
 
 def difference_tables(record: Record, head: str) -> list[DifferenceTable]:
     """Paired differences of one target, in tables by the tests over which their p-values are corrected."""
-    rows = of_head(record.differences, head)
+    rows, labels = of_head(record.differences, head), [m.label for m in record.methods]
     if not have_uses(record.verdicts):
         hint = (
             "Positive: the first is better. p-values by sign flips, corrected over all tests of the comparison (Holm)."
         )
-        tables = [DifferenceTable("Paired differences in faithfulness", hint, rows)]
+        tables = [DifferenceTable("Paired differences in faithfulness", hint, "First", "Second", rows)]
     else:
         tables = [
             DifferenceTable(
@@ -176,11 +179,15 @@ def difference_tables(record: Record, head: str) -> list[DifferenceTable]:
                 "Positive: the method is better than what it is held against. “p corrected” decides, for the method "
                 "at .05 and below, against it at .01 and below: Holm’s correction over all tests of one method in this "
                 "table, whatever other methods stand beside it.",
-                [r for r in rows if r.other in CONTROLS],
+                "Method",
+                "Held against",
+                sorted((r for r in rows if r.other in CONTROLS), key=lambda r: labels.index(r.method)),
             ),
             DifferenceTable(
                 "Methods against each other",
                 "Positive: the first is better. “p corrected” decides: Holm’s correction over all tests in this table.",
+                "First",
+                "Second",
                 [r for r in rows if r.other not in CONTROLS],
             ),
         ]
