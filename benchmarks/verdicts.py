@@ -55,7 +55,7 @@ _RESTS_ON = (
     "symmetric_gain",
     "signed_gain",
     "effect_overlap",
-    "excess_mass",
+    "idle_mass",
     "share",
     "auroc_mean_map",
     "conditional_symmetric_gain",

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from tests.helpers import toys
 from xai_mimo.core.targets import Selector
 from xai_mimo.metrics.aligned_maps import AlignedMaps
-from xai_mimo.metrics.effects import Inputs, effect_of_players, effects, excess, largest_excess, masses, overlap
+from xai_mimo.metrics.effects import (
+    Inputs,
+    effect_of_players,
+    effects,
+    idle_mass,
+    largest_idle_mass,
+    masses,
+    overlap,
+)
 from xai_mimo.metrics.removal import removal_curves
 
 pytestmark = pytest.mark.all_frameworks
@@ -85,9 +93,10 @@ def test_zero_maps_and_rows_where_nothing_moves_are_undefined():
     assert np.isnan(effects(still, 0)).all()
 
 
-def test_excess_is_one_for_all_mass_without_effect_and_nothing_for_a_uniform_map():
-    mass, effect = np.array([[1.0, 0.25, 0.8, 0.8, 1.0]]), np.array([[0.0, 0.0, 0.8, 0.6, 1.0]])
-    np.testing.assert_allclose(excess(mass, effect, np.full(5, 0.25)), [[1, 0, 0, 0.5, 0]], atol=1e-12)
+def test_idle_mass_is_mass_without_effect_beyond_that_of_a_uniform_map():
+    mass = np.array([[1.0, 0.25, 0.8, 0.8, 0.8]])
+    effect = np.array([[0.0, 0.0, 0.8, 0.2, 0.19]])
+    np.testing.assert_allclose(idle_mass(mass, effect, np.full(5, 0.25)), [[0.75, 0, 0, 0, 0.55]], atol=1e-12)
 
 
 def inputs_of(*players):
@@ -113,24 +122,26 @@ def test_inputs_are_features_over_all_positions_and_streams():
     np.testing.assert_allclose(inputs.sums(np.arange(10.0).reshape(2, 5)), [[2, 4, 4, 6, 4], [12, 14, 9, 26, 9]])
 
 
-def test_the_largest_excess_names_the_input_or_the_stream():
+def test_the_most_idle_mass_names_the_input_or_the_stream():
     inputs = inputs_of(("a", "heat"), ("a", "load"), ("b", "noise"), ("b", "hum"))
     effect = np.tile([0.6, 0.4, 0.0, 0.0], (2, 1))
-    values, note = largest_excess(np.tile([0.1, 0.1, 0.7, 0.1], (2, 1)), effect, inputs)
-    np.testing.assert_allclose(values, (0.7 - 0.25) / 0.75)
-    assert note == "b.noise: 70% of the mass, 0% of the effect"
-    values, note = largest_excess(np.tile([0.1, 0.1, 0.4, 0.4], (2, 1)), effect, inputs)
-    np.testing.assert_allclose(values, (0.8 - 0.5) / 0.5)
-    assert note == "stream b: 80% of the mass, 0% of the effect"
+    values, note = largest_idle_mass(np.tile([0.1, 0.1, 0.7, 0.1], (2, 1)), effect, inputs)
+    np.testing.assert_allclose(values, 0.7 - 0.25)
+    assert note == "b.noise: 70 % of the mass, 0 % of the effect"
+    values, note = largest_idle_mass(np.tile([0.02, 0.02, 0.48, 0.48], (2, 1)), effect, inputs)
+    np.testing.assert_allclose(values, 0.96 - 0.5)
+    assert note == "stream b: 96 % of the mass, 0 % of the effect"
 
 
 def test_undefined_rows_stay_undefined_and_do_not_hide_the_others():
     mass = np.array([[0.9, 0.1], [np.nan, np.nan]])
-    values, _ = largest_excess(mass, np.array([[0.0, 1.0], [0.5, 0.5]]), inputs_of(("a", ""), ("b", "")))
-    np.testing.assert_allclose(values, [0.8, np.nan])
+    values, _ = largest_idle_mass(mass, np.array([[0.0, 1.0], [0.5, 0.5]]), inputs_of(("a", ""), ("b", "")))
+    np.testing.assert_allclose(values, [0.4, np.nan])
+    values, note = largest_idle_mass(mass[1:], mass[1:], inputs_of(("a", ""), ("b", "")))
+    assert (values, note) == (None, "the map is zero, or nothing moves")
 
 
-def test_one_input_alone_has_no_excess():
-    values, note = largest_excess(np.ones((2, 1)), np.ones((2, 1)), inputs_of(("a", "")))
-    assert values is None
-    assert "one input alone" in note
+def test_one_input_alone_is_not_idle():
+    values, note = largest_idle_mass(np.ones((2, 1)), np.ones((2, 1)), inputs_of(("a", "")))
+    np.testing.assert_array_equal(values, 0)
+    assert note == "no input has mass without effect"

@@ -127,7 +127,7 @@ FACTS = {
     "signed_rank_agreement": ("agreement", "neither", (0.0, 1.0)),
     "spearman": ("agreement", "neither", (-1.0, 1.0)),
     "effect_overlap": ("faithfulness", "larger", (0.0, 1.0)),
-    "excess_mass": ("faithfulness", "smaller", (None, 1.0)),
+    "idle_mass": ("faithfulness", "smaller", (None, 1.0)),
     "signed_gain": ("faithfulness", "larger", (None, None)),
     "symmetric_gain": ("faithfulness", "larger", (None, None)),
     "sufficiency": ("faithfulness", "smaller", (0.0, None)),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xai_mimo.record.rows import CHANCE, PERMUTED, RANDOM, Difference, Role, Score
-from xai_mimo.reports.numbers import number, p_equals
+from xai_mimo.reports.numbers import MINUS, number, p_equals
 
 FOR, AGAINST = 0.05, 0.01
 TRUTH_FOUND = 0.8
@@ -78,6 +78,12 @@ class Case:
         row = self.scores.get((metric, role))
         return None if row is None else row.estimate
 
+    def part(self, gain: Difference | None) -> float | None:
+        """A gain as a part of all that the prediction moves, by deletion and by insertion; None where it does not."""
+        areas = [self.estimate(metric) for metric in _AREAS]
+        total = sum(area or 0.0 for area in areas)
+        return None if gain is None or gain.estimate is None or None in areas or not total else gain.estimate / total
+
     def test(self, metric: str, other: str) -> Difference | None:
         """The test against another method or a control; None where there is no p."""
         row = self.tests.get((metric, other))
@@ -103,24 +109,34 @@ def order_of(case: Case, *, has_sign: bool) -> Evidence:
     if gain is None:
         return Evidence(None, ("Order: its gain over a random order could not be tested.",), "its order is untested")
     areas = {what: row for metric, what in _AREAS.items() if (row := case.test(metric, RANDOM)) is not None}
+    part = case.part(gain)
+    of_all = "" if part is None else f", {_percent(part)} of all movement"
     sentences = [
         f"Order: with its top inputs kept the prediction stays {_by(gain, 'closer', 'farther off')} than with them "
-        f"replaced (symmetric gain), {_than(gain, 'a random order, which gains 0')}.",
+        f"replaced (symmetric gain{of_all}), {_than(gain, 'a random order, which gains 0')}.",
         *(
             f"Order: {what} gains an area of {number(row.estimate)}, {_than(row, 'a random order')}."
             for what, row in areas.items()
         ),
     ]
     sides = [side(row) for row in areas.values()]
+    is_worse = (side(gain) == -1 and 1 not in sides) or sides == [-1, -1]
     # Where inputs oppose each other magnitudes may tell nothing and signs all; wrong magnitudes no sign can mend.
-    signs_vouch = has_sign and side(case.test("signed_gain", CHANCE)) == 1 and side(gain) == 0
-    worse = (side(gain) == -1 and 1 not in sides) or sides == [-1, -1]
-    order = Evidence(0, tuple(sentences), "its order is not clearly better than a random one")
-    if side(gain) == 1 or (signs_vouch and not worse):
-        order = replace(order, vote=1, why="")
-    elif worse:
-        order = replace(order, vote=-1, why="its order is worse than a random one")
+    signed = case.test("signed_gain", CHANCE) if has_sign and side(gain) != -1 else None
+    if (side(gain) == 1 and _is_much(part)) or (side(signed) == 1 and _is_much(case.part(signed)) and not is_worse):
+        order = Evidence(1, tuple(sentences))
+    elif is_worse and _is_much(part):
+        order = Evidence(-1, tuple(sentences), "its order is worse than a random one")
+    elif side(gain) == 1:
+        order = Evidence(0, tuple(sentences), "its order is hardly better than a random one: a tenth is asked for")
+    else:
+        order = Evidence(0, tuple(sentences), "its order is not clearly better than a random one")
     return _among_neighbours(case, order).but(_true_order(case))
+
+
+def _is_much(part: float | None) -> bool:
+    """Whether a gain is a tenth of all movement at least: with many rows the least difference is significant."""
+    return part is None or abs(part) >= TENTH
 
 
 def _among_neighbours(case: Case, order: Evidence) -> Evidence:
@@ -157,9 +173,10 @@ def _true_order(case: Case) -> Evidence:
     if auroc is None:
         return Evidence(None)
     test = case.test("auroc_mean_map", CHANCE)
+    p = f"; worse than chance, {_p(test)}" if side(test) == -1 else ""
     sentence = (
         f"Order: its mean map ranks the true features with AUROC {auroc:.3g} (0.5 is chance, {TRUTH_FOUND:g} is asked "
-        f"for{'' if test is None else f'; {_p(test)}'})."
+        f"for{p})."
     )
     if side(test) == -1:
         return Evidence(-1, (sentence,), "it ranks the features that are known to matter behind the others")
@@ -183,7 +200,7 @@ def reach_of(case: Case, others: Sequence[Case]) -> Evidence:
     pair = case.test("symmetric_gain", best)
     more = f"{best} has a symmetric gain of {number(gains[best])}, this map one of {number(own)} ({_p(pair)})"
     if own < HALF * gains[best]:
-        return Evidence(0, (f"Order: {more}; half is asked for.",), more)
+        return Evidence(0, (f"Order: {more}; half is asked for.",), f"{best} gains more than twice as much")
     return Evidence(None, (f"Order: {more}.",))
 
 
@@ -198,7 +215,7 @@ def shares_of(case: Case) -> Evidence:
         f"permuted ({_p(test)}); half is asked for, and a tenth more than permuted."
     )
     shares = Evidence(1, (sentence,))
-    if side(test) == -1:
+    if side(test) == -1 and overlap <= HALF * floor:
         shares = Evidence(-1, (sentence,), "its mass lies where the effect is not")
     elif overlap < HALF:
         shares = Evidence(0, (sentence,), "less than half of its mass lies where the effect is")
@@ -209,12 +226,15 @@ def shares_of(case: Case) -> Evidence:
 
 def _idle_mass(case: Case) -> Evidence:
     """Whether one input has much mass and little effect."""
-    row = case.scores.get(("excess_mass", "value"))
+    row = case.scores.get(("idle_mass", "value"))
     if row is None or row.low is None or row.low <= HALF:
         return Evidence(None)
     return Evidence(
         -1,
-        (f"Shares: one input has much mass and little effect ({row.note}; excess {number(row.estimate)}).",),
+        (
+            f"Shares: one input has much mass and little effect ({row.note}); that is {_percent(row.estimate)} more of "
+            f"the mass than a uniform map gives it, at least {_percent(row.low)}, and half is too much.",
+        ),
         f"much of its mass lies on an input with little effect ({row.note})",
     )
 
@@ -227,12 +247,13 @@ def _true_shares(case: Case) -> Evidence:
         test, mass = case.test(metric, CHANCE), case.estimate(metric)
         if test is None or mass is None:
             continue
-        chance = _percent(case.estimate(metric, "floor_random"))
-        sentence = f"Shares: {_percent(mass)} of its mass lies {where}, {_than(test, f'the {chance} of chance')}."
+        chance = case.estimate(metric, "floor_random") or 0.0
+        null = f"the {_percent(chance)} of chance"
+        sentence = f"Shares: {_percent(mass)} of its mass lies {where}, {_than(test, null)}."
         if side(test) == 1:
             return Evidence(1, (sentence,))
-        if side(test) == -1:
-            return Evidence(-1, (sentence,), f"less of its mass lies {where} than would by chance")
+        if side(test) == -1 and mass <= HALF * chance:
+            return Evidence(-1, (sentence,), f"less than half of the mass that chance puts {where} lies there")
         return Evidence(0, (sentence,), f"no more of its mass lies {where} than might by chance")
     return Evidence(None)
 
@@ -313,4 +334,4 @@ def _p(row: Difference | None) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "an unknown share" if value is None else f"{100 * value:.0f} %"
+    return "an unknown share" if value is None else f"{100 * value:.0f} %".replace("-", MINUS)

@@ -3,10 +3,10 @@
 *order* - which inputs matter more than which. Better than a random order: the symmetric gain lies above what a random
     order gains; or it cannot be told from that, and the signed gain of a map with signs lies above. Worse: the
     symmetric gain lies below and neither area above, or both areas lie below; or the truth is known and the mean map
-    ranks the true features behind the others.
+    ranks the true features behind the others. A gain counts from a tenth of all that the prediction moves.
 *shares* - how much each input counts. Better: at least half of the mass lies where the effect is, more than of the map
-    permuted, by at least a tenth; where the truth is known, more of it lies there than by chance.
-    Worse: less than of the map permuted; or less on the truth than by chance; or one input has mass without effect.
+    permuted, by at least a tenth; where the truth is known, more of it lies there than by chance. Worse: less than half
+    of what the map permuted has, or of what chance puts on the truth; or one input has much mass and little effect.
 *sign* - whether an input raises or lowers the prediction: the signed gain lies above or below that of a random order. A
     map without signs, or one of sensitivities, makes no such claim.
 

@@ -30,7 +30,8 @@ from xai_mimo.metrics.removal import Curves, curves_of
 from xai_mimo.metrics.scene import Scene
 from xai_mimo.record.rows import Better, Family
 
-_NO_ROOM = 1e-6
+_LITTLE = 0.25
+"""The effect of an idle input, as a part of its mass."""
 
 
 def effects(curves: Curves, target: int) -> Array:
@@ -83,21 +84,19 @@ def effect_of_players(a: Array, curves: Curves, target: int) -> Array:
     return of_players
 
 
-def excess(mass: Array, effect: Array, size: Array) -> Array:
-    """By how much the mass of inputs exceeds their effect, and what chance would give them.
+def idle_mass(mass: Array, effect: Array, size: Array) -> Array:
+    """The mass of inputs that hardly move anything, beyond what a uniform map gives them.
 
-    (mass - c) / (1 - c), c the larger of an input's mean effect and of its share in the number of players
+    mass - size for an input whose mean effect is less than a quarter of its mean mass, else 0
 
     Args:
         mass, effect: shares, ``(sample, input)``; undefined rows are NaN.
-        size: each input's share in the number of players, below 1.
+        size: each input's share in the number of players.
     Returns:
-        ``(sample, input)``; at most 1, where an input has all of the mass and no effect; 0 or below where the mass is
-        earned, or is what a uniform map gives; 0 for an input that has all of the effect.
+        ``(sample, input)``, below 1; large where an input has much mass and little effect.
     """
-    earned = np.maximum(np.nanmean(effect, axis=0), size)
-    room = 1.0 - earned
-    return np.where(room > _NO_ROOM, (mass - earned) / np.where(room > _NO_ROOM, room, 1.0), 0.0 * mass)
+    idle = np.nanmean(effect, axis=0) < _LITTLE * np.nanmean(mass, axis=0)
+    return np.where(idle, mass - size, 0.0 * mass)
 
 
 @dataclass(frozen=True)
@@ -125,12 +124,12 @@ class EffectOverlap:
 
 
 @dataclass(frozen=True)
-class ExcessMass:
-    """The largest ``excess`` of one feature or one stream, in every method's map."""
+class IdleMass:
+    """The largest ``idle_mass`` of one feature or one stream, in every method's map."""
 
-    name: ClassVar[str] = "excess_mass"
+    name: ClassVar[str] = "idle_mass"
     family: ClassVar[Family] = "faithfulness"
-    title: ClassVar[str] = "mass beyond the effect, of one input"
+    title: ClassVar[str] = "mass of one input without effect"
     better: ClassVar[Better] = "smaller"
     bounds: ClassVar[Bounds] = (None, 1.0)
     reference: ClassVar[str] = "bhatt2020evaluating"
@@ -142,7 +141,7 @@ class ExcessMass:
         for label, maps in scene.maps.maps.items():
             for t, target in enumerate(scene.maps.heads):
                 effect = effect_of_players(maps[t], curves[label], t)
-                values, note = largest_excess(shares(maps[t]), effect, inputs)
+                values, note = largest_idle_mass(shares(maps[t]), effect, inputs)
                 yield Quantity(method=label, target=target, values=values, note=note)
 
 
@@ -185,21 +184,22 @@ def _summed(values: Array, owner: Array) -> Array:
     return np.bincount(index.ravel(), values.ravel(), minlength=rows * owners).reshape(rows, owners)
 
 
-def largest_excess(mass: Array, effect: Array, inputs: Inputs) -> tuple[Array | None, str]:
-    """The values of the input whose mass exceeds its effect most, in the mean over rows, and who it is.
+def largest_idle_mass(mass: Array, effect: Array, inputs: Inputs) -> tuple[Array | None, str]:
+    """The values of the input with the most idle mass, in the mean over rows, and who it is.
 
     Args:
         mass, effect: shares, ``(sample, player)``; undefined rows are NaN.
     Returns:
         ``(sample,)``, or None with the reason.
     """
-    parts = np.flatnonzero(inputs.sizes < 1 - 1e-9)
-    own, moved = inputs.sums(mass)[:, parts], inputs.sums(effect)[:, parts]
+    own, moved = inputs.sums(mass), inputs.sums(effect)
     undefined = np.isnan(own + moved).any(axis=1)
-    if not len(parts) or undefined.all():
-        return None, "one input alone has all mass" if not len(parts) else "the map is zero, or nothing moves"
+    if undefined.all():
+        return None, "the map is zero, or nothing moves"
     own[undefined], moved[undefined] = np.nan, np.nan
-    values = excess(own, moved, inputs.sizes[parts])
+    values = idle_mass(own, moved, inputs.sizes)
     i = int(np.nanmean(values, axis=0).argmax())
-    shown = f"{np.nanmean(own[:, i]):.0%} of the mass, {np.nanmean(moved[:, i]):.0%} of the effect"
-    return values[:, i], f"{inputs.names[parts[i]]}: {shown}"
+    if not np.nanmax(values[:, i]) > 0:
+        return values[:, i], "no input has mass without effect"
+    shares_of = f"{100 * np.nanmean(own[:, i]):.0f} % of the mass, {100 * np.nanmean(moved[:, i]):.0f} % of the effect"
+    return values[:, i], f"{inputs.names[i]}: {shares_of}"
