@@ -58,7 +58,9 @@ def test_without_a_baseline_no_gap_is_claimed(rng):
 
 def test_what_a_method_gives_beside_the_values_does_not_overwrite_a_stream(rng):
     for more in ({"diagnostics": {"b": np.ones((2, ROWS))}}, {"diagnostics": {"a": np.ones((2, ROWS))}}):
-        with pytest.raises(DuplicateName, match=r"stream is called '[ab]'.*Rename the stream, e\.g\. '[ab]_in'"):
+        with pytest.raises(
+            DuplicateName, match=r"results would call two things '[ab]'.*Rename the stream, e\.g\. '[ab]_in'"
+        ):
             make(rng, **more)
 
 

@@ -16,6 +16,7 @@ from xai_mimo.core.errors import BadSetting, EmptyData
 from xai_mimo.core.explanation import describe, to_dataset
 from xai_mimo.core.method import Context, Method
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.names import check_text
 from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.progress import Advance, Steps
 from xai_mimo.core.streams import Array, check_unique, count_rows
@@ -54,6 +55,7 @@ def name_methods(methods: Sequence[str | Method] | Mapping[str, str | Method]) -
 
     Raises:
         UnknownName: no such method. BadSetting: not a method, or a label that is empty or a control's.
+        BadValues: a label with control characters.
         DuplicateName: a name given twice as a string. EmptyData: no method.
     """
     if isinstance(methods, str):
@@ -92,7 +94,7 @@ def _checked(label: Any) -> str:
             f"'{label}' is the name of a control, {_CONTROLS[label]}; give the method another label, e.g. "
             f"methods={{'my {label}': ...}}."
         )
-    return label
+    return check_text(label, "method")
 
 
 def is_interception(method: Method) -> bool:

@@ -40,7 +40,7 @@ import xarray as xr
 from xai_mimo.core.completeness import balance
 from xai_mimo.core.errors import BadSetting, DuplicateName, SchemaError
 from xai_mimo.core.method import Attribution, Method
-from xai_mimo.core.streams import Head, Stream, described_names
+from xai_mimo.core.streams import Head, Stream, check_together, described_names, names_in_results
 from xai_mimo.core.tables import column_labels, read_array, read_table
 from xai_mimo.core.targets import Selector
 
@@ -128,6 +128,7 @@ def to_dataset(
         SchemaError: an array lacks a dimension or a value.
         DuplicateName: a stream has the name of something else that the method gives.
     """
+    check_together(streams)
     both = ("head", "sample")
     data: dict[str, Any] = {}
     coords: dict[str, Any] = {
@@ -163,11 +164,13 @@ def to_dataset(
 
 
 def _check_free(name: str, streams: Sequence[Stream]) -> None:
-    if name in {s.name for s in streams}:
-        raise DuplicateName(
-            f"an input stream is called '{name}', and so is something that this method gives beside the values: one "
-            f"would overwrite the other. Rename the stream, e.g. '{name}_in'."
-        )
+    for stream in streams:
+        what = dict(names_in_results(stream)).get(name)
+        if what:
+            raise DuplicateName(
+                f"results would call two things '{name}': {what}, and something that this method gives beside the "
+                f"values. Rename the stream, e.g. '{stream.name}_in'."
+            )
 
 
 def _attrs(attribution: Attribution, attrs: Mapping[str, Any]) -> dict[str, Any]:

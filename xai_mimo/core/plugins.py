@@ -15,7 +15,8 @@ from xai_mimo.core.engine import Engine, Serial
 from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported, PluginWarning
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
-from xai_mimo.core.streams import Head, Stream, unknown
+from xai_mimo.core.names import check_text
+from xai_mimo.core.streams import Head, Stream, check_together, unknown
 
 Group = Literal["xai_mimo.adapters", "xai_mimo.methods", "xai_mimo.metrics", "xai_mimo.reports", "xai_mimo.engines"]
 """Every group that is read; ``xai-mimo doctor`` lists their plugins."""
@@ -97,6 +98,7 @@ def adapt(
         max_memory: bytes that one forward pass may take; decides how many rows go at once.
     Raises:
         NotSupported: no adapter for this type; the message says how to wrap the model in a function.
+        DuplicateName: two streams whose results would have one name.
     """
     if isinstance(model, Model) and streams is None and heads is None:
         return model
@@ -114,7 +116,10 @@ def adapt(
             continue
         adapter = load_plugin(entries[root])
         if adapter is not None:
-            return cast(Model, adapter(model, streams=streams, heads=heads, max_memory=max_memory))
+            adapted = adapter(model, streams=streams, heads=heads, max_memory=max_memory)
+            if isinstance(adapted, Model):
+                check_together(adapted.streams)
+            return cast(Model, adapted)
     raise _no_adapter(model, framework, entries)
 
 
@@ -155,6 +160,7 @@ def method(spec: str | Method) -> Method:
             f"a method is a name or an object like IntegratedGradients(); got {spec!r}. xai_mimo.methods() lists the "
             "names."
         )
+    check_text(spec.name, "method")
     return spec
 
 

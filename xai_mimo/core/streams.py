@@ -17,6 +17,7 @@ from xai_mimo.core.errors import (
     ShapeMismatch,
     UnknownName,
 )
+from xai_mimo.core.names import check_text
 from xai_mimo.core.precision import warn_of_lost_digits
 from xai_mimo.core.tables import column_labels, column_names, is_loader, read_array, read_table
 
@@ -26,6 +27,7 @@ HeadKind = Literal["regression", "binary", "multiclass", "multilabel"]
 RESERVED = frozenset(
     {"sample", "head", "unit", "explainer", "stream", "row", "label"}
     | {"prediction", "baseline_prediction", "completeness_gap"}
+    | {"draws", "evaluations", "converged", "rounding_limited"}
 )
 _AXES_BY_RANK: dict[int, tuple[str, ...]] = {
     0: (),
@@ -75,6 +77,9 @@ class Stream:
                 "give one name per axis, without the batch axis."
             )
         check_unique(axes, f"axis of stream '{self.name}'")
+        for axis in axes:
+            check_text(axis, f"axis of stream '{self.name}'")
+        check_text(self.unit, f"unit of stream '{self.name}'")
         object.__setattr__(self, "axes", axes)
         width = self.shape[-1] if rank else None
         features = tuple(str(f) for f in self.features)
@@ -86,6 +91,8 @@ class Stream:
                 f"names {list(features)[:8]}; give one name per feature."
             )
         check_unique(features, f"feature of stream '{self.name}'")
+        for feature in features:
+            check_text(feature, f"feature of stream '{self.name}'")
         object.__setattr__(self, "features", features)
         object.__setattr__(self, "groups", _checked_groups(self.groups, features, width, self.name))
 
@@ -171,6 +178,8 @@ class Head:
                 f"head '{self.name}' of shape {self.shape} has {self.size} units but {len(units)} unit names."
             )
         check_unique(units, f"unit of head '{self.name}'")
+        for unit in (*units, self.unit):
+            check_text(unit, f"unit of head '{self.name}'")
         object.__setattr__(self, "units", units)
 
     @property
@@ -182,6 +191,7 @@ class Head:
 def _check_name(name: str, what: str, reserved: frozenset[str] = RESERVED) -> None:
     if not isinstance(name, str) or not name.strip():
         raise DuplicateName(f"every {what} needs a name; got {name!r}.")
+    check_text(name, what)
     if name in reserved:
         raise DuplicateName(f"'{name}' cannot name an {what}: results use that word. Rename it, e.g. '{name}_in'.")
 
@@ -202,6 +212,7 @@ def _checked_groups(groups: Any, features: Sequence[str], width: int | None, str
     checked = {str(group): tuple(str(f) for f in names) for group, names in groups.items()}
     check_unique((f for names in checked.values() for f in names), f"grouped feature of stream '{stream}'")
     for group, names in checked.items():
+        check_text(group, f"group of features of stream '{stream}'")
         if not names:
             raise BadSetting(f"group '{group}' of input stream '{stream}' is empty; name its features or leave it out.")
         for name in names:
@@ -213,6 +224,32 @@ def _checked_groups(groups: Any, features: Sequence[str], width: int | None, str
                 "group."
             )
     return checked
+
+
+def names_in_results(stream: Stream) -> list[tuple[str, str]]:
+    """What an explanation calls the things it has of a stream: names, and what they name in words."""
+    return [
+        (stream.name, f"input stream '{stream.name}'"),
+        *((dim, f"axis '{axis}' of '{stream.name}'") for dim, axis in zip(stream.dims, stream.axes, strict=True)),
+        (f"{stream.name}_standard_error", f"the standard errors of '{stream.name}'"),
+    ]
+
+
+def check_together(streams: Iterable[Stream]) -> None:
+    """Refuse streams of which results would call two things by one name, so that one would overwrite the other.
+
+    Raises:
+        DuplicateName: e.g. a stream "a_standard_error" or "a_feature" beside a stream "a".
+    """
+    taken: dict[str, str] = {}
+    for stream in streams:
+        for name, what in names_in_results(stream):
+            other = taken.get(name, "a word of their own" if name in RESERVED else "")
+            if other:
+                raise DuplicateName(
+                    f"results would call two things '{name}': {other} and {what}. Rename a stream or an axis."
+                )
+            taken[name] = what
 
 
 def check_unique(names: Iterable[str], what: str) -> None:

@@ -19,7 +19,7 @@ from xai_mimo.core.plugins import adapt
 from xai_mimo.core.plugins import engine as find_engine
 from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.progress import Advance, bar, counted
-from xai_mimo.core.streams import check_inputs, count_rows
+from xai_mimo.core.streams import check_inputs, check_together, count_rows
 from xai_mimo.core.targets import AnyTarget, check_labels
 from xai_mimo.explainers.job import ExplainJob, attributes, blocks_of
 from xai_mimo.explainers.run_warnings import RunWarnings
@@ -83,6 +83,7 @@ def explain(
     adapted = adapt(model, max_memory=max_memory)
     inputs = check_inputs(x, adapted.streams)
     cut = cut_at(adapted, at)
+    check_together(cut.part.streams)
     chosen, seed, rows_per_block = find_method(method), _seed(seed), int(rows_per_block)
     background_there = _background(background, inputs, cut, rows=background_rows, seed=seed)
     job = ExplainJob(

@@ -4,6 +4,7 @@ The file is meant for \\input; it needs \\usepackage{booktabs} and nothing else.
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,11 @@ _METRICS: tuple[tuple[Family, str], ...] = (
 
 
 def escape(name: str) -> str:
-    """A name as LaTeX prints it, letter by letter; unprintable characters become spaces.
+    """A name as LaTeX prints it, letter by letter; control characters become spaces.
 
     Example: ``a_b & 50%`` -> ``a\\_b \\& 50\\%``.
     """
-    clean = "".join(c if c.isprintable() else " " for c in name)
+    clean = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in name)
     return _LITTLE.sub(lambda match: _ESCAPES[match.group()], clean)
 
 
