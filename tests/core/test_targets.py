@@ -1,6 +1,7 @@
 """Which scalar of each row is explained: by default, by prediction, by label, and what is refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from xai_mimo.core.errors import BadSetting, BadValues, DuplicateName, ShapeMismatch, UnknownName
@@ -12,6 +13,8 @@ pytestmark = pytest.mark.all_frameworks
 RISK = Head("risk")
 MODE = Head("mode", (3,), kind="multiclass", units=("none", "wear", "heat"))
 LIFE = Head("life", (2,), units=("p50", "p90"))
+STEPS = Head("steps", (2, 3))
+FAULT = Head("fault", kind="binary")
 HEADS = (RISK, MODE, LIFE)
 
 
@@ -100,8 +103,19 @@ def test_rows_of_repeats_units_with_their_rows(outputs):
         ([("mode", "label")], None, BadSetting, r"no labels were given for it.*labels=\{'mode': ...\}"),
         ([("mode", "label")], {"mode": [0, 1.5, 2, 1]}, BadValues, r"from 0 to 2, its classes; got 1\.5 in row 1"),
         ([("mode", "label")], {"mode": [0, np.nan, 2, 1]}, BadValues, "whole numbers from 0 to 2"),
-        ([("mode", "label")], {"mode": ["0", "1", "2", "1"]}, BadValues, "got '0' in row 0. Write each class as its"),
-        ([("risk", "label")], {"risk": [0, 1, 2, 1]}, BadValues, "whole numbers from 0 to 1"),
+        ([("mode", "label")], {"mode": ["0", "1", "2", "1"]}, BadValues, "hold '0', which names none of its units"),
+        ([("fault", "label")], {"fault": [0, 1, 2, 1]}, BadValues, "whole numbers from 0 to 1"),
+        ([("risk", "label")], {"risk": [0, 1, 2, 1]}, BadSetting, r"'risk' is a regression head: it has no classes"),
+        ([("life", "p95")], None, UnknownName, r"no unit of head 'life' is called 'p95'.*Did you mean 'p90'"),
+        ([("steps", (2, 0))], None, BadSetting, r"head 'steps' has shape \(2, 3\); unit \(2, 0\) does not exist"),
+        ([("steps", (1,))], None, BadSetting, r"unit \(1,\) does not exist"),
+        ([("steps", 1.5)], None, BadSetting, r"the unit of a target of head 'steps' is a whole number.*got 1\.5"),
+        ([("steps", True)], None, BadSetting, r"the unit of a target of head 'steps'.*got True"),
+        ([3], None, BadSetting, r"targets are a list of head names.*one of them is 3"),
+        ([("risk", 0, 1)], None, BadSetting, r"targets are a list.*one of them is \('risk', 0, 1\)"),
+        ([(0, 0)], None, BadSetting, r"targets are a list.*the head of one is 0"),
+        (0, None, BadSetting, r"targets are a list.*got 0"),
+        ("rsk", None, UnknownName, "no head is called 'rsk'.*Did you mean 'risk'"),
         ([("mode", "label")], {"mode": [0, 1, 2, 3]}, BadValues, r"got 3 in row 3\..*targets=\[\('mode', 0\)\]"),
         ([("mode", "label")], {"mode": [0, 1]}, ShapeMismatch, r"want \(4,\) classes"),
         (["risk", "risk"], None, DuplicateName, "two targets are called"),
@@ -109,5 +123,67 @@ def test_rows_of_repeats_units_with_their_rows(outputs):
     ],
 )
 def test_bad_targets_are_refused_in_words(outputs, targets, labels, error, text):
+    outputs |= {"steps": np.zeros((4, 2, 3)), "fault": np.zeros((4, 1))}
     with pytest.raises(error, match=text):
-        select(targets, HEADS, outputs, labels)
+        select(targets, (*HEADS, STEPS, FAULT), outputs, labels)
+
+
+def test_one_head_or_target_needs_no_list(outputs):
+    assert expand("mode", HEADS) == [Target("mode", "predicted")]
+    assert expand(Target("life", 1), HEADS) == expand([("life", "p90")], HEADS) == [Target("life", 1)]
+
+
+def test_a_unit_may_be_named_by_its_place_on_each_axis():
+    assert expand([("steps", (1, 1)), ["steps", (-1, -1)], ("steps", np.int64(2))], (STEPS,)) == [
+        Target("steps", 4),
+        Target("steps", 5),
+        Target("steps", 2),
+    ]
+    (selector,) = select([("steps", (1, 1))], (STEPS,), {"steps": np.arange(6.0).reshape(1, 2, 3)})
+    assert selector.units.tolist() == [4]
+    assert type(selector.unit) is int
+
+
+def test_labels_may_be_the_names_of_units(outputs):
+    (mode,) = select([("mode", "label")], HEADS, outputs, {"mode": np.array(["heat", "none", "wear", "wear"])})
+    np.testing.assert_array_equal(mode.units, [2, 0, 1, 1])
+    checked = check_labels({"mode": pd.Series(["heat", "none"])}, HEADS, 2)
+    np.testing.assert_array_equal(checked["mode"], [2, 0])
+
+
+def test_labels_may_be_a_data_frame_of_heads():
+    frame = pd.DataFrame({"mode": [0, 2], "risk": pd.array([1, 2], dtype="Int64")})
+    checked = check_labels(frame, (RISK, MODE), 2)
+    assert {name: values.tolist() for name, values in checked.items()} == {"mode": [0, 2], "risk": [1, 2]}
+    assert np.isnan(check_labels({"risk": [np.nan, 1.0]}, HEADS, 2)["risk"][0])
+    assert check_labels([0.5, 1.5, 2.5], (RISK,), 3)["risk"].tolist() == [0.5, 1.5, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "text"),
+    [
+        ({"mode": [0, 3, 1, 4]}, BadValues, "'mode' must be whole numbers from 0 to 2, its classes; got 3 in row 1"),
+        ({"mode": [0, np.nan, 1, 1]}, BadValues, "'mode' must be known for every row; got nan in row 1"),
+        ({"mode": np.zeros((4, 7))}, ShapeMismatch, r"'mode' want \(4,\) classes; got \(4, 7\)"),
+        ({"mode": np.full((4, 3), 2.5)}, BadValues, "must be 1 for the class of each row and 0 for the others"),
+        ({"mode": ["none", "cold", "wear", "wear"]}, BadValues, "hold 'cold', which names none of its units"),
+        ({"risk": [1.0, np.inf, 1, 1]}, BadValues, "'risk' must be known for every row; got inf in row 1"),
+        ({"risk": np.zeros((4, 2))}, ShapeMismatch, r"'risk' want \(4,\), one number for each unit; got \(4, 2\)"),
+        ({"risk": ["x", "y", "x", "y"]}, BadValues, "'risk' are words, e.g. 'x'; expected numbers"),
+        ({"risk": np.ma.masked_array([1.0, 2, 3, 4], [0, 1, 0, 0])}, BadValues, "masked array with 1 masked values"),
+        (
+            {"life": [1.0, 2, 3, 4]},
+            BadValues,
+            "'life' must be whole numbers from 0 to 1, its classes; got 2.0 in row 1",
+        ),
+        ({"life": np.zeros((4, 3))}, ShapeMismatch, r"'life' want \(4, 2\), one number for each unit"),
+        ({"fault": [0, 2, 1, 1]}, BadValues, "'fault' must be whole numbers from 0 to 1"),
+        ({"fault": ["yes", "no", "no", "no"]}, BadValues, "hold 'yes', which names none of its units"),
+        ({"many": [[0, 1], [1, 2], [0, 0], [0, 0]]}, BadValues, r"must be 0 or 1 for each unit; got \[1, 2\] in row 1"),
+        ({"mode": None}, BadValues, "labels of head 'mode' is None"),
+        ({3: [1, 2, 3, 4]}, UnknownName, "no head is called '3'"),
+    ],
+)
+def test_labels_that_do_not_fit_their_head_are_refused(labels, error, text):
+    with pytest.raises(error, match=text):
+        check_labels(labels, (*HEADS, FAULT, Head("many", (2,), kind="multilabel")), 4)
