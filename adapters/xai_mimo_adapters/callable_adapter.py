@@ -1,8 +1,8 @@
 """Plain Python functions, partials and callable objects."""
 
+import copy
 import functools
 import hashlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +12,10 @@ from xai_mimo.core.declare import declared_heads, declared_streams
 from xai_mimo.core.errors import BadValues, NotSupported, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
+from xai_mimo.core.precision import warn_of_lost_digits
 from xai_mimo.core.streams import Array, Head, Stream, check_inputs, check_unique, count_rows, name_values
 from xai_mimo_adapters.chunks import even_slices, rows_that_fit
+from xai_mimo_adapters.functions import bind, check_modes, torch_modules
 
 DEFAULT_MAX_MEMORY = 2**29
 _WORKING_COPIES = 8
@@ -23,9 +25,13 @@ _WORKING_COPIES = 8
 class CallableAdapter:
     """A function from one array per stream to one array per head.
 
-    The function is called with arrays ``(row, *shape)``: by keyword if the names of its parameters are exactly the
-    names of the streams, else one positional argument per stream in declared order. It returns a mapping by head name,
+    The function is called with arrays ``(row, *shape)``: by name where its parameters have the names of the streams,
+    else, where no name agrees, one positional argument per stream in declared order. It returns a mapping by head name,
     a list or tuple in declared order, or one array for one head; rows must not influence each other.
+
+    A function has no dtype of its own: streams that are declared in a short form are handed over as float64, and as
+    float32 to a function that cannot take that, such as one that asks a network of float32. A ``Stream`` has the dtype
+    that it says.
 
     It has no gradients: none are made up by finite differences. Adapt the framework's own model for those.
 
@@ -53,12 +59,15 @@ class CallableAdapter:
                 "heads={'risk': 'binary', 'hours': 1})."
             )
         self.function = function
-        self._streams = declared_streams(streams)
+        self._streams = declared_streams(streams, dtype="float64")
+        self._free = _undeclared_dtypes(streams)
+        self._is_narrow: bool | None = None if self._free else False
         self._heads = declared_heads(heads)
         self._max_memory = max_memory or DEFAULT_MAX_MEMORY
         check_unique([s.name for s in self._streams], "input stream")
         check_unique([h.name for h in self._heads], "head")
-        self._by_keyword = _parameters(function) == {s.name for s in self._streams}
+        self._binding = bind(function, [s.name for s in self._streams], _label(function))
+        self._modules = torch_modules(function)
 
     @property
     def name(self) -> str:
@@ -91,8 +100,10 @@ class CallableAdapter:
         Raises:
             UnknownName, ShapeMismatch: the function returned other heads or shapes than declared.
             BadValues: it returned something that is not a number, NaN or infinity.
+            NotSupported: it asks a network of PyTorch that is in training mode.
         """
         arrays = check_inputs(inputs, self._streams)
+        check_modes(self._modules, self.name)
         one_row = bytes_per_row(arrays) + 8 * sum(head.size for head in self._heads)
         size = rows_that_fit(_WORKING_COPIES * one_row, self._max_memory)
         parts = [
@@ -104,11 +115,53 @@ class CallableAdapter:
         # Not written into one array: a function may give another dtype for other rows.
         return {head.name: np.concatenate([part[head.name] for part in parts]) for head in self._heads}
 
+    def renamed(self, streams: Sequence[Stream]) -> "CallableAdapter":
+        """The same function with other words for its streams' features; see ``Renamable``."""
+        other = copy.copy(self)
+        other._streams = tuple(streams)
+        return other
+
     def _call(self, arrays: Arrays, first: int) -> Arrays:
-        outputs = self.function(**arrays) if self._by_keyword else self.function(*arrays.values())
+        outputs = self._answer(arrays)
         rows = count_rows(arrays)
         named = name_values(outputs, [h.name for h in self._heads], "head")
         return {head.name: _checked(named[head.name], head, rows, first) for head in self._heads}
+
+    def _answer(self, arrays: Arrays) -> Any:
+        """What the function returns, in the widest dtype that it takes; which that is, its first answer tells."""
+        if self._is_narrow is not None:
+            return self._binding.call(self.function, self._narrow(arrays) if self._is_narrow else arrays)
+        try:
+            outputs = self._binding.call(self.function, arrays)
+        except Exception as err:  # whatever a framework says to a dtype that its weights have not
+            try:
+                outputs = self._binding.call(self.function, self._narrow(arrays))
+            except Exception:
+                raise err from None
+            self._is_narrow = True
+            return outputs
+        self._is_narrow = False
+        return outputs
+
+    def _narrow(self, arrays: Arrays) -> Arrays:
+        narrow = {name: x.astype(np.float32) if name in self._free else x for name, x in arrays.items()}
+        for stream in self._streams:
+            if stream.name in self._free:
+                before, after = arrays[stream.name], narrow[stream.name]
+                warn_of_lost_digits(before, after, stream.features, f"input stream '{stream.name}'")
+                if not np.isfinite(after).all():
+                    raise BadValues(
+                        f"input stream '{stream.name}' has values too large for float32, which is what "
+                        f"'{self.name}' takes; rescale them."
+                    )
+        return narrow
+
+
+def _undeclared_dtypes(streams: Mapping[str, Any] | Sequence[Stream]) -> frozenset[str]:
+    """Streams whose declaration says nothing of a dtype."""
+    if not isinstance(streams, Mapping):
+        return frozenset()
+    return frozenset(name for name, form in streams.items() if not isinstance(form, Stream))
 
 
 def _checked(values: Any, head: Head, rows: int, first: int) -> Array:
@@ -129,15 +182,6 @@ def _checked(values: Any, head: Head, rows: int, first: int) -> Array:
         row = first + int(np.argwhere(~np.isfinite(array))[0][0])
         raise BadValues(f"the function gave NaN or infinity for head '{head.name}', first in row {row}.")
     return array.reshape(expected)
-
-
-def _parameters(function: Callable[..., Any]) -> set[str]:
-    """Names of the parameters that must or may be given by keyword; empty where there is no signature to read."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # some functions written in C tell nothing
-        return set()
-    return {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 
 def _label(function: Any) -> str:

@@ -3,9 +3,19 @@
 import functools
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
-from xai_mimo.core.errors import BadValues, NotSupported, ShapeMismatch, UnknownName
+import xai_mimo as xm
+from xai_mimo.core.errors import (
+    BadSetting,
+    BadValues,
+    NotSupported,
+    PrecisionWarning,
+    ShapeMismatch,
+    UnknownName,
+)
 from xai_mimo.core.model import Differentiable, Interceptable, Model, Splittable
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Head, Stream
@@ -31,15 +41,14 @@ def test_a_function_is_a_model_and_nothing_more():
     assert isinstance(model, Model)
     for capability in (Differentiable, Interceptable, Splittable):
         assert not isinstance(model, capability)
-    assert model.streams == (Stream("a", (2,)), Stream("b", (1,), features=("q",)))
+    assert model.streams == (Stream("a", (2,), "float64"), Stream("b", (1,), "float64", features=("q",)))
     assert model.heads == (Head("total"), Head("pair", (2,)))
 
 
 def test_outputs_are_those_of_the_function(rows):
     predicted = adapt(weighted, streams=STREAMS, heads=HEADS).predict(rows)
-    x = {name: values.astype("float32") for name, values in rows.items()}
-    np.testing.assert_array_equal(predicted["total"], (x["a"].sum(axis=1) + x["b"][:, 0])[:, None])
-    np.testing.assert_array_equal(predicted["pair"], np.stack([x["a"][:, 0], x["b"][:, 0]], axis=1))
+    np.testing.assert_array_equal(predicted["total"], (rows["a"].sum(axis=1) + rows["b"][:, 0])[:, None])
+    np.testing.assert_array_equal(predicted["pair"], np.stack([rows["a"][:, 0], rows["b"][:, 0]], axis=1))
 
 
 def test_arguments_go_by_name_where_the_names_are_the_streams(rows):
@@ -86,7 +95,7 @@ def test_chunks_of_any_size_give_the_same_and_are_as_large_as_allowed(rows):
 
     whole = adapt(watched, streams=STREAMS, heads={"y": 1}).predict(rows)["y"]
     assert seen == [50]
-    parts = adapt(watched, streams=STREAMS, heads={"y": 1}, max_memory=8 * 20 * 7).predict(rows)["y"]
+    parts = adapt(watched, streams=STREAMS, heads={"y": 1}, max_memory=8 * 32 * 7).predict(rows)["y"]
     assert seen[1:] == [7] * 7 + [1]
     np.testing.assert_array_equal(parts, whole)
 
@@ -140,3 +149,114 @@ def test_fingerprints_tell_functions_apart():
         np.add,
     ]
     assert len({fingerprint(f) for f in different}) == len(different)
+
+
+def test_a_function_is_handed_the_digits_that_the_data_has():
+    since = 1.6e9 + np.array([[850.0], [636.0], [511.0]])
+    model = adapt(lambda t: (t[:, :1] - 1.6e9) / 100, streams={"t": ["time"]}, heads={"y": 1})
+    np.testing.assert_array_equal(model.predict(since)["y"], [[8.50], [6.36], [5.11]])
+    maps = xm.explain(model, since, "occlusion")
+    np.testing.assert_array_equal(maps["prediction"].values, [[8.50, 6.36, 5.11]])
+    declared = adapt(lambda t: (t[:, :1] - 1.6e9) / 100, streams=[Stream("t", (1,))], heads={"y": 1})
+    with pytest.warns(PrecisionWarning, match="'t' is read as float32"):
+        declared.predict(since)
+
+
+def test_a_function_that_takes_no_float64_gets_float32_and_a_word_on_lost_digits():
+    network = torch.nn.Linear(1, 1)
+
+    def asked(t):
+        return network(torch.from_numpy(t)).detach().numpy()
+
+    rows = np.array([[0.5], [1.5]])
+    expected = asked(rows.astype("float32"))
+    model = adapt(asked, streams={"t": 1}, heads={"y": 1})
+    np.testing.assert_array_equal(model.predict(rows)["y"], expected)
+    with pytest.warns(PrecisionWarning, match="moves values of feature '0' by up to"):
+        model.predict(1.6e9 + 100 * rows)
+    with pytest.raises(BadValues, match="too large for float32, which is what"):
+        model.predict(1e300 * rows)
+
+
+def test_a_function_that_fails_fails_with_its_own_error():
+    def broken(t):
+        raise KeyError("no such table")
+
+    with pytest.raises(KeyError, match="no such table"):
+        adapt(broken, streams={"t": 1}, heads={"y": 1}).predict(np.ones((2, 1)))
+
+
+def test_a_mistyped_stream_name_is_refused_and_swaps_nothing():
+    def hours(wear, thermal):
+        return wear.sum(axis=1) * 100 + thermal.sum(axis=1)
+
+    with pytest.raises(UnknownName, match=r"no parameter of '.*hours' is called 'wears'.*Did you mean 'wear'"):
+        adapt(hours, streams={"thermal": 2, "wears": 2}, heads={"y": 1})
+    with pytest.raises(UnknownName, match=r"no stream for a parameter of '.*hours' is called 'wear'"):
+        adapt(hours, streams={"thermal": 2}, heads={"y": 1})
+
+
+def test_parameters_with_defaults_and_places_leave_names_their_streams(rows):
+    def with_default(a, b, scale=10.0):
+        return scale * a[:, :1] - b
+
+    def by_place(a, b, /):
+        return 10.0 * a[:, :1] - b
+
+    def with_others(a, **others):
+        return 10.0 * a[:, :1] - others["b"]
+
+    for function in (with_default, by_place, with_others):
+        predicted = adapt(function, streams={"b": 1, "a": 2}, heads={"y": 1}).predict(rows)["y"]
+        np.testing.assert_array_equal(predicted, 10.0 * rows["a"][:, :1] - rows["b"])
+
+
+class Asking:
+    def __init__(self, network):
+        self.network = network
+
+    def __call__(self, x):
+        return self.network(torch.from_numpy(x)).detach().numpy()
+
+
+def test_a_network_in_training_mode_is_seen_within_a_function():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Dropout(0.5), torch.nn.Linear(4, 1))
+
+    def closed(x):
+        return network(torch.from_numpy(x)).detach().numpy()
+
+    def partly(model, x):
+        return model(torch.from_numpy(x)).detach().numpy()
+
+    rows = np.ones((3, 2), "float32")
+    for function in (closed, Asking(network), Asking(network).__call__, functools.partial(partly, network)):
+        network.train()
+        model = adapt(function, streams={"x": 2}, heads={"y": 1})
+        with pytest.raises(NotSupported, match=r"\(Sequential\) in training mode.*layer '1' \(Dropout\).*\.eval\(\)"):
+            model.predict(rows)
+        network.eval()
+        np.testing.assert_array_equal(model.predict(rows)["y"], closed(rows))
+    plain = torch.nn.Linear(2, 1).train()
+    adapt(Asking(plain), streams={"x": 2}, heads={"y": 1}).predict(rows)
+
+
+@pytest.mark.parametrize(
+    ("streams", "heads", "text"),
+    [
+        ({"x": "abc"}, {"y": 1}, "input stream 'x' is declared as 'abc'; expected a Stream"),
+        ({"x": np.bool_(True)}, {"y": 1}, "input stream 'x' is declared as"),
+        ({"x": 10**30}, {"y": 1}, "input stream 'x' is declared as"),
+        ({"x": 2}, {"y": (None, 2)}, r"head 'y' is declared as \(None, 2\); expected a Head"),
+        ({"x": 2}, {"y": 0}, "head 'y' is declared as 0"),
+        (3, {"y": 1}, "streams is a list of Stream objects"),
+    ],
+)
+def test_what_declares_nothing_is_refused(streams, heads, text):
+    with pytest.raises(BadSetting, match=text):
+        adapt(lambda x: x, streams=streams, heads=heads)
+
+
+def test_numbers_and_names_of_other_libraries_declare_too():
+    model = adapt(lambda x: x[:, :1], streams={"x": pd.Index(["p", "q"])}, heads={"y": np.int64(1)})
+    assert model.streams[0].features == ("p", "q")
+    assert model.heads[0].shape == (1,)

@@ -7,34 +7,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import numpy as np
+
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.streams import Head, Stream, check_unique
 
 Declared = TypeVar("Declared", Stream, Head)
 
 
-def declared_streams(streams: Mapping[str, Any] | Sequence[Stream]) -> tuple[Stream, ...]:
+def declared_streams(streams: Mapping[str, Any] | Sequence[Stream], *, dtype: str = "float32") -> tuple[Stream, ...]:
     """``Stream`` objects from the short forms that ``adapt`` takes.
 
     Args:
         streams: ``Stream`` objects, or name -> ``Stream``, number of features, feature names, or shape without the
             batch axis.
+        dtype: of the streams in a short form.
     Raises:
         BadSetting: a list holds something else.
     """
     if not isinstance(streams, Mapping):
         return _only(streams, Stream, "streams")
-    return tuple(_declared_stream(name, form) for name, form in streams.items())
+    return tuple(_declared_stream(name, form, dtype) for name, form in streams.items())
 
 
-def _declared_stream(name: str, form: Any) -> Stream:
+def _declared_stream(name: str, form: Any, dtype: str) -> Stream:
     if isinstance(form, Stream):
         return form
-    if isinstance(form, int):
-        return Stream(name, (form,))
+    if _is_count(form):
+        return Stream(name, (int(form),), dtype)
     if _is_names(form):
-        return Stream(name, (len(form),), features=tuple(form))
-    return Stream(name, tuple(form))
+        return Stream(name, (len(form),), dtype, features=tuple(form))
+    return Stream(name, _shape_of(form, f"input stream '{name}'", may_be_open=True), dtype)
 
 
 def declared_heads(heads: Mapping[str, Any] | Sequence[Head]) -> tuple[Head, ...]:
@@ -55,22 +58,39 @@ def _declared_head(name: str, form: Any) -> Head:
         return form
     if isinstance(form, str):
         return Head(name, kind=form)  # type: ignore[arg-type]
-    if isinstance(form, int):
-        return Head(name, (form,))
-    return Head(name, tuple(form))
+    if _is_count(form):
+        return Head(name, (int(form),))
+    return Head(name, _shape_of(form, f"head '{name}'", may_be_open=False))  # type: ignore[arg-type]  # no None in it
+
+
+def _is_count(form: Any) -> bool:
+    return isinstance(form, int | np.integer) and not isinstance(form, bool) and 0 < int(form) < 2**31
+
+
+def _shape_of(form: Any, what: str, *, may_be_open: bool) -> tuple[int | None, ...]:
+    """A declared shape, of counts and perhaps axes of any length."""
+    axes = tuple(form) if isinstance(form, list | tuple) else None
+    if axes is None or not all(_is_count(n) or (n is None and may_be_open) for n in axes):
+        raise BadSetting(
+            f"{what} is declared as {form!r}; expected a {'Stream' if may_be_open else 'Head'}, a number of "
+            f"{'features, feature names' if may_be_open else 'units, a kind'}, or a shape without the batch axis."
+        )
+    return tuple(None if n is None else int(n) for n in axes)
 
 
 def _is_names(form: Any) -> bool:
     """Whether a short form is a list of feature names."""
-    return not isinstance(form, Stream | int) and bool(form) and all(isinstance(name, str) for name in form)
+    if isinstance(form, Stream | str) or not hasattr(form, "__len__"):
+        return False
+    return len(form) > 0 and all(isinstance(name, str) for name in form)
 
 
 def _only(objects: Sequence[Any], kind: type[Declared], what: str) -> tuple[Declared, ...]:
-    for one in objects:
-        if not isinstance(one, kind):
+    for one in objects if isinstance(objects, list | tuple) else [objects]:
+        if not isinstance(one, kind) or not isinstance(objects, list | tuple):
             raise BadSetting(
                 f"{what} is a list of {kind.__name__} objects, or a mapping from names to shapes, feature names, "
-                f"numbers of units or kinds; got {one!r} in the list."
+                f"numbers of units or kinds; got {one!r}."
             )
     return tuple(objects)
 

@@ -1,0 +1,136 @@
+"""What can be read off a plain function: how its parameters go with streams, and which networks it asks."""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FunctionType, MethodType
+from typing import Any
+
+from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.model import Arrays
+from xai_mimo.core.streams import unknown
+
+# How far the search for networks follows what a function holds.
+_DEPTH = 4
+_LIBRARIES = ("numpy", "scipy", "pandas", "sklearn", "torch", "jax", "tensorflow", "keras")
+# Layers of PyTorch whose answer depends on the mode, by the names of their classes or bases.
+_MODAL = ("_DropoutNd", "_NormBase", "RReLU")
+
+
+@dataclass(frozen=True)
+class Binding:
+    """How a function is handed its streams.
+
+    Attributes:
+        by_place: streams given as positional arguments, in this order.
+        by_name: streams given by keyword.
+    """
+
+    by_place: tuple[str, ...]
+    by_name: tuple[str, ...] = ()
+
+    def call(self, function: Callable[..., Any], arrays: Arrays) -> Any:
+        """What the function returns for these arrays."""
+        return function(*(arrays[name] for name in self.by_place), **{name: arrays[name] for name in self.by_name})
+
+
+def bind(function: Callable[..., Any], streams: Sequence[str], label: str) -> Binding:
+    """Streams by the names of the parameters where these are their names; in declared order where none agrees.
+
+    Args:
+        function: any callable. streams: names, in declared order. label: of the function, for error texts.
+    Raises:
+        UnknownName: some names agree and others do not, or a parameter would be left without a stream.
+    """
+    try:
+        parameters = inspect.signature(function).parameters
+    except (ValueError, TypeError):  # some functions written in C tell nothing
+        return Binding(tuple(streams))
+    named = {n: p for n, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    shared = [name for name in streams if name in named]
+    takes_others = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if not shared:
+        return Binding(tuple(streams))
+    for name in streams:
+        if name not in named and not takes_others:
+            raise unknown(name, named, f"parameter of '{label}'")
+    for name, parameter in named.items():
+        if parameter.default is parameter.empty and name not in streams:
+            raise unknown(name, streams, f"stream for a parameter of '{label}'")
+    by_place = tuple(
+        name for name in named if name in streams and named[name].kind is inspect.Parameter.POSITIONAL_ONLY
+    )
+    return Binding(by_place, tuple(name for name in streams if name not in by_place))
+
+
+def torch_modules(function: Any) -> tuple[Any, ...]:
+    """The networks of PyTorch that a function can be seen to hold: bound, closed over, or named among its globals."""
+    held: dict[int, Any] = {}
+    _search(function, _DEPTH, held, set())
+    return tuple(held.values())
+
+
+def _search(thing: Any, depth: int, held: dict[int, Any], seen: set[int]) -> None:
+    if depth < 0 or id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if _is_module(thing):
+        held[id(thing)] = thing
+        return
+    for part in _parts(thing):
+        _search(part, depth - 1, held, seen)
+
+
+def _parts(thing: Any) -> list[Any]:
+    if isinstance(thing, functools.partial):
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    if isinstance(thing, MethodType):
+        return [thing.__self__, thing.__func__]
+    if isinstance(thing, FunctionType):
+        if (thing.__module__ or "").split(".")[0] in _LIBRARIES:
+            return []
+        cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
+        named = [thing.__globals__[name] for name in thing.__code__.co_names if name in thing.__globals__]
+        return [*cells, *named, *(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values()]
+    if isinstance(thing, list | tuple):
+        return list(thing[:64])
+    if isinstance(thing, dict):
+        return list(thing.values())[:64]
+    is_plain_object = hasattr(thing, "__dict__") and not isinstance(thing, type) and callable(thing)
+    return list(vars(thing).values()) if is_plain_object else []
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:  # a name that is bound later
+        return False
+
+
+def _is_module(thing: Any) -> bool:
+    kinds = type(thing).__mro__
+    return any(kind.__module__ == "torch.nn.modules.module" and kind.__name__ == "Module" for kind in kinds)
+
+
+def check_modes(modules: Sequence[Any], label: str) -> None:
+    """Refuse a function that asks a network in training mode with layers that answer otherwise then.
+
+    Raises:
+        NotSupported: there is such a network; the message names it and the layer.
+    """
+    for module in modules:
+        for path, layer in module.named_modules():
+            if layer.training and _is_modal(layer):
+                raise NotSupported(
+                    f"function '{label}' asks a network of PyTorch ({type(module).__name__}) in training mode, in "
+                    f"which its layer '{path or type(layer).__name__}' ({type(layer).__name__}) is random or reads the "
+                    "whole batch. Call its .eval() first."
+                )
+
+
+def _is_modal(layer: Any) -> bool:
+    if any(kind.__name__ in _MODAL for kind in type(layer).__mro__):
+        return getattr(layer, "p", 1.0) != 0.0
+    dropout = getattr(layer, "dropout", 0.0)
+    return isinstance(dropout, float) and dropout > 0.0
