@@ -144,7 +144,8 @@ class CallableAdapter:
         return outputs
 
     def _narrow(self, arrays: Arrays) -> Arrays:
-        narrow = {name: x.astype(np.float32) if name in self._free else x for name, x in arrays.items()}
+        with np.errstate(over="ignore"):
+            narrow = {name: x.astype(np.float32) if name in self._free else x for name, x in arrays.items()}
         for stream in self._streams:
             if stream.name in self._free:
                 before, after = arrays[stream.name], narrow[stream.name]

@@ -17,6 +17,7 @@ from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.comparison.task_scores import check_task_rows, task_rows, task_scores
 from xai_mimo.comparison.truth import NamedTruth, Truth, check_truth
 from xai_mimo.core.baselines import check_background, choose_background
+from xai_mimo.core.declare import named_like
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Model
@@ -139,6 +140,7 @@ def read_request(
         raise BadSetting(f"settings are a Settings object; got {settings!r}. Write e.g. settings=Settings(ks=(1, 3)).")
     adapted = adapt(model)
     data = check_inputs(x, adapted.streams)
+    adapted, named_streams = named_like(adapted, x)
     total = count_rows(data)
     first = {name: values[:1] for name, values in data.items()}
     named, chosen = {} if methods is None else name_methods(methods), ""
@@ -153,7 +155,7 @@ def read_request(
     if methods is None:
         named, chosen = choose_methods(adapted, inputs, at, space, selectors=selectors, labels=checked, background=data)
     known, regions = _check_truth(truth, adapted, selectors, total)
-    own = None if background is None else check_background(background, adapted.streams)
+    own = None if background is None else check_background(background, named_streams)
     again = ("background", "background again")
     intercepts = any(is_interception(m) for m in named.values())
     if chosen:

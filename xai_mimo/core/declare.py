@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
-from xai_mimo.core.streams import Head, Stream, check_unique
+from xai_mimo.core.model import Model, Renamable
+from xai_mimo.core.streams import Head, Stream, check_unique, name_values
+from xai_mimo.core.tables import column_labels, is_loader
 
 Declared = TypeVar("Declared", Stream, Head)
 
@@ -137,6 +139,44 @@ def _merge_stream(read: Stream, declared: Stream, form: Any) -> Stream:
     if isinstance(form, int | tuple | list):
         return replace(read, name=declared.name)
     return replace(declared, shape=read.shape, dtype=read.dtype)
+
+
+def named_by_columns(streams: Sequence[Stream], inputs: Any) -> tuple[Stream, ...]:
+    """The streams with a data frame's column names as feature names, where they have none of their own.
+
+    Args:
+        streams: of a model.
+        inputs: as ``check_inputs`` takes them, and finds them right.
+    """
+    if is_loader(inputs):
+        return tuple(streams)
+    named = name_values(inputs, [s.name for s in streams], "input stream")
+    return tuple(_named_by_columns(stream, named[stream.name]) for stream in streams)
+
+
+def _named_by_columns(stream: Stream, values: Any) -> Stream:
+    labels = column_labels(values)
+    if labels is None or stream.has_own_names or stream.groups or len(stream.shape) != 1:
+        return stream
+    names = tuple(str(label) for label in labels)
+    is_new = len(names) == len(stream.features) and set(names) != set(stream.features)
+    return replace(stream, features=names) if is_new else stream
+
+
+def named_like(model: Model, inputs: Any) -> tuple[Model, tuple[Stream, ...]]:
+    """The model with the names that a user's data frames give its features, and its streams so named.
+
+    Where features have names already the frames' columns are put in their order instead. A model of another maker that
+    cannot be renamed stays as it is; its data is still read by these names.
+
+    Args:
+        model: adapted.
+        inputs: as ``check_inputs`` takes them, and finds them right.
+    """
+    streams = named_by_columns(model.streams, inputs)
+    if streams != model.streams and isinstance(model, Renamable):
+        return model.renamed(streams), streams
+    return model, streams
 
 
 def annotate_heads(read: tuple[Head, ...], heads: Mapping[str, Any] | Sequence[Head] | None) -> tuple[Head, ...]:

@@ -135,6 +135,18 @@ class Splittable(Model, Protocol):
 
 
 @runtime_checkable
+class Renamable(Model, Protocol):
+    """A model whose streams can be described in other words, such as the column names of a data frame."""
+
+    def renamed(self, streams: Sequence[Stream]) -> Model:
+        """The same model, with what it compiled, under these descriptions.
+
+        Args:
+            streams: one for each stream in order, of the same name, shape and dtype; features and units may differ.
+        """
+
+
+@runtime_checkable
 class Randomisable(Model, Protocol):
     """A model that can be copied with random weights, for tests of whether a map depends on them.
 

@@ -381,28 +381,6 @@ def _check_batches(loader: Iterable[Any], streams: Sequence[Stream]) -> dict[str
     return {s.name: np.concatenate([batch[s.name] for batch in checked]) for s in streams}
 
 
-def named_by_columns(streams: Sequence[Stream], inputs: Any) -> tuple[Stream, ...]:
-    """The streams with a data frame's column names as feature names, where they have none of their own.
-
-    Args:
-        streams: of a model.
-        inputs: as ``check_inputs`` takes them, and finds them right.
-    """
-    if is_loader(inputs):
-        return tuple(streams)
-    named = name_values(inputs, [s.name for s in streams], "input stream")
-    return tuple(_named_by_columns(stream, named[stream.name]) for stream in streams)
-
-
-def _named_by_columns(stream: Stream, values: Any) -> Stream:
-    labels = column_labels(values)
-    if labels is None or stream.has_own_names or stream.groups or len(stream.shape) != 1:
-        return stream
-    names = tuple(str(label) for label in labels)
-    is_new = len(names) == len(stream.features) and set(names) != set(stream.features)
-    return replace(stream, features=names) if is_new else stream
-
-
 def described_names(attrs: Mapping[Any, Any]) -> list[str]:
     """Names of the streams that the attributes of an explanation describe, in the model's order.
 

@@ -11,6 +11,7 @@ import xarray as xr
 
 from xai_mimo.core.baselines import check_background, choose_background
 from xai_mimo.core.cut import Cut, cut_at
+from xai_mimo.core.declare import named_like
 from xai_mimo.core.engine import Engine
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Method, positive, whole
@@ -19,7 +20,7 @@ from xai_mimo.core.plugins import adapt
 from xai_mimo.core.plugins import engine as find_engine
 from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.progress import Advance, bar, counted
-from xai_mimo.core.streams import check_inputs, check_together, count_rows
+from xai_mimo.core.streams import Stream, check_inputs, check_together, count_rows
 from xai_mimo.core.targets import AnyTarget, check_labels
 from xai_mimo.explainers.job import ExplainJob, attributes, blocks_of
 from xai_mimo.explainers.run_warnings import RunWarnings
@@ -47,7 +48,9 @@ def explain(
 
     Args:
         model: anything ``adapt`` takes, or an adapted model.
-        x: the rows, ``{stream: (sample, *shape)}``, a list in the model's order, or one array for one stream.
+        x: the rows, ``{stream: (sample, *shape)}``, a list in the model's order, or one array for one stream; data
+            frames, whose columns are put in the order of the model's feature names and name its features where they
+            have no names; or a loader of such batches.
         method: a name (default settings) or settings such as ``Shapley(budget=4096)``.
         targets: head names, ``(head, unit)`` pairs or ``Target`` objects; None explains every head.
         labels: ``{head: (sample,)}``, needed by targets with unit "label".
@@ -82,10 +85,11 @@ def explain(
     engine = find_engine(engine)
     adapted = adapt(model, max_memory=max_memory)
     inputs = check_inputs(x, adapted.streams)
+    adapted, named = named_like(adapted, x)
     cut = cut_at(adapted, at)
     check_together(cut.part.streams)
     chosen, seed, rows_per_block = find_method(method), _seed(seed), int(rows_per_block)
-    background_there = _background(background, inputs, cut, rows=background_rows, seed=seed)
+    background_there = _background(background, inputs, cut, named, rows=background_rows, seed=seed)
     job = ExplainJob(
         cut=cut,
         method=chosen,
@@ -116,11 +120,13 @@ def _seed(seed: Any) -> int:
     return int(seed)
 
 
-def _background(background: Any, inputs: Arrays, cut: Cut, *, rows: int, seed: int) -> Arrays:
+def _background(
+    background: Any, inputs: Arrays, cut: Cut, streams: Sequence[Stream], *, rows: int, seed: int
+) -> Arrays:
     if background is None:
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
         return cut.enter(choose_background(inputs, rows, rng))
-    return cut.enter(check_background(background, cut.whole.streams))
+    return cut.enter(check_background(background, streams))
 
 
 def _in_memory(job: ExplainJob, engine: Engine, advance: Advance) -> tuple[xr.Dataset, list[UserWarning]]:

@@ -1,6 +1,9 @@
 """Any Keras 3 model, on TensorFlow, JAX or PyTorch."""
 
+import copy
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -90,6 +93,7 @@ class FunctionalKeras:
         self._whole = KerasNetwork(model, spec.streams, spec.heads, build, spec.call, graph=self._names)
         self._tails: dict[tuple[Key, ...], KerasNetwork] = {}
         self._readers: dict[tuple[Key, ...], Runner] = {}
+        self._renamed: dict[tuple[str, ...], FunctionalKeras] = {}
 
     @property
     def name(self) -> str:
@@ -137,6 +141,18 @@ class FunctionalKeras:
     def override(self, maps: Mapping[str, Array]) -> KerasNetwork:
         """The same model with these maps put in the place of those that its layers make; see ``Overridable``."""
         return self._whole.override(maps)
+
+    def renamed(self, streams: Sequence[Stream]) -> "FunctionalKeras":
+        """The same model under other descriptions of its streams, made once for each; see ``Renamable``."""
+        named = tuple(streams)
+        facts = tuple(json.dumps(stream.plain(), sort_keys=True) for stream in named)
+        if facts not in self._renamed:
+            other = copy.copy(self)
+            other._whole, other._names = self._whole.renamed(named), self._names.renamed(named)
+            other._spec = replace(self._spec, streams=dict(zip(self._spec.streams, named, strict=True)))
+            other._tails = {}
+            self._renamed[facts] = other
+        return self._renamed[facts]
 
     def layers(self) -> tuple[str, ...]:
         """Layers that ``tail`` takes, each after those that feed it."""

@@ -1,6 +1,6 @@
 """The graph of a functional model with the names that the user gave its streams and heads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from xai_mimo.core.model import InterceptionMap
 from xai_mimo.core.streams import Stream
@@ -23,6 +23,10 @@ class NamedGraph:
         self.inputs = dict(inputs)
         self.heads = dict(heads)
         self._renamings: dict[str, Renaming] = {}
+
+    def renamed(self, streams: Sequence[Stream]) -> "NamedGraph":
+        """The same graph with other descriptions of its streams."""
+        return NamedGraph(self.graph, dict(zip(self.inputs, streams, strict=True)), self.heads)
 
     def cut(self, step: Step) -> Cut:
         """The model cut before one call of a layer."""

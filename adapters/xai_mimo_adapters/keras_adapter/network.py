@@ -161,6 +161,14 @@ class KerasNetwork:
         other._runner, other._taken = self._with_maps[keys]
         return other
 
+    def renamed(self, streams: Sequence[Stream]) -> "KerasNetwork":
+        """The same network under other descriptions of its streams; see ``Renamable``."""
+        other = copy.copy(self)
+        other._streams = tuple(streams)
+        if self._graph is not None and not self._part:
+            other._graph = self._graph.renamed(streams)
+        return other
+
     def _checked_maps(self, arrays: Arrays) -> Arrays:
         """Maps in the dtypes that the layers make; others are refused, where zeros of known shape can tell.
 

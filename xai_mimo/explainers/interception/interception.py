@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.cut import find_layer
+from xai_mimo.core.declare import named_like
 from xai_mimo.core.digest import digest
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.explanation import describe, versions
@@ -52,6 +53,7 @@ def intercept(model: Any, x: Any, *, max_memory: int | None = None) -> xr.Datase
     """
     adapted = adapt(model, max_memory=max_memory)
     inputs = check_inputs(x, adapted.streams)
+    adapted, _ = named_like(adapted, x)
     maps = _maps(adapted, inputs)
     dims = _dims(maps)
     coords: dict[str, Any] = {"sample": np.arange(count_rows(inputs))}
