@@ -1,5 +1,6 @@
 """Datasets on disk, as netCDF or Zarr: what is saved is what is loaded, or the file is refused."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ Answer = TypeVar("Answer")
 
 _NAMES = "names_on_disk"
 _CONTENT = "content_sha256"
+_SEAL = b"\nxai_mimo sha256\n"  # behind the end of a netCDF, where HDF5 does not look; its digest follows
 
 
 def save(dataset: xr.Dataset, path: str | Path) -> Path:
@@ -42,6 +44,9 @@ def save(dataset: xr.Dataset, path: str | Path) -> Path:
             safe.to_zarr(beside, mode="w", zarr_format=ZARR_FORMAT)
         else:
             safe.to_netcdf(beside, engine="h5netcdf")
+            with beside.open("rb+") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+                file.write(_SEAL + digest)
     return target
 
 
@@ -119,8 +124,35 @@ def _read(path: Path) -> xr.Dataset:
     if path.suffix == ".zarr":
         dataset: xr.Dataset = xr.open_zarr(path, consolidated=False, chunks=None)
         return dataset
+    _check_seal(path)
     with xr.open_dataset(path, engine="h5netcdf") as opened:
         return opened.load()
+
+
+def _check_seal(path: Path) -> None:
+    """Compare a netCDF with the digest behind its end, before HDF5 reads it, which may never end on a damaged one.
+
+    Files of the first version, and those that another program wrote to, have none.
+
+    Raises:
+        FileProblem: it is not what was written.
+    """
+    length = path.stat().st_size - len(_SEAL) - hashlib.sha256().digest_size
+    if length < 0:
+        return
+    with path.open("rb") as file:
+        file.seek(length)
+        seal = file.read()
+        if not seal.startswith(_SEAL):
+            return
+        file.seek(0)
+        sha, left = hashlib.sha256(), length
+        while left:
+            piece = file.read(min(left, 2**20))
+            sha.update(piece)
+            left -= len(piece)
+    if seal != _SEAL + sha.digest():
+        raise FileProblem(f"{path} is damaged: it is not what was written. Save it again.")
 
 
 def _content(dataset: xr.Dataset) -> str:

@@ -1,11 +1,37 @@
 """Saved models that hold our layers."""
 
+import hashlib
 import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from xai_mimo.core.errors import FileProblem
+from xai_mimo.core.paths import written_whole
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def save_model(model: Any, path: str | os.PathLike[str]) -> str:
+    """Write a Keras model as ``.keras``, in one step: a crash leaves the old file or the new.
+
+    Args:
+        model: the model. path: where to, in a folder that is there.
+    Returns:
+        The file's SHA-256, by which figures know the network that they were made from.
+    Raises:
+        FileProblem: it cannot be written.
+    """
+    with written_whole(Path(path), suffix=".keras") as beside:
+        model.save(beside)
+        digest = digest_of_file(beside)  # what was written here, not what others may have put in its place
+    return digest  # noqa: RET504
+
+
+def digest_of_file(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file: 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_model(path: str | os.PathLike[str], *, compile: bool = True) -> Any:
@@ -34,9 +60,16 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True) -> Any:
         raise FileProblem(f"cannot read '{path}': it is a folder. Give the name of a '.keras' file inside it.")
     if not Path(path).is_file():
         raise FileProblem(f"cannot read '{path}': there is no such file.")
-    if not zipfile.is_zipfile(path):
+    if not _is_archive(Path(path)):
         raise FileProblem(f"'{path}' is not a saved Keras model; write one with model.save('model.keras').")
     try:
         return keras.models.load_model(path, compile=compile, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, ImportError) as err:
-        raise FileProblem(f"'{path}' cannot be loaded as a Keras model: {str(err).splitlines()[0]}") from err
+    except Exception as err:  # of a damaged file: anything, from BadZipFile to the backend's own errors
+        reason = next(iter(str(err).splitlines()), type(err).__name__)
+        raise FileProblem(f"'{path}' cannot be loaded as a Keras model: {reason}") from err
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether a file is a zip from its first byte: not HDF5, in which Keras runs code, with an archive behind."""
+    with path.open("rb") as file:
+        return file.read(len(_HDF5)) != _HDF5 and zipfile.is_zipfile(path)

@@ -1,12 +1,10 @@
 """How every report reaches the disk: whole or not at all, and into a folder that is there or was asked for."""
 
-import contextlib
 import os
-import secrets
 from pathlib import Path
 
 from xai_mimo.core.errors import FileProblem
-from xai_mimo.core.paths import check_folder_of, check_no_folder
+from xai_mimo.core.paths import check_no_folder, written_whole
 
 
 def write_bytes(content: bytes, path: str | Path) -> Path:
@@ -22,18 +20,8 @@ def write_bytes(content: bytes, path: str | Path) -> Path:
     """
     path = Path(path)
     check_no_folder(path)
-    check_folder_of(path)
-    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-        temporary.replace(path)
-    except OSError as err:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise FileProblem(
-            f"cannot write {path}: {err.strerror or err}. Choose a folder that can be written and has room."
-        ) from err
+    with written_whole(path) as beside:
+        beside.write_bytes(content)
     return path
 
 

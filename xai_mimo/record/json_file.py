@@ -1,6 +1,7 @@
 """The comparison record as JSON: every figure of a report, and enough to draw it again."""
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,14 +44,25 @@ def from_json(source: str | Path) -> Record:
         FileProblem: the file cannot be read. SchemaError: not JSON, a number is NaN or infinite, a key stands twice in
             one object, or the layout is not the documented one.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise SchemaError(
+            f"a record is read from JSON text or the path of a file; got {type(source).__name__}. Give a path as text."
+        )
     is_text = isinstance(source, str) and source.lstrip().startswith("{")
     origin = "the text given" if is_text else str(source)
     text = str(source) if is_text else _read(Path(source))
     try:
         values = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
+        return from_dict(values, text=text)
     except json.JSONDecodeError as err:
         raise SchemaError(f"{origin} is not JSON: {err}. Give a file written by xai_mimo's to_json.") from err
-    return from_dict(values, text=text)
+    except SchemaError as err:
+        raise SchemaError(str(err) if is_text else f"{origin}: {err}") from err
+    except (ValueError, OverflowError, RecursionError) as err:
+        raise SchemaError(
+            f"{origin} holds a number too large or lists too deep to be a record ({err}). Give a file written by "
+            "xai_mimo's to_json."
+        ) from err
 
 
 def _read(path: Path) -> str:
@@ -60,6 +72,8 @@ def _read(path: Path) -> str:
         raise FileProblem(f"cannot read {path}: {err.strerror or err}. Check the path and its permissions.") from err
     except UnicodeDecodeError as err:
         raise SchemaError(f"{path} is not JSON: it is not text in UTF-8 (byte {err.start}).") from err
+    except ValueError as err:  # NUL in a path
+        raise FileProblem(f"cannot read {str(path)!r}: {err}. Check the path.") from err
 
 
 def _refuse(word: str) -> float:

@@ -14,6 +14,7 @@ from xai_mimo.core.plugins import adapt
 from xai_mimo.core.progress import Progress, silent
 from xai_mimo.core.streams import unknown
 from xai_mimo.datasets import FAILURES, predictive_maintenance
+from xai_mimo.layers.saved import save_model
 from xai_mimo.record.files import writable_folder
 from xai_mimo.studies import training
 from xai_mimo.studies.networks import mail_network
@@ -75,7 +76,7 @@ def run_demo(
             balance=0.0,
             advance=lambda epoch: tell("training", 0.5 * (epoch + 1) / epochs),
         )
-    net.save(folder / "model.keras")
+    save_model(net, folder / "model.keras")
     # A failure comes out as its log-odds: whoever reads a prediction of -120 must be told so.
     outputs = [dataclasses.replace(head, unit="log-odds") for head in prepared.test.heads]
     model = adapt(net, streams=prepared.test.streams, heads=outputs)

@@ -8,10 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.core.errors import BadValues, FileProblem
+from xai_mimo.core.errors import BadValues, FileProblem, XaiMimoError
 from xai_mimo.core.model import Arrays
+from xai_mimo.core.paths import written_whole
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.datasets import Data
+
+_MARKS = ("input:", "label:", "kind:", "features:", "groups:")
+# An archive that is larger unpacked, and by this much than it is packed, is taken for one made to fill the memory.
+_LARGE = 2**28
+_MOST = 200
 
 
 @dataclass(frozen=True)
@@ -39,13 +45,17 @@ def save_rows(path: Path, data: Data) -> None:
     ``groups:<stream>`` names the group of each feature where there are any, "" for none.
     """
     named: dict[str, Any] = {
-        **data.inputs,
+        **{f"input:{name}" if name.startswith(_MARKS) else name: values for name, values in data.inputs.items()},
         **{f"label:{name}": values for name, values in data.labels.items()},
         **{f"kind:{h.name}": np.array(h.kind) for h in data.heads},
         **{f"features:{s.name}": np.array(s.features) for s in data.streams},
         **{f"groups:{s.name}": np.array(_group_of_each(s)) for s in data.streams if s.groups},
     }
-    np.savez_compressed(path, **named)
+    # Not by numpy.savez, which cannot hold a name "file".
+    with written_whole(path, suffix=".npz") as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in named.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
 
 
 def load_rows(path: str | os.PathLike[str]) -> Rows:
@@ -55,22 +65,21 @@ def load_rows(path: str | os.PathLike[str]) -> Rows:
         path: ``.npz`` with an array per stream; ``label:<head>``, ``kind:<head>``, ``features:<stream>`` and
             ``groups:<stream>`` may stand beside them.
     Raises:
-        FileProblem: it cannot be read, or is no ``.npz``. BadValues: an array would have to be unpickled.
+        FileProblem: it cannot be read, is no ``.npz`` or damaged, or unpacks to far more than it is large.
+        BadValues: an array would have to be unpickled, or names are no list.
     """
     if not Path(path).is_file():
         raise FileProblem(f"cannot read '{path}': there is no such file.")
     if not zipfile.is_zipfile(path):
         raise FileProblem(f"'{path}' is not an .npz file; write one with numpy.savez('{path}', stream=array, ...).")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: _read_array(archive, name, path) for name in archive.files}
-    except (OSError, zipfile.BadZipFile) as err:
-        raise FileProblem(f"cannot read '{path}': {err}.") from err
-    marked = ("label:", "kind:", "features:", "groups:")
-    part = {mark: {n.removeprefix(mark): a for n, a in arrays.items() if n.startswith(mark)} for mark in marked}
+    arrays = _read_arrays(Path(path))
+    part = {mark: {n.removeprefix(mark): a for n, a in arrays.items() if n.startswith(mark)} for mark in _MARKS}
+    for name, values in (part["features:"] | part["groups:"]).items():
+        if values.ndim != 1:
+            raise BadValues(f"names of '{name}' in '{path}' have shape {values.shape}; expected a list of names.")
     features = {name: tuple(str(f) for f in values) for name, values in part["features:"].items()}
     return Rows(
-        {name: values for name, values in arrays.items() if not name.startswith(marked)},
+        {name: values for name, values in arrays.items() if not name.startswith(_MARKS)} | part["input:"],
         part["label:"],
         features,
         {name: _groups(features.get(name, ()), of_each, name, path) for name, of_each in part["groups:"].items()},
@@ -100,13 +109,34 @@ def _groups(
     return groups
 
 
+def _read_arrays(path: Path) -> Arrays:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > _LARGE and unpacked > _MOST * path.stat().st_size:
+            raise FileProblem(
+                f"'{path}' would unpack to {unpacked / 2**20:.0f} MiB, {unpacked / path.stat().st_size:.0f} times its "
+                "size: is it what you think? If so, write it without compression: numpy.savez."
+            )
+        with np.load(path, allow_pickle=False) as opened:
+            return {name: _read_array(opened, name, path) for name in opened.files}
+    except (XaiMimoError, MemoryError):
+        raise
+    except Exception as err:  # of a damaged directory of an archive: zipfile's and NumPy's own
+        raise FileProblem(f"cannot read '{path}': the file is damaged ({type(err).__name__}).") from err
+
+
 def _read_array(archive: Any, name: str, path: str | os.PathLike[str]) -> Array:
     try:
         values = archive[name]
-    except ValueError as err:
-        raise BadValues(
-            f"array '{name}' of '{path}' holds Python objects, which would have to be unpickled and could run code; "
-            "save numbers only."
+    except Exception as err:  # of a damaged member: zlib's, zipfile's and NumPy's own, even MemoryError
+        if "allow_pickle" in str(err):
+            raise BadValues(
+                f"array '{name}' of '{path}' holds Python objects, which would have to be unpickled and could run "
+                "code; save numbers only."
+            ) from err
+        raise FileProblem(
+            f"'{path}' is damaged: its array '{name}' cannot be read ({type(err).__name__}). Write the file again."
         ) from err
     if not isinstance(values, np.ndarray):
         raise FileProblem(f"'{path}' holds '{name}', which is no NumPy array; write it with numpy.savez.")

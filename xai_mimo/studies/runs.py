@@ -1,7 +1,9 @@
 """One network of a study: train it, score its task and its maps, keep both on disk."""
 
 import json
+import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,19 @@ import numpy as np
 from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.settings import Settings as ScoreSettings
 from xai_mimo.comparison.task_scores import estimates, task_scores
+from xai_mimo.core.errors import FileProblem
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.progress import Progress
 from xai_mimo.core.streams import Array, Head
 from xai_mimo.datasets import Data
-from xai_mimo.layers.saved import load_model
+from xai_mimo.layers.saved import digest_of_file, load_model, save_model
 from xai_mimo.record.files import make_folder, write_text
 from xai_mimo.studies import networks, training
 from xai_mimo.studies.settings import Scoring, StudySettings
 from xai_mimo.studies.training import Prepared
+
+_LOG = logging.getLogger("xai_mimo")
 
 BASELINE = "baseline"
 BACKGROUND_ROWS = 100
@@ -45,7 +50,8 @@ def train_and_score(
         digest: hash of everything that decides the result; an earlier result with another one is replaced.
         progress: told the step and the share of this run that is done.
     Returns:
-        ``{network, seed, digest, seconds, loss, task: {head: {metric: value}}, chance: the same of guessing, truth:
+        ``{network, seed, digest, network_sha256, seconds, loss, task: {head: {metric: value}}, chance: the same of
+        guessing, truth:
         [{head, method, rows, share, auroc}], held_out: row numbers, mean, std: {stream: [...]}}``.
     """
     make_folder(folder)
@@ -67,7 +73,7 @@ def train_and_score(
             balance=settings.training.balance,
             advance=lambda epoch: progress("training", 0.7 * (epoch + 1) / epochs),
         )
-    net.save(_path(folder, network, seed, "keras"))
+    network_sha256 = save_model(net, _path(folder, network, seed, "keras"))
     model = adapt(net, streams=prepared.test.streams, heads=prepared.test.heads)
     scores = task_scores(prepared.test.heads, prepared.test.labels, model.predict(prepared.test.inputs))
     truth = []
@@ -78,6 +84,7 @@ def train_and_score(
         "network": network,
         "seed": seed,
         "digest": digest,
+        "network_sha256": network_sha256,
         "seconds": time.perf_counter() - started,
         "loss": loss,
         "task": estimates(scores),
@@ -96,9 +103,21 @@ def mail_name(scoring: Scoring) -> str:
     return f"mail_{scoring}"
 
 
-def load_network(folder: Path, network: str, seed: int, data: Data) -> Model:
-    """A trained network, adapted, with the names of the data."""
-    saved = load_model(_path(folder, network, seed, "keras"), compile=False)
+def load_network(folder: Path, run: Mapping[str, Any], data: Data) -> Model:
+    """A trained network, adapted, with the names of the data.
+
+    Args:
+        folder: of the networks. run: what ``train_and_score`` gave. data: for the names.
+    Raises:
+        FileProblem: the file in the folder is another network than the one whose figures these are.
+    """
+    path = _path(folder, run["network"], run["seed"], "keras")
+    saved = load_model(path, compile=False)
+    if digest_of_file(path) != run["network_sha256"]:
+        raise FileProblem(
+            f"{path} is not the network of these figures any more: another study has written to this folder meanwhile. "
+            "Run the study again, with a folder of its own (--out)."
+        )
     return adapt(saved, streams=data.streams, heads=data.heads)
 
 
@@ -119,11 +138,22 @@ def _path(folder: Path, network: str, seed: int, kind: str) -> Path:
 
 
 def _earlier_run(folder: Path, network: str, seed: int, digest: str) -> dict[str, Any] | None:
-    path = _path(folder, network, seed, "json")
-    if not path.is_file() or not _path(folder, network, seed, "keras").is_file():
+    """What an earlier run of the same study left; None, with a warning, where its files do not belong together."""
+    path, saved = _path(folder, network, seed, "json"), _path(folder, network, seed, "keras")
+    if not path.is_file() or not saved.is_file():
         return None
-    run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return run if run.get("digest") == digest else None
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        belongs, held = run["digest"] == digest, run.get("network_sha256")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        _LOG.warning("%s is damaged: the network is trained again.", path)
+        return None
+    if not belongs:
+        return None
+    if held != digest_of_file(saved):
+        _LOG.warning("%s is not the network whose figures are in %s: it is trained again.", saved, path.name)
+        return None
+    return dict(run)
 
 
 def _build(settings: StudySettings, prepared: Prepared, network: str) -> Any:

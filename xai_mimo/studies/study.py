@@ -81,7 +81,7 @@ def run_study(
     rows = summary.summarise(results)
     _write_tables(folder, settings, rows, results)
     tell("report", len(jobs) / (len(jobs) + 1))
-    comparison, report = _report(settings, splits[settings.training.seeds[0]], folder, rows)
+    comparison, report = _report(settings, splits[settings.training.seeds[0]], folder, rows, results)
     _write_markdown(folder, settings, rows, comparison.record.verdicts)
     tell("done", 1.0)
     return StudyResult(folder, tuple(rows), comparison, report)
@@ -128,11 +128,16 @@ def _write_markdown(
 
 
 def _report(
-    settings: StudySettings, prepared: Prepared, folder: Path, rows: Sequence[summary.Row]
+    settings: StudySettings,
+    prepared: Prepared,
+    folder: Path,
+    rows: Sequence[summary.Row],
+    results: Sequence[dict[str, Any]],
 ) -> tuple[Comparison, Path]:
     """The full comparison, with ceilings and curves, of one network: first seed, scoring of the report."""
     network, seed = runs.mail_name(settings.report_scoring), settings.training.seeds[0]
-    model = runs.load_network(folder / "networks", network, seed, prepared.test)
+    run = next(r for r in results if (r["network"], r["seed"]) == (network, seed))
+    model = runs.load_network(folder / "networks", run, prepared.test)
     shown = prepared.test.take(
         report_rows(model, prepared.test, settings.explaining.rows, settings.explaining.negatives)
     )
