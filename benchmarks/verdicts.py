@@ -56,6 +56,7 @@ _RESTS_ON = (
     "signed_gain",
     "effect_overlap",
     "idle_mass",
+    "uniformity",
     "share",
     "auroc_mean_map",
     "conditional_symmetric_gain",

@@ -1,5 +1,6 @@
 """Verdicts on hand-made scores and tests: each use of a map on its own evidence, and every sentence with its number."""
 
+import dataclasses
 import itertools
 import re
 
@@ -120,9 +121,9 @@ def test_a_map_without_signs_is_supported_for_order_and_shares():
     said(
         row,
         r"kept the prediction stays 0\.400 closer .* better than a random order, which gains 0 \(p < \.001\)\.",
-        r"replacing its top inputs first gains an area of 0\.200, better than a random order \(p < \.001\)\.",
-        r"keeping its top inputs first gains an area of 0\.200, better",
-        r"80 % of its mass lies where the effect is, 20 % does once the map is permuted \(p < \.001\); half is asked",
+        r"replacing its top inputs first is better than a random order \(an area 0\.200 better; p < \.001\)\.",
+        r"keeping its top inputs first is better than a random order \(an area 0\.200 better",
+        r"80 % of its mass lies where the effect is, 20 % does once the map is permuted \(p < \.001\); asked for are half",
         r"this map has none",
     )
 
@@ -214,11 +215,26 @@ def test_much_mass_on_an_input_without_effect_is_misleading():
 
 
 def test_a_nearly_uniform_map_says_so():
-    row = judge(*GOOD, ([score("effective_features", 7.3)], []))
-    assert row.shares == "doubtful"
-    said(row, r"hardly differs from a uniform map: .* over 7\.3 of 8 inputs")
-    assert judge(*GOOD, ([score("effective_features", 7.1)], [])).shares == "supported"
-    assert judge(*GOOD, ([score("effective_features", 2.0)], []), inputs=2).shares == "supported"
+    nearly, less = ([score("uniformity", value)] for value in (0.9, 0.89))
+    row = judge(*GOOD, (nearly, []))
+    assert (row.order, row.shares) == ("doubtful", "doubtful")
+    said(row, r"Order: it hardly differs .* \(uniformity 0\.900, where such a map has 1", "Shares: it hardly differs")
+    assert judge(*GOOD, (less, [])).verdict == "supported"
+    assert judge(*GOOD, (nearly, []), inputs=2).verdict == "supported"
+
+
+def test_where_all_inputs_count_alike_uniform_shares_are_right():
+    row = judge(order(0.0, 0.9), shares(0.9, 0.89, 0.5), ([score("uniformity", 0.95)], []))
+    assert (row.order, row.shares) == ("doubtful", "supported")
+    assert judge(order(0.0, 0.9), shares(0.89, 0.89, 0.5)).shares == "doubtful"
+
+
+def test_signs_that_vouch_say_so_and_not_for_a_uniform_map():
+    weak = order(0.01, 0.9, method="ig")
+    row = judge(weak, shares(0.9, method="ig"), sign(0.5), method="ig")
+    said(row, r"Order: its signs vouch for it: .* 0\.500 higher than with them replaced \(signed gain; p < \.001\)")
+    uniform = [score("uniformity", 0.95, method="ig")], []
+    assert judge(weak, shares(0.9, method="ig"), sign(0.5), uniform, method="ig").order == "doubtful"
 
 
 def test_reversed_signs_mislead_though_the_order_is_right():
@@ -245,6 +261,8 @@ def test_the_truth_and_the_order(auroc, p, word):
     assert (row.order, row.shares) == (word, "supported")
     against = rf"; worse than chance, {p_equals(p)}" if word == "misleading" else ""
     said(row, rf"AUROC {auroc:g} \(0\.5 is chance, 0\.8 is asked for{against}\)")
+    if word == "doubtful":
+        assert ("it finds only a part of" if auroc > 0.5 else "it does not find") in row.text
 
 
 @pytest.mark.parametrize(
@@ -279,7 +297,7 @@ def test_agreement_decides_nothing():
     for rate in (0.2, 0.99):
         row = judge(*GOOD, *GOOD_IG, agreement(rate, rate - 0.01))
         assert (row.verdict, row.order, row.shares) == (alone.verdict, alone.order, alone.shares)
-    said(row, r"99 % of all pairs of inputs stand in the same order in ig \(floor 50 %, ceiling 95 %\): they agree")
+    said(row, r"99 % of all pairs of inputs stand in the same order in ig \(floor 50 %, ceiling 95 %\): .* they agree")
     weak = judge(order(0.0, 0.9), shares(0.8), *GOOD_IG, agreement(1.0, 0.99))
     assert weak.order == "doubtful"
 
@@ -288,7 +306,12 @@ def test_agreement_is_told_of_supported_methods_alone_and_above_the_floor_by_a_t
     bad_ig = order(0.0, 0.9, method="ig")
     assert not any("Agreement" in s for s in judge(*GOOD, bad_ig, agreement(0.9, 0.8)).evidence)
     said(judge(*GOOD, *GOOD_IG, agreement(0.59, 0.55)), "hardly more than by chance")
-    said(judge(*GOOD, *GOOD_IG, agreement(0.61, 0.55)), "they agree")
+    said(
+        judge(*GOOD, *GOOD_IG, agreement(0.61, 0.55)),
+        "ceiling 95 %.*a tenth more than the floor or better, so they agree",
+    )
+    without = judge(*GOOD, *GOOD_IG, agreement(0.61, 0.55, ceiling=None))
+    said(without, r"\(floor 50 %\)")
 
 
 def pair(own, other, p):
@@ -328,10 +351,20 @@ def test_an_order_that_was_not_tested_is_undecided():
     assert "Explain more rows" in row.text
 
 
-def test_shares_that_were_not_tested_do_not_count():
+def test_uses_that_were_not_tested_do_not_count_and_are_named():
     row = judge(order(0.4))
     assert (row.verdict, row.order, row.shares) == ("supported", "supported", "undecided")
-    assert row.text == "attention can be used for head 'risk' to tell which inputs matter more."
+    assert row.text == (
+        "attention can be used for head 'risk' to tell which inputs matter more; its shares are untested."
+    )
+    said(row, "Shares: untested, for 'effect_overlap' did not run, or is defined in fewer than 10 rows")
+    assert judge(*GOOD_IG[:2], method="ig").text.endswith("how much each counts; its signs are untested.")
+
+
+def test_a_test_of_few_rows_is_none():
+    rows, tests = shares(0.9)
+    few = [dataclasses.replace(t, rows=9) for t in tests]
+    assert judge(order(0.4), (rows, few)).shares == "undecided"
 
 
 def test_a_head_of_which_nothing_can_be_said():

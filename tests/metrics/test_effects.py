@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.helpers import toys
 from xai_mimo.core.targets import Selector
 from xai_mimo.metrics.aligned_maps import AlignedMaps
+from xai_mimo.metrics.complexity import effective_features, uniformity
 from xai_mimo.metrics.effects import (
     Inputs,
     effect_of_players,
@@ -85,10 +86,13 @@ def test_shares_are_shares_for_any_map(features, seed):
     np.testing.assert_allclose(common, of_players)
 
 
-def test_zero_maps_and_rows_where_nothing_moves_are_undefined():
+def test_a_map_that_is_silent_where_something_moves_has_no_mass_there():
     a = np.array([[0.0, 0.0], [1.0, 2.0]])
     curves = along([1, 1], np.ones((2, 2)), a)
-    assert np.isnan(overlap(masses(a, curves), effects(curves, 0))).tolist() == [True, False]
+    np.testing.assert_allclose(overlap(masses(a, curves), effects(curves, 0)), [0, 5 / 6])
+
+
+def test_rows_where_nothing_moves_are_undefined():
     still = along([0, 0], np.ones((2, 2)), np.ones((2, 2)))
     assert np.isnan(effects(still, 0)).all()
 
@@ -145,3 +149,14 @@ def test_one_input_alone_is_not_idle():
     values, note = largest_idle_mass(np.ones((2, 1)), np.ones((2, 1)), inputs_of(("a", "")))
     np.testing.assert_array_equal(values, 0)
     assert note == "no input has mass without effect"
+
+
+def test_uniformity_counts_columns_and_not_features():
+    group_of_three = np.array([3, 1])
+    np.testing.assert_allclose(uniformity(np.array([[3.0, 1.0]]), group_of_three), 1)
+    a = np.array([[1.0, 1.0], [0.0, 0.0]])
+    even = np.exp(-(0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25)))
+    np.testing.assert_allclose(uniformity(a, group_of_three), [even, np.nan])
+    rows = np.abs(np.random.default_rng(0).standard_normal((4, 6)))
+    np.testing.assert_allclose(uniformity(rows, np.ones(6)), effective_features(rows) / 6)
+    assert uniformity(np.array([[1.0, 0.0, 0.0, 0.0]]), np.ones(4))[0] == pytest.approx(0.25)

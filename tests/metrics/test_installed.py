@@ -131,6 +131,7 @@ FACTS = {
     "signed_gain": ("faithfulness", "larger", (None, None)),
     "symmetric_gain": ("faithfulness", "larger", (None, None)),
     "sufficiency": ("faithfulness", "smaller", (0.0, None)),
+    "uniformity": ("complexity", "neither", (0.0, 1.0)),
     "violation": ("faithfulness", "smaller", (0.0, 1.0)),
 }
 """Of each article's own definition: curves of |f(x) - v| as this package draws them, drops in percent."""

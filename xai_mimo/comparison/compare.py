@@ -52,7 +52,9 @@ def compare(
         metrics: names or settings objects (``xai_mimo.metrics()`` lists what there is, what it needs and which
             direction is better). None runs every metric that applies, but for those that explain all rows again, and
             so cost as much as the methods many times over: "max_sensitivity", "local_lipschitz" and
-            "parameter_randomisation" run only when they are named. Verdicts need "deletion_area" and "insertion_area".
+            "parameter_randomisation" run only when they are named. Verdicts rest on "symmetric_gain",
+            "deletion_area" and "insertion_area" (order), "effect_overlap", "idle_mass" and "uniformity" (shares),
+            "signed_gain" (sign), and those of the ground truth; what did not run stays untested.
         labels: true values, ``{head: (sample, ...)}`` for some heads or a list with all; shown beside examples and
             needed for targets with unit "label". They also say how well the model does each head, over all rows of
             ``x``: of a head that it has not learnt the verdict is "undecided" (see ``task_scores.LEARNT``).

@@ -7,6 +7,7 @@ corrected (Holm) for the tests of one verdict. For a map it takes p <= 0.05, aga
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from xai_mimo.metrics.statistics import FEW_ROWS
 from xai_mimo.record.rows import CHANCE, PERMUTED, RANDOM, Difference, Role, Score
 from xai_mimo.reports.numbers import MINUS, number, p_equals
 
@@ -15,6 +16,7 @@ TRUTH_FOUND = 0.8
 HALF = 0.5
 TENTH = 0.1
 UNIFORM = 0.9
+ALIKE = 0.9
 _FLOORS: tuple[Role, ...] = ("floor_random", "floor_permuted")
 _AREAS = {
     "deletion_area": "replacing its top inputs first",
@@ -85,9 +87,10 @@ class Case:
         return None if gain is None or gain.estimate is None or None in areas or not total else gain.estimate / total
 
     def test(self, metric: str, other: str) -> Difference | None:
-        """The test against another method or a control; None where there is no p."""
+        """The test against another method or a control; None where there is no p, or it rests on too few rows."""
         row = self.tests.get((metric, other))
-        return None if row is None or row.estimate is None or row.p_corrected is None else row
+        is_tested = row is not None and row.estimate is not None and row.p_corrected is not None
+        return row if row is not None and is_tested and row.rows >= FEW_ROWS else None
 
 
 def _of_second(row: Difference) -> Difference:
@@ -103,11 +106,16 @@ def side(row: Difference | None) -> int | None:
     return int(row.estimate > 0 and row.p_corrected <= FOR) - int(row.estimate < 0 and row.p_corrected <= AGAINST)
 
 
+def _untested(use: str, metric: str, why: str) -> Evidence:
+    sentence = f"{use}: untested, for '{metric}' did not run, or is defined in fewer than {FEW_ROWS} rows."
+    return Evidence(None, (sentence,), why)
+
+
 def order_of(case: Case, *, has_sign: bool) -> Evidence:
     """Whether the map's order is better than a random one, and ranks the truth first."""
     gain = case.test("symmetric_gain", CHANCE)
     if gain is None:
-        return Evidence(None, ("Order: its gain over a random order could not be tested.",), "its order is untested")
+        return _untested("Order", "symmetric_gain", "its order is untested")
     areas = {what: row for metric, what in _AREAS.items() if (row := case.test(metric, RANDOM)) is not None}
     part = case.part(gain)
     of_all = "" if part is None else f", {_percent(part)} of all movement"
@@ -115,7 +123,7 @@ def order_of(case: Case, *, has_sign: bool) -> Evidence:
         f"Order: with its top inputs kept the prediction stays {_by(gain, 'closer', 'farther off')} than with them "
         f"replaced (symmetric gain{of_all}), {_than(gain, 'a random order, which gains 0')}.",
         *(
-            f"Order: {what} gains an area of {number(row.estimate)}, {_than(row, 'a random order')}."
+            f"Order: {what} is {_than(row, 'a random order', _by(row, 'better', 'worse', 'an area '))}."
             for what, row in areas.items()
         ),
     ]
@@ -123,7 +131,13 @@ def order_of(case: Case, *, has_sign: bool) -> Evidence:
     is_worse = (side(gain) == -1 and 1 not in sides) or sides == [-1, -1]
     # Where inputs oppose each other magnitudes may tell nothing and signs all; wrong magnitudes no sign can mend.
     signed = case.test("signed_gain", CHANCE) if has_sign and side(gain) != -1 else None
-    if (side(gain) == 1 and _is_much(part)) or (side(signed) == 1 and _is_much(case.part(signed)) and not is_worse):
+    if side(gain) == 1 and _is_much(part):
+        order = Evidence(1, tuple(sentences))
+    elif side(signed) == 1 and signed is not None and _is_much(case.part(signed)) and not is_worse:
+        sentences.append(
+            "Order: its signs vouch for it: with the most positive inputs kept the prediction lies "
+            f"{_by(signed, 'higher', 'lower')} than with them replaced (signed gain; {_p(signed)})."
+        )
         order = Evidence(1, tuple(sentences))
     elif is_worse and _is_much(part):
         order = Evidence(-1, tuple(sentences), "its order is worse than a random one")
@@ -131,7 +145,7 @@ def order_of(case: Case, *, has_sign: bool) -> Evidence:
         order = Evidence(0, tuple(sentences), "its order is hardly better than a random one: a tenth is asked for")
     else:
         order = Evidence(0, tuple(sentences), "its order is not clearly better than a random one")
-    return _among_neighbours(case, order).but(_true_order(case))
+    return _among_neighbours(case, order).but(_true_order(case)).but(_uniform(case, "Order"))
 
 
 def _is_much(part: float | None) -> bool:
@@ -181,7 +195,8 @@ def _true_order(case: Case) -> Evidence:
     if side(test) == -1:
         return Evidence(-1, (sentence,), "it ranks the features that are known to matter behind the others")
     if auroc < TRUTH_FOUND:
-        return Evidence(0, (sentence,), "it finds only a part of the features that are known to matter")
+        finds = "finds only a part of" if auroc > HALF else "does not find"
+        return Evidence(0, (sentence,), f"it {finds} the features that are known to matter")
     return Evidence(1, (sentence,))
 
 
@@ -209,19 +224,21 @@ def shares_of(case: Case) -> Evidence:
     test, overlap = case.test("effect_overlap", PERMUTED), case.estimate("effect_overlap")
     floor = case.estimate("effect_overlap", "floor_permuted")
     if test is None or overlap is None or floor is None:
-        return Evidence(None, ("Shares: they could not be held against the effects.",), "its shares are untested")
+        return _untested("Shares", "effect_overlap", "its shares are untested")
     sentence = (
         f"Shares: {_percent(overlap)} of its mass lies where the effect is, {_percent(floor)} does once the map is "
-        f"permuted ({_p(test)}); half is asked for, and a tenth more than permuted."
+        f"permuted ({_p(test)}); asked for are half, and a tenth more than permuted or {100 * ALIKE:.0f} %."
     )
     shares = Evidence(1, (sentence,))
     if side(test) == -1 and overlap <= HALF * floor:
         shares = Evidence(-1, (sentence,), "its mass lies where the effect is not")
     elif overlap < HALF:
         shares = Evidence(0, (sentence,), "less than half of its mass lies where the effect is")
-    elif side(test) != 1 or overlap - floor < TENTH:
+    elif (side(test) != 1 or overlap - floor < TENTH) and overlap < ALIKE:
         shares = Evidence(0, (sentence,), "hardly more of its mass lies where the effect is than of the map permuted")
-    return shares.but(_idle_mass(case)).but(_true_shares(case)).but(_uniform(case))
+    shares = shares.but(_idle_mass(case)).but(_true_shares(case))
+    # Where all inputs count alike, a uniform map is right.
+    return shares if overlap >= ALIKE else shares.but(_uniform(case, "Shares"))
 
 
 def _idle_mass(case: Case) -> Evidence:
@@ -258,26 +275,23 @@ def _true_shares(case: Case) -> Evidence:
     return Evidence(None)
 
 
-def _uniform(case: Case) -> Evidence:
-    """Says so where a map hardly differs from a uniform one."""
-    effective = case.estimate("effective_features")
-    if effective is None or case.inputs < 3 or effective < UNIFORM * case.inputs:
+def _uniform(case: Case, use: str) -> Evidence:
+    """Says so where a map hardly differs from one that gives every column the same."""
+    nearness = case.estimate("uniformity")
+    if nearness is None or case.inputs < 3 or nearness < UNIFORM:
         return Evidence(None)
-    return Evidence(
-        0,
-        (
-            "Shares: it hardly differs from a uniform map: its mass is spread as evenly as over "
-            f"{effective:.3g} of {case.inputs} inputs.",
-        ),
-        "it hardly differs from a uniform map",
+    sentence = (
+        f"{use}: it hardly differs from a map that gives every column the same (uniformity {number(nearness)}, where "
+        f"such a map has 1 and {UNIFORM:g} is too much)."
     )
+    return Evidence(0, (sentence,), "it hardly differs from a uniform map")
 
 
 def sign_of(case: Case) -> Evidence:
     """Whether inputs with positive values raise the prediction."""
     test = case.test("signed_gain", CHANCE)
     if test is None:
-        return Evidence(None, ("Sign: it could not be tested.",), "its signs are untested")
+        return _untested("Sign", "signed_gain", "its signs are untested")
     sentences = [
         f"Sign: with its most positive inputs kept the prediction lies {_by(test, 'higher', 'lower')} than with them "
         f"replaced (signed gain), {_than(test, 'a random order, which gains 0')}."
@@ -306,27 +320,30 @@ def agreement_of(case: Case, others: Sequence[str], scores: Sequence[Score]) -> 
             continue
         by_role = {r.role: r.estimate for r in rows if (r.method, r.other) == (value.method, value.other)}
         floor = max((v for role in _FLOORS if (v := by_role.get(role)) is not None), default=None)
+        highest = by_role.get("ceiling")
+        ceiling = "" if highest is None else f", ceiling {_percent(highest)}"
         agrees = floor is not None and value.low is not None and value.low > floor
         agrees = agrees and (value.estimate or 0.0) - (floor or 0.0) >= TENTH
         yield (
             f"Agreement, which decides nothing: {_percent(value.estimate)} of all pairs of inputs stand in the same "
-            f"order in {other} (floor {_percent(floor)}, ceiling {_percent(by_role.get('ceiling'))}): "
-            f"{'they agree' if agrees else 'hardly more than by chance'}."
+            f"order in {other} (floor {_percent(floor)}{ceiling}): "
+            f"{'a tenth more than the floor or better, so they agree' if agrees else 'hardly more than by chance'}."
         )
 
 
-def _than(row: Difference, null: str) -> str:
-    """How a test ended, with the p that decided it."""
-    at, p = side(row) or 0, _p(row)
+def _than(row: Difference, null: str, by: str = "") -> str:
+    """How a test ended, with the p that decided it, and by how much where that stands nowhere else."""
+    at, p = side(row) or 0, f"{by}; {_p(row)}" if by else _p(row)
     if at == 0 and (row.estimate or 0.0) < 0 and (row.p_corrected or 0.0) <= FOR:
         return f"worse than {null}, though not clearly enough to say so ({p}; {AGAINST:g} is asked for)"
-    return f"{ {1: 'better than', -1: 'worse than', 0: 'not distinguishable from'}[at] } {null} ({p})"
+    words = {1: "better than", -1: "worse than", 0: "not distinguishable from"}
+    return f"{words[at]} {null} ({p})"
 
 
-def _by(row: Difference, more: str, less: str) -> str:
-    """A difference and its direction: "1.20 closer"."""
+def _by(row: Difference, more: str, less: str, what: str = "") -> str:
+    """A difference and its direction: "1.20 closer", "an area 0.35 better"."""
     estimate = row.estimate or 0.0
-    return f"{number(abs(estimate))} {more if estimate >= 0 else less}"
+    return f"{what}{number(abs(estimate))} {more if estimate >= 0 else less}"
 
 
 def _p(row: Difference | None) -> str:

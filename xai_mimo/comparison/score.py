@@ -15,8 +15,9 @@ from xai_mimo.comparison.request import Request
 from xai_mimo.comparison.task_scores import unlearnt_heads
 from xai_mimo.comparison.verdicts import verdicts
 from xai_mimo.core.errors import MetricFailed, NotSupported, XaiMimoError
+from xai_mimo.core.model import Arrays
 from xai_mimo.core.progress import Steps
-from xai_mimo.core.streams import Array
+from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.metrics.metric import Metric, Quantity, may_be_hits, needs_of, number_of
 from xai_mimo.metrics.removal import Curves, curves_of
 from xai_mimo.metrics.scene import Scene, TrueFeatures
@@ -80,7 +81,8 @@ def score(request: Request, explained: Explained, step: Steps) -> Scores:
     curves, controls = curves_of(scene) if scene.was_made("curves") else ({}, [])
     undecidable = {
         **_not_measured(running, scene.maps.heads),
-        **heads_with_few_rows(scene.maps.heads, scene.maps.rows),
+        **heads_of_one_input(scene.maps.heads, len(scene.maps.players)),
+        **heads_with_few_rows(scene.maps.heads, scene.maps.rows, different_rows(scene.perturbed.inputs)),
         **unlearnt_heads(request.task, request.heads),
         **heads_without_inputs(scene.truth),
         **unresponsive_heads(scene, curves, controls),
@@ -103,6 +105,7 @@ def score(request: Request, explained: Explained, step: Steps) -> Scores:
                 tests,
                 inputs=len(scene.maps.players),
                 attributions=scene.maps.attributions,
+                are_streams=request.space.is_streams,
                 undecidable=undecidable,
             )
         ),
@@ -227,13 +230,31 @@ def _not_measured(running: Sequence[Metric], heads: Sequence[str]) -> dict[str, 
     }
 
 
-def heads_with_few_rows(heads: Sequence[str], rows: int) -> dict[str, str]:
-    """All heads, with the sentence that says so, where too few rows were explained."""
-    if rows >= FEW_ROWS:
+def heads_with_few_rows(heads: Sequence[str], rows: int, different: int) -> dict[str, str]:
+    """All heads, with the sentence that says so, where too few rows were explained, or too few that differ."""
+    if different >= FEW_ROWS:
         return {}
-    explained = "only one row was explained" if rows == 1 else f"only {rows} rows were explained"
+    few = rows if rows < FEW_ROWS else different
+    explained = "only one row was explained" if few == 1 else f"only {few} rows were explained"
+    if rows >= FEW_ROWS:
+        explained = f"of the {rows} rows that were explained only {few} {'is' if few == 1 else 'are'} different"
     return {
         head: f"Nothing is said of head '{head}': {explained}; verdicts ask for at least {FEW_ROWS}." for head in heads
+    }
+
+
+def different_rows(inputs: Arrays) -> int:
+    """How many rows there are, each counted once however often it comes."""
+    return len({b"".join(x[i].tobytes() for x in inputs.values()) for i in range(count_rows(inputs))})
+
+
+def heads_of_one_input(heads: Sequence[str], inputs: int) -> dict[str, str]:
+    """All heads, with the sentence that says so, where a map has one value alone."""
+    if inputs > 1:
+        return {}
+    return {
+        head: f"Nothing is said of head '{head}': a map over one input alone has nothing to rank and nothing to divide."
+        for head in heads
     }
 
 

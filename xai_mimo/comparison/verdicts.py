@@ -51,6 +51,7 @@ _NO_SIGN = (
     "Sign: this map has none; it says how much the head reads an input, not whether the input raises or lowers the "
     "prediction."
 )
+_NO_SIGN_OF_STREAMS = "Sign: shares of whole streams have none, whatever the method."
 _SENSITIVITY = (
     "Sign: this map speaks of sensitivities, of what happens when an input grows, and not of what its present value "
     "did, which alone can be tested by replacing it."
@@ -65,6 +66,7 @@ def verdicts(
     *,
     inputs: int,
     attributions: Sequence[str] | None = None,
+    are_streams: bool = False,
     undecidable: Mapping[str, str] | None = None,
 ) -> list[Verdict]:
     """One verdict for each head and method.
@@ -76,6 +78,7 @@ def verdicts(
         differences: the record's ``differences`` (paired, positive where the first is better).
         inputs: number of inputs that a map ranks.
         attributions: labels of the methods whose signs say what the present values did; None for all with a sign.
+        are_streams: whether maps are shares of whole streams, which have no sign whatever the method.
         undecidable: heads of which nothing can be concluded, with the reason.
     """
     rows = []
@@ -92,7 +95,8 @@ def verdicts(
             uses = {"order": orders[method].but(reach_of(case, others)), "shares": shares_of(case)}
             if method in with_sign:
                 uses["sign"] = sign_of(case)
-            remarks = [] if method in with_sign else [_SENSITIVITY if methods[method] else _NO_SIGN]
+            none = _SENSITIVITY if methods[method] else _NO_SIGN_OF_STREAMS if are_streams else _NO_SIGN
+            remarks = [] if method in with_sign else [none]
             remarks += agreement_of(case, [other.method for other in others], scores)
             rows.append(_verdict(case, uses, remarks))
     return rows
@@ -131,13 +135,14 @@ def _text(case: Case, in_all: int | None, uses: Mapping[str, Evidence]) -> str:
     """What the map may be used for, and why not for the rest."""
     method, head = case.method, case.head
     good = _listed([_USES[name] for name, use in uses.items() if use.vote == 1])
-    weak = "; ".join(use.why for use in uses.values() if use.vote is not None and use.vote < 1)
+    weak = "; ".join(use.why for use in uses.values() if use.vote != 1)
     if in_all is None:
         return (
             f"Nothing can be said of {method} for head '{head}' yet: its order could not be tested. Explain more rows."
         )
-    if not weak:
-        return f"{method} can be used for head '{head}' to tell {good}."
+    if in_all == 1:
+        untested = f"; {weak}" if weak else ""
+        return f"{method} can be used for head '{head}' to tell {good}{untested}."
     if good:
         return f"Use {method} for head '{head}' only to tell {good}: {weak}."
     return f"{'Do not use' if in_all < 0 else 'Do not rely on'} {method} for head '{head}': {weak}."

@@ -94,7 +94,9 @@ class Stream:
         for feature in features:
             check_text(feature, f"feature of stream '{self.name}'")
         object.__setattr__(self, "features", features)
-        object.__setattr__(self, "groups", _checked_groups(self.groups, features, width, self.name))
+        object.__setattr__(
+            self, "groups", _checked_groups({} if self.groups is None else self.groups, features, width, self.name)
+        )
 
     @property
     def variables(self) -> tuple[str, ...]:

@@ -34,6 +34,24 @@ def effective_features(a: Any) -> Array:
     return number
 
 
+def uniformity(a: Any, columns: Any) -> Array:
+    """How near a map is to one that gives every column the same.
+
+    exp(-sum_i p_i log(p_i / u_i)), p the shares of the mass, u each feature's share of the columns
+
+    Args:
+        a: map ``(sample, feature)``.
+        columns: ``(feature,)``, how many columns each feature stands for: those of a group are one feature.
+    Returns:
+        ``(sample,)`` from 0 to 1, which is a uniform map; where every feature is one column, the effective number of
+        features as a part of all. NaN, meaning undefined, in rows that are all zero.
+    Source: the entropy of Bhatt et al. (2020), Definition 3, relative to a uniform map.
+    """
+    p, u = shares(a), np.asarray(columns, dtype=np.float64) / np.sum(columns)
+    nearness: Array = np.exp(-(p * np.log(np.where(p > 0, p, 1.0) / np.where(p > 0, u, 1.0))).sum(axis=1))
+    return nearness
+
+
 def gini(a: Any) -> Array:
     """Gini index of the magnitudes: 0 for a uniform map, 1 - 1/features when one feature carries all.
 
@@ -86,3 +104,21 @@ class Gini:
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and targets."""
         return _of_maps(scene, gini)
+
+
+@dataclass(frozen=True)
+class Uniformity:
+    """``uniformity`` of every map."""
+
+    name: ClassVar[str] = "uniformity"
+    family: ClassVar[Family] = "complexity"
+    title: ClassVar[str] = "nearness to a uniform map"
+    better: ClassVar[Better] = "neither"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+    reference: ClassVar[str] = "bhatt2020evaluating"
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
+        """Measure all methods and targets."""
+        divisions = scene.perturbed.masker.divisions.values()
+        columns = np.concatenate([np.bincount(d.player_of.ravel(), minlength=d.size) for d in divisions])
+        return _of_maps(scene, lambda a: uniformity(a, columns))

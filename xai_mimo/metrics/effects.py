@@ -65,9 +65,10 @@ def overlap(masses: Array, effects: Array) -> Array:
     Args:
         masses, effects: shares, ``(sample, step)``.
     Returns:
-        ``(sample,)`` from 0 to 1, where mass and effect are divided alike; NaN, meaning undefined, where one is.
+        ``(sample,)`` from 0 to 1, where mass and effect are divided alike; 0 where the map is zero and something moves;
+        NaN, meaning undefined, where nothing moves.
     """
-    common = np.minimum(masses, effects)
+    common = np.minimum(np.nan_to_num(masses), effects)
     return np.asarray(common.sum(axis=1))
 
 

@@ -122,8 +122,12 @@ def removal_curves(
             )
     values = {label: np.asarray(m, dtype=np.float64) for label, m in maps.items()}
     by_value = [label for label in maps if label in signed]
-    random = np.zeros((controls, rows, size))
-    ranks = _orders([*(np.abs(m) for m in values.values()), *(values[label] for label in by_value), random], rng)
+    # Ties of each map, and the random orders, are broken by streams of their own: what stands in the same comparison
+    # changes neither, and so no test of a map against its controls.
+    entropy = int(rng.integers(2**63))
+    keys = [(f"magnitude {label}", np.abs(m)) for label, m in values.items()]
+    keys += [(f"value {label}", values[label]) for label in by_value]
+    ranks = _orders([*keys, ("random", np.zeros((controls, rows, size)))], entropy)
     counts = _counts(size, steps)
     inner = counts[1:-1]
     chosen = None if nearest is None else _nearest(inputs, replacement, ranks, inner, masker, nearest, max_memory, rng)
@@ -184,12 +188,18 @@ def _counts(players: int, steps: int) -> Array:
     return np.unique(np.concatenate([points, players - points]))
 
 
-def _orders(keys: Sequence[Array], rng: np.random.Generator) -> Array:
-    """The ranks of all keys one after the other, ``(order, sample, player)``, in half the memory of whole numbers."""
-    ranks = np.empty((sum(len(k) for k in keys), *keys[0].shape[1:]), dtype=np.int32)
+def _orders(keys: Sequence[tuple[str, Array]], entropy: int) -> Array:
+    """The ranks of all keys one after the other, ``(order, sample, player)``, in half the memory of whole numbers.
+
+    Args:
+        keys: with the name of the stream that breaks their ties.
+        entropy: that all streams share.
+    """
+    ranks = np.empty((sum(len(key) for _, key in keys), *keys[0][1].shape[1:]), dtype=np.int32)
     start = 0
-    for key in keys:
-        ranks[start : start + len(key)] = _ranks(key, rng)
+    for name, key in keys:
+        own = np.random.default_rng([entropy, *name.encode()])
+        ranks[start : start + len(key)] = _ranks(key, own)
         start += len(key)
     return ranks
 
