@@ -388,4 +388,19 @@ def test_a_gain_must_be_a_tenth_of_all_movement(gain, areas, word):
     moved = [score("deletion_area", areas - 1.0), score("insertion_area", 1.0)], []
     row = judge(order(gain), shares(0.8), moved)
     assert row.order == word
-    said(row, rf"symmetric gain, {'−' if gain < 0 else ''}10 % of all movement")
+    percent = "10" if areas == 4.0 else "9.8"
+    said(row, rf"symmetric gain, {'−' if gain < 0 else ''}{percent} % of all movement")
+
+
+def test_no_rounding_puts_a_number_on_the_other_side_of_its_threshold():
+    said(judge(order(0.4), shares(0.4999)), r"49\.99 % of its mass lies where the effect is")
+    said(judge(order(0.4), shares(0.6996, 0.6)), r"69\.96 % of its mass lies .*, 60 % does")
+    said(judge(*GOOD, truth(0.79996)), r"AUROC 0\.79996 ")
+    moved = [score("deletion_area", 3.02), score("insertion_area", 1.0)], []
+    said(judge(order(0.4), shares(0.8), moved), r"symmetric gain, 9\.95 % of all movement")
+    said(judge(order(-0.4), shares(0.8), moved), r"symmetric gain, −9\.95 % of all movement")
+
+
+def test_an_undecided_head_has_no_word_for_a_sign_that_nobody_claims():
+    rows = verdicts(["risk"], {"gradient": True}, [], [], inputs=3, attributions=[], undecidable={"risk": "why"})
+    assert rows[0].sign is None

@@ -118,7 +118,7 @@ def order_of(case: Case, *, has_sign: bool) -> Evidence:
         return _untested("Order", "symmetric_gain", "its order is untested")
     areas = {what: row for metric, what in _AREAS.items() if (row := case.test(metric, RANDOM)) is not None}
     part = case.part(gain)
-    of_all = "" if part is None else f", {_percent(part)} of all movement"
+    of_all = "" if part is None else f", {_percent(part, TENTH)} of all movement"
     sentences = [
         f"Order: with its top inputs kept the prediction stays {_by(gain, 'closer', 'farther off')} than with them "
         f"replaced (symmetric gain{of_all}), {_than(gain, 'a random order, which gains 0')}.",
@@ -174,7 +174,7 @@ def _true_order(case: Case) -> Evidence:
     if pointing is not None:
         hits, chance = case.estimate("pointing_game") or 0.0, case.estimate("pointing_game", "floor_random")
         sentence = (
-            f"Order: its largest value lies in the marked regions in {_percent(hits)} of the rows, "
+            f"Order: its largest value lies in the marked regions in {_percent(hits, HALF)} of the rows, "
             f"{_percent(chance)} would by chance ({_p(pointing)}); half is asked for."
         )
         at = side(pointing) or 0
@@ -189,8 +189,8 @@ def _true_order(case: Case) -> Evidence:
     test = case.test("auroc_mean_map", CHANCE)
     p = f"; worse than chance, {_p(test)}" if side(test) == -1 else ""
     sentence = (
-        f"Order: its mean map ranks the true features with AUROC {auroc:.3g} (0.5 is chance, {TRUTH_FOUND:g} is asked "
-        f"for{p})."
+        f"Order: its mean map ranks the true features with AUROC {_digits(auroc, TRUTH_FOUND)} (0.5 is chance, "
+        f"{TRUTH_FOUND:g} is asked for{p})."
     )
     if side(test) == -1:
         return Evidence(-1, (sentence,), "it ranks the features that are known to matter behind the others")
@@ -225,9 +225,11 @@ def shares_of(case: Case) -> Evidence:
     floor = case.estimate("effect_overlap", "floor_permuted")
     if test is None or overlap is None or floor is None:
         return _untested("Shares", "effect_overlap", "its shares are untested")
+    # The share of the map permuted is printed in whole percent: so is what is asked of the map beyond it.
+    floor, bars = round(floor, 2), (HALF, ALIKE, round(floor, 2) + TENTH, HALF * round(floor, 2))
     sentence = (
-        f"Shares: {_percent(overlap)} of its mass lies where the effect is, {_percent(floor)} does once the map is "
-        f"permuted ({_p(test)}); asked for are half, and a tenth more than permuted or {100 * ALIKE:.0f} %."
+        f"Shares: {_percent(overlap, *bars)} of its mass lies where the effect is, {_percent(floor)} does once the map "
+        f"is permuted ({_p(test)}); asked for are half, and a tenth more than permuted or {100 * ALIKE:.0f} %."
     )
     shares = Evidence(1, (sentence,))
     if side(test) == -1 and overlap <= HALF * floor:
@@ -250,7 +252,7 @@ def _idle_mass(case: Case) -> Evidence:
         -1,
         (
             f"Shares: one input has much mass and little effect ({row.note}); that is {_percent(row.estimate)} more of "
-            f"the mass than a uniform map gives it, at least {_percent(row.low)}, and half is too much.",
+            f"the mass than a uniform map gives it, at least {_percent(row.low, HALF)}, and half is too much.",
         ),
         f"much of its mass lies on an input with little effect ({row.note})",
     )
@@ -266,7 +268,7 @@ def _true_shares(case: Case) -> Evidence:
             continue
         chance = case.estimate(metric, "floor_random") or 0.0
         null = f"the {_percent(chance)} of chance"
-        sentence = f"Shares: {_percent(mass)} of its mass lies {where}, {_than(test, null)}."
+        sentence = f"Shares: {_percent(mass, HALF * chance)} of its mass lies {where}, {_than(test, null)}."
         if side(test) == 1:
             return Evidence(1, (sentence,))
         if side(test) == -1 and mass <= HALF * chance:
@@ -350,5 +352,19 @@ def _p(row: Difference | None) -> str:
     return p_equals(None if row is None else row.p_corrected)
 
 
-def _percent(value: float | None) -> str:
-    return "an unknown share" if value is None else f"{100 * value:.0f} %".replace("-", MINUS)
+def _percent(value: float | None, *levels: float) -> str:
+    """A share in percent, with digits enough to show on which side of each level it lies."""
+    if value is None:
+        return "an unknown share"
+    size = abs(value)
+    digits = next(d for d in range(9) if d == 8 or _sides(round(size, d + 2), levels) == _sides(size, levels))
+    return f"{MINUS if value < 0 else ''}{100 * size:.{digits}f} %"
+
+
+def _digits(value: float, level: float) -> str:
+    """Three significant digits, or as many as show on which side of a level the value lies."""
+    return next(t for d in range(3, 17) if (float(t := f"{value:.{d}g}") >= level) == (value >= level) or d == 16)
+
+
+def _sides(value: float, levels: Sequence[float]) -> list[bool]:
+    return [value >= level for level in levels]

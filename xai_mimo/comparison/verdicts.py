@@ -11,11 +11,12 @@
     map without signs, or one of sensitivities, makes no such claim.
 
 *supported* where the evidence is better, *misleading* where it is worse, *doubtful* between, *undecided* where it could
-not be measured. Two things hold an order back to doubtful: the truth is known and found in part only (AUROC of the mean
-map below 0.8), or another method, itself supported, gains more than twice as much and significantly more.
+not be measured. What holds an order back to doubtful: the truth is known and found in part only (AUROC of the mean map
+below 0.8); another method, whose own tests support its order, gains more than twice as much, and significantly more; or
+the map hardly differs from a uniform one, which holds its shares back too.
 
 A head is undecided for all methods where it does not react, is known to depend on nothing, or has not been learnt, and
-where fewer than ten rows were explained.
+where fewer than ten different rows were explained, or one input alone.
 
 **The word in all is the worst of the uses that could be measured**: a map whose signs are reversed misleads, though its
 order is right; the text says what is left of it.
@@ -82,12 +83,12 @@ def verdicts(
         undecidable: heads of which nothing can be concluded, with the reason.
     """
     rows = []
+    with_sign = [m for m, signed in methods.items() if signed and (attributions is None or m in attributions)]
     for head in heads:
         if undecidable and head in undecidable:
-            rows += [_undecided(head, method, signed, undecidable[head]) for method, signed in methods.items()]
+            rows += [_undecided(head, method, method in with_sign, undecidable[head]) for method in methods]
             continue
         cases = {method: Case.of(head, method, inputs, scores, differences) for method in methods}
-        with_sign = [m for m, signed in methods.items() if signed and (attributions is None or m in attributions)]
         orders = {method: order_of(case, has_sign=method in with_sign) for method, case in cases.items()}
         supported = [method for method, order in orders.items() if order.vote == 1]
         for method, case in cases.items():
