@@ -11,10 +11,12 @@ FIRST := not slow
 OTHERS := not slow and not all_frameworks
 # For make test-one.
 BACKEND ?= jax
+# For make fuzz.
+FUZZ ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-one test-jax test-tensorflow test-torch test-slow test-slow-jax test-slow-tensorflow \
-	test-slow-torch check format hooks tutorials tutorials-quick benchmarks changes release-check clean
+	test-slow-torch fuzz check format hooks tutorials tutorials-quick benchmarks changes release-check clean
 
 # A line "##@ words" begins a group, "target: ...  ## words" is a line in it.
 help:  ## this list
@@ -70,6 +72,9 @@ test-slow-tensorflow: $(VENV)/dev.stamp  ## the experiments on TensorFlow
 
 test-slow-torch: $(VENV)/dev.stamp  ## the experiments on PyTorch
 	KERAS_BACKEND=torch $(PYTEST) -n 2 --dist loadfile -m "slow and not all_frameworks"
+
+fuzz: $(VENV)/dev.stamp  ## hand 10000 values of every kind to explain, compare and the methods: FUZZ=10000
+	KERAS_BACKEND=torch XAI_MIMO_FUZZ=$(FUZZ) $(PYTEST) -n 2 tests/test_doors.py
 
 ##@ Run it again
 

@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from xai_mimo.core.baselines import Baseline, resolve_baseline
-from xai_mimo.core.errors import BadSetting, MissingDependency
-from xai_mimo.core.method import Attribution, Context, bytes_per_row, whole
+from xai_mimo.core.errors import MissingDependency
+from xai_mimo.core.method import Attribution, Context, bytes_per_row, one_of, whole
 from xai_mimo.core.model import Arrays, Differentiable, Model, require, require_floats
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array, count_rows
@@ -53,8 +53,7 @@ class CaptumIntegratedGradients:
 
     def __post_init__(self) -> None:
         whole(self.steps, "steps")
-        if self.rule not in get_args(Rule):
-            raise BadSetting(f"rule {self.rule!r} is not one of {', '.join(get_args(Rule))}.")
+        one_of(self.rule, get_args(Rule), "rule")
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Explain each target with its own Captum run, in blocks of path points that fit the memory allowed."""

@@ -12,6 +12,7 @@ threads that draw from it meanwhile would see it.)
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -19,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting, MissingDependency
-from xai_mimo.core.method import Attribution, Context, whole
+from xai_mimo.core.method import Attribution, Context, is_number, whole
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.players import Masker
 from xai_mimo.core.speaks_of import SpeaksOf
@@ -27,6 +28,10 @@ from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
 Predict = Callable[[Array], Array]
+
+
+_RULES = re.compile(r"auto|aic|bic|num_features\([1-9][0-9]*\)")
+"""What shap's ``l1_reg`` may be, beside a number."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,13 @@ class ShapKernel:
     def __post_init__(self) -> None:
         if self.samples is not None:
             whole(self.samples, "samples")
+        rule = self.l1_reg
+        is_known = bool(_RULES.fullmatch(rule)) if isinstance(rule, str) else is_number(rule) and rule >= 0
+        if not is_known:
+            raise BadSetting(
+                "l1_reg must be a number of at least 0, 'auto', 'aic', 'bic' or 'num_features(n)'; got "
+                f"{self.l1_reg!r}."
+            )
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Explain all targets of each row from the same coalitions."""

@@ -11,7 +11,7 @@ from xai_mimo.comparison.score import score
 from xai_mimo.comparison.settings import Settings
 from xai_mimo.comparison.truth import Truth
 from xai_mimo.comparison.write_record import write_record
-from xai_mimo.core.method import Method
+from xai_mimo.core.method import Method, flag
 from xai_mimo.core.progress import bar, steps
 from xai_mimo.core.targets import AnyTarget
 from xai_mimo.metrics.metric import Metric
@@ -142,6 +142,7 @@ def compare(
         occlusion       1.0
           shapley       1.0
     """
+    flag(progress, "progress")
     request = read_request(
         model,
         x,
@@ -161,7 +162,7 @@ def compare(
         title=title,
         command=command,
     )
-    with bar(progress, "compare") as shown:
+    with bar(bool(progress), "compare") as shown:
         step = steps(shown, "compare", request.steps)
         explained = explain_all(request, step)
         scores = score(request, explained, step)

@@ -60,7 +60,7 @@ def name_methods(methods: Sequence[str | Method] | Mapping[str, str | Method]) -
     """
     if isinstance(methods, str):
         return name_methods([methods])
-    if not isinstance(methods, Iterable):
+    if not isinstance(methods, Iterable) or getattr(methods, "ndim", 1) == 0:
         raise BadSetting(
             f"methods are a list of names and settings objects, or a mapping from labels to them; got {methods!r}. "
             "Write e.g. methods=['integrated_gradients'], or see xai_mimo.methods()."

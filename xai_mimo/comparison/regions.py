@@ -9,6 +9,7 @@ from xai_mimo.comparison.truth import check_truth
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.positions import position_axes
 from xai_mimo.core.streams import Array, Stream, unknown
+from xai_mimo.core.tables import read_array
 
 Regions = dict[str, dict[str, Array]]
 """``{head: {stream: (sample, *shape)}}``: booleans, with axes of length 1 where one mark holds for all values; a group
@@ -33,6 +34,10 @@ def split_truth(
     """
     if truth is None:
         return None, {}
+    if not isinstance(truth, Mapping):
+        raise BadSetting(
+            f"truth is a mapping {{head: {{stream: [feature, ...]}}}} or {{head: [stream, ...]}}; got {truth!r}."
+        )
     by_name = {s.name: s for s in streams}
     regions: Regions = {}
     for head, parts in truth.items():
@@ -61,6 +66,7 @@ def _is_region(value: Any) -> bool:
 
 
 def _region(value: Array, stream: Stream, rows: int) -> Array:
+    value = read_array(value, f"the region of stream '{stream.name}'")
     positions = position_axes(stream) or list(range(len(stream.shape)))
     if value.ndim == 1 + len(stream.shape):
         positions = list(range(len(stream.shape)))

@@ -136,6 +136,9 @@ def read_request(
     if rows is not None:
         _check_whole(rows, "rows", least=1)
     _check_whole(seed, "seed", least=0)
+    for text, what in ((title, "title"), (command, "command")):
+        if not isinstance(text, str):
+            raise BadSetting(f"{what} is text for the record; got {text!r}.")
     if not isinstance(settings, Settings | None):
         raise BadSetting(f"settings are a Settings object; got {settings!r}. Write e.g. settings=Settings(ks=(1, 3)).")
     adapted = adapt(model)

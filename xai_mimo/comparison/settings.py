@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.method import flag, is_number
 
 DEFAULT_KS = (1, 3, 5)
 _MOST_DRAWS = 20_000_000
@@ -42,7 +43,8 @@ class Settings:
     resamples: int = 2000
 
     def __post_init__(self) -> None:
-        if self.replacement not in ("mean", "background", "nearest"):
+        flag(self.ceilings, "ceilings")
+        if not isinstance(self.replacement, str) or self.replacement not in ("mean", "background", "nearest"):
             raise BadSetting(f"replacement {self.replacement!r} is not one of 'mean', 'background' and 'nearest'.")
         for name in ("steps", "controls", "replacement_rows", "resamples"):
             if not is_whole(getattr(self, name)) or getattr(self, name) < 1:
@@ -51,9 +53,9 @@ class Settings:
             raise BadSetting(
                 f"ks are sizes of a top, whole numbers of at least 1 each, e.g. ks=(1, 3); got {self.ks!r}."
             )
-        if not 0 < self.deleted < 1:
+        if not is_number(self.deleted) or not 0 < self.deleted < 1:
             raise BadSetting(f"deleted must be a share above 0 and below 1; got {self.deleted}.")
-        if not 0 <= self.tolerance < np.inf:
+        if not is_number(self.tolerance) or self.tolerance < 0:
             raise BadSetting(f"tolerance must be a distance of at least 0; got {self.tolerance}.")
 
     def for_rows(self, rows: int) -> "Settings":

@@ -59,7 +59,7 @@ def choose_space(model: Model, first_row: Arrays, *, intercepts: bool, at: str |
         BadSetting: an unknown space, "inputs" where the maps do not lie there, or several layers to choose from.
         NotSupported: no layer sows a map, or there is no common space.
     """
-    if space not in (None, "inputs", "variables", "streams"):
+    if space is not None and not (isinstance(space, str) and space in ("inputs", "variables", "streams")):
         raise BadSetting(
             f"space {space!r} is not one of 'inputs', 'variables' and 'streams'; for a layer's inputs give "
             "at='<layer>'."

@@ -1,6 +1,7 @@
 """Known truth, as a user writes it, turned into one boolean per feature of the space that is compared in."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,10 +45,15 @@ def check_truth(truth: Truth, heads: Sequence[str], streams: Sequence[Stream]) -
                 f"the truth of head '{head}' is {parts!r}; expected {{stream: [feature, ...]}} or [stream, ...]."
             )
         for stream in parts:
-            if stream not in by_name:
+            if not isinstance(stream, str) or stream not in by_name:
                 raise unknown(stream, by_name, "input stream")
         checked[head] = {}
         for stream in parts:
+            if isinstance(parts, Mapping) and not _is_list(parts[stream]):
+                raise BadSetting(
+                    f"the truth of head '{head}' and stream '{stream}' is {parts[stream]!r}; expected [feature, ...], "
+                    "or a region: an array of truth values (sample, *positions)."
+                )
             known = _variable_of_each_name(by_name[stream])
             features = tuple(str(f) for f in parts[stream]) if isinstance(parts, Mapping) else tuple(known)
             check_unique(features, f"true feature of stream '{stream}'")
@@ -57,6 +63,10 @@ def check_truth(truth: Truth, heads: Sequence[str], streams: Sequence[Stream]) -
             if features or not isinstance(parts, Mapping):
                 checked[head][stream] = tuple(dict.fromkeys(known[f] for f in features))
     return checked
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | frozenset) or getattr(value, "ndim", 0) == 1
 
 
 def _variable_of_each_name(stream: Stream) -> dict[str, str]:

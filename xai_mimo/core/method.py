@@ -1,8 +1,10 @@
 """What a method is: frozen settings that can be called on a model."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from numbers import Real
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -11,6 +13,9 @@ from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector
+
+# No setting that counts is larger: what it asks for would never end.
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -100,13 +105,43 @@ def bytes_per_row(arrays: Mapping[str, Array]) -> int:
     return int(sum(a.itemsize * int(np.prod(a.shape[1:], dtype=np.int64)) for a in arrays.values()))
 
 
-def positive(value: float, what: str) -> None:
+def positive(value: Any, what: str) -> None:
     """Raise ``BadSetting`` unless a setting is a finite number above zero."""
-    if not np.isfinite(value) or value <= 0:
+    if not is_number(value) or not value > 0:
         raise BadSetting(f"{what} must be a number above 0; got {value!r}.")
 
 
-def whole(value: float, what: str) -> None:
+def whole(value: Any, what: str) -> None:
     """Raise ``BadSetting`` unless a setting is a whole number of at least one."""
-    if not np.isfinite(value) or value < 1 or value != int(value) or isinstance(value, bool):
-        raise BadSetting(f"{what} must be a whole number of at least 1; got {value!r}.")
+    if not is_number(value) or value < 1 or value != int(value) or value > _MOST:
+        raise BadSetting(f"{what} must be a whole number of at least 1{_limit(value)}; got {value!r}.")
+
+
+def _limit(value: Any) -> str:
+    return f" and at most {_MOST}" if is_number(value) and value > _MOST else ""
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is one finite number, of Python or NumPy, and no truth value."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def one_of(value: Any, choices: Iterable[str], what: str) -> None:
+    """Raise ``BadSetting`` unless a setting is one of these words."""
+    words = list(choices)
+    if not isinstance(value, str) or value not in words:
+        raise BadSetting(f"{what} {value!r} is not one of {', '.join(words)}.")
+
+
+def flag(value: Any, what: str) -> None:
+    """Raise ``BadSetting`` unless a setting is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise BadSetting(f"{what} must be True or False; got {value!r}.")
+
+
+def name_or_none(value: Any, what: str) -> None:
+    """Raise ``BadSetting`` unless a setting is a name, or None."""
+    if value is not None and not isinstance(value, str):
+        raise BadSetting(f"{what} must be a name, or None; got {value!r}.")

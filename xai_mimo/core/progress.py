@@ -4,9 +4,12 @@
 told as amounts (rows, say), since a method does not know what share of the whole it is.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
+from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.terminal import printable
 
 Progress = Callable[[str, float], None]
@@ -21,6 +24,27 @@ Steps = Callable[[str, float], AbstractContextManager[Advance]]
 
 def silent(*told: object) -> None:
     """Progress that is not shown; fits where a ``Progress`` or an ``Advance`` is wanted."""
+
+
+def check_progress(progress: Any) -> None:
+    """Refuse what is neither a truth value nor a function that can be told an amount.
+
+    Raises:
+        BadSetting: it is none of these.
+    """
+    if isinstance(progress, bool):
+        return
+    expected = "True for a bar, False for none, or a function of the number of rows just finished"
+    if not callable(progress):
+        raise BadSetting(f"progress is {expected}; got {progress!r}.")
+    try:
+        signature = inspect.signature(progress)
+    except (ValueError, TypeError):  # some functions written in C tell nothing
+        return
+    try:
+        signature.bind(1.0)
+    except TypeError as err:
+        raise BadSetting(f"progress is {expected}; got a function that cannot be told one: {err}.") from err
 
 
 @contextmanager

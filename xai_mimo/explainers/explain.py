@@ -1,5 +1,6 @@
 """``explain``: one method on any number of rows, block by block, in memory or on disk."""
 
+import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.plugins import engine as find_engine
 from xai_mimo.core.plugins import method as find_method
-from xai_mimo.core.progress import Advance, bar, counted
+from xai_mimo.core.progress import Advance, bar, check_progress, counted
 from xai_mimo.core.streams import Stream, check_inputs, check_together, count_rows
 from xai_mimo.core.targets import AnyTarget, check_labels
 from xai_mimo.explainers.job import ExplainJob, attributes, blocks_of
@@ -82,6 +83,9 @@ def explain(
     whole(rows_per_block, "rows_per_block")
     whole(background_rows, "background_rows")
     positive(max_memory, "max_memory")
+    check_progress(progress)
+    if store is not None and not isinstance(store, str | os.PathLike):
+        raise BadSetting(f"store is a folder ending in .zarr, or None for memory; got {store!r}.")
     engine = find_engine(engine)
     adapted = adapt(model, max_memory=max_memory)
     inputs = check_inputs(x, adapted.streams)

@@ -54,7 +54,7 @@ def find_metrics(specs: Sequence[str | Metric]) -> tuple[Metric, ...]:
         UnknownName: no such metric. NotSupported: it cannot be loaded. BadSetting: not a metric, or its facts are
             wrong. DuplicateName: a metric twice.
     """
-    if isinstance(specs, Mapping) or not isinstance(specs, Iterable):
+    if isinstance(specs, Mapping) or not isinstance(specs, Iterable) or getattr(specs, "ndim", 1) == 0:
         raise BadSetting(
             f"metrics are a list of names and settings objects, without labels; got {specs!r}. Write e.g. "
             "metrics=['gini'], or see xai_mimo.metrics()."

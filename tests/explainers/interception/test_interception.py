@@ -234,7 +234,7 @@ def test_a_map_over_time_keeps_its_steps():
     [
         ({"layer": "mial"}, UnknownName, "no layer that sows 'attention' is called 'mial'"),
         ({"kind": "context"}, BadSetting, "kind 'context' is not one of attention, attention_x_input"),
-        ({"baseline": "zero"}, BadSetting, "baseline 'zero' of an interception is not one of bias, background"),
+        ({"baseline": "zero"}, BadSetting, "baseline of an interception 'zero' is not one of bias, background"),
         ({"kind": "change"}, NotSupported, "no layer sows a map 'change'"),
     ],
 )

@@ -25,9 +25,13 @@ def check_vocabulary(
         UnknownName: no such stream. BadSetting: a stream that does not hold one id per position, or words that are not
             strings. BadValues: an id without a word.
     """
+    if vocabulary is None:
+        return {}
+    if not isinstance(vocabulary, Mapping):
+        raise BadSetting(f"vocabulary is a mapping {{stream: words, that of id 0 first}}; got {vocabulary!r}.")
     by_name = {s.name: s for s in streams}
     checked = {}
-    for name, words in (vocabulary or {}).items():
+    for name, words in vocabulary.items():
         if name not in by_name:
             raise unknown(name, by_name, "input stream")
         if not by_name[name].is_integer or len(by_name[name].shape) != 1:
@@ -35,7 +39,8 @@ def check_vocabulary(
                 f"a vocabulary needs a stream of integer ids of shape (batch, token); stream '{name}' has shape "
                 f"{('batch', *by_name[name].shape)} and dtype {by_name[name].dtype}."
             )
-        if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+        is_list = isinstance(words, Sequence) or getattr(words, "ndim", 0) == 1
+        if isinstance(words, str) or not is_list or not all(isinstance(word, str) for word in words):
             raise BadSetting(f"the vocabulary of stream '{name}' must be a sequence of words, the word of id 0 first.")
         low, high = int(inputs[name].min()), int(inputs[name].max())
         if low < 0 or high >= len(words):

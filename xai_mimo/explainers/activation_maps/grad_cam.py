@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from xai_mimo.core.errors import NotSupported
-from xai_mimo.core.method import Attribution, Context
+from xai_mimo.core.method import Attribution, Context, flag, name_or_none
 from xai_mimo.core.model import Arrays, Differentiable, Model, Splittable
 from xai_mimo.core.positions import channel_axis, lay_over
 from xai_mimo.core.speaks_of import SpeaksOf
@@ -64,6 +64,9 @@ class GradCAM:
     )
 
     def __post_init__(self) -> None:
+        name_or_none(self.at, "at")
+        name_or_none(self.stream, "stream")
+        flag(self.positive, "positive")
         TokenGrid.of(self.prefix_tokens, self.grid)
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
@@ -104,6 +107,8 @@ class CAM:
     needs: ClassVar[tuple[type[Model], ...]] = (Splittable,)
 
     def __post_init__(self) -> None:
+        name_or_none(self.at, "at")
+        name_or_none(self.stream, "stream")
         TokenGrid.of(self.prefix_tokens, self.grid)
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:

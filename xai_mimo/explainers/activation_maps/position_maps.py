@@ -8,7 +8,7 @@ import numpy as np
 
 from xai_mimo.core.cut import find_layer
 from xai_mimo.core.errors import BadSetting, NotSupported
-from xai_mimo.core.method import Attribution, Context
+from xai_mimo.core.method import Attribution, Context, name_or_none, one_of
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Model, Splittable
 from xai_mimo.core.positions import is_image, lay_over, positions_of, resize
 from xai_mimo.core.speaks_of import SpeaksOf
@@ -65,13 +65,11 @@ class PositionMaps:
     needs: ClassVar[tuple[type[Model], ...]] = (Interceptable,)
 
     def __post_init__(self) -> None:
-        if self.fusion not in get_args(Fusion):
-            raise BadSetting(f"fusion {self.fusion!r} is not one of {', '.join(get_args(Fusion))}.")
-        if self.nonnegativity not in get_args(NonNegativity):
-            raise BadSetting(
-                f"nonnegativity {self.nonnegativity!r} is not one of {', '.join(get_args(NonNegativity))}."
-            )
-        if isinstance(self.layers, str) or (self.layers is not None and not self.layers):
+        one_of(self.fusion, get_args(Fusion), "fusion")
+        one_of(self.nonnegativity, get_args(NonNegativity), "nonnegativity")
+        name_or_none(self.stream, "stream")
+        are_names = isinstance(self.layers, list | tuple) and all(isinstance(n, str) for n in self.layers)
+        if self.layers is not None and not (are_names and self.layers):
             raise BadSetting(f"layers must be a list of names, or None for all; got {self.layers!r}.")
         TokenGrid.of(self.prefix_tokens, self.grid)
 

@@ -35,7 +35,7 @@ class TokenGrid:
             raise BadSetting(f"prefix_tokens must be a whole number of at least 0; got {prefix_tokens!r}.")
         if grid is None:
             return TokenGrid(int(prefix_tokens))
-        if isinstance(grid, str) or len(grid) != len(IMAGE) or not all(_is_whole(n, 1) for n in grid):
+        if not isinstance(grid, list | tuple) or len(grid) != len(IMAGE) or not all(_is_whole(n, 1) for n in grid):
             raise BadSetting(f"grid must be rows and columns of patches, such as (14, 14); got {grid!r}.")
         return TokenGrid(int(prefix_tokens), (int(grid[0]), int(grid[1])))
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.method import Attribution, Context, whole
+from xai_mimo.core.method import Attribution, Context, is_number, whole
 from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.targets import Selector, rows_of, take
@@ -80,12 +80,14 @@ class SmoothGrad:
 
     def __post_init__(self) -> None:
         whole(self.samples, "samples")
-        if not np.isfinite(self.noise) or self.noise < 0:
+        if not is_number(self.noise) or self.noise < 0:
             raise BadSetting(f"noise must be a number of at least 0; got {self.noise!r}.")
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Average gradients over the copies, as many copies at a time as memory allows."""
-        scale = {name: self.noise * np.ptp(b.astype(np.float64), axis=0) for name, b in context.background.items()}
+        scale = {
+            name: float(self.noise) * np.ptp(b.astype(np.float64), axis=0) for name, b in context.background.items()
+        }
         sources = dict(zip(inputs, context.rng.spawn(len(inputs)), strict=True))
 
         def draw(count: int) -> tuple[Arrays, None]:

@@ -13,7 +13,7 @@ from xai_mimo.core.declare import named_like
 from xai_mimo.core.digest import digest
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.explanation import describe, versions
-from xai_mimo.core.method import Attribution, Context
+from xai_mimo.core.method import Attribution, Context, name_or_none, one_of
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, require
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.speaks_of import SpeaksOf
@@ -112,10 +112,9 @@ class Interception:
     needs: ClassVar[tuple[type[Model], ...]] = (Interceptable,)
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise BadSetting(f"kind {self.kind!r} is not one of {', '.join(get_args(Kind))}.")
-        if self.baseline not in ("bias", "background"):
-            raise BadSetting(f"baseline {self.baseline!r} of an interception is not one of bias, background.")
+        one_of(self.kind, get_args(Kind), "kind")
+        one_of(self.baseline, ("bias", "background"), "baseline of an interception")
+        name_or_none(self.layer, "layer")
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Read the map and give it the shape of an attribution."""

@@ -7,8 +7,7 @@ from typing import ClassVar, get_args
 import numpy as np
 
 from xai_mimo.core.baselines import Baseline, resolve_baseline
-from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.method import Attribution, Context
+from xai_mimo.core.method import Attribution, Context, one_of
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.patches import Patch, check_patch
 from xai_mimo.core.players import Players
@@ -52,8 +51,7 @@ class Occlusion:
     speaks_of: ClassVar[SpeaksOf] = "attribution"
 
     def __post_init__(self) -> None:
-        if self.players not in get_args(Players):
-            raise BadSetting(f"players {self.players!r} is not one of {', '.join(get_args(Players))}.")
+        one_of(self.players, get_args(Players), "players")
         check_patch(self.patch, is_needed=self.players == "patches")
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:

@@ -8,7 +8,7 @@ from typing import ClassVar, get_args
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.method import Attribution, Context, positive, whole
+from xai_mimo.core.method import Attribution, Context, one_of, positive, whole
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.patches import Patch, check_patch
 from xai_mimo.core.players import Players
@@ -73,8 +73,7 @@ class Shapley:
     def __post_init__(self) -> None:
         whole(self.budget, "budget")
         whole(self.background_rows, "background_rows")
-        if self.players not in get_args(Players):
-            raise BadSetting(f"players {self.players!r} is not one of {', '.join(get_args(Players))}.")
+        one_of(self.players, get_args(Players), "players")
         check_patch(self.patch, is_needed=self.players == "patches")
         if self.standard_error is not None:
             positive(self.standard_error, "standard_error")
