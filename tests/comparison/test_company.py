@@ -93,3 +93,25 @@ def test_streams_have_no_sign_whatever_the_method(model, rng):
     record = xm.compare(model, rows(30, rng), ["occlusion"], space="streams", settings=FAST).record
     assert record.verdicts[0].sign is None
     assert any("shares of whole streams have none" in s for s in record.verdicts[0].evidence)
+
+
+def test_metrics_of_curves_are_those_of_the_closed_form(rng):
+    """f = 3 a + b - c at rows of ones, zero background: contributions 3, 1 and -1, of which Shapley's values are made."""
+    model = toys.linear({"y": [[3.0, 1.0, -1.0]]}, {"u": 3})
+    x, zeros = {"u": np.ones((12, 3))}, {"u": np.zeros((2, 3))}
+    record = xm.compare(model, x, ["shapley", "gradient"], background=zeros, settings=FAST).record
+
+    def value(metric, role="value", method="shapley"):
+        return next(s for s in record.scores if (s.metric, s.role, s.method) == (metric, role, method))
+
+    # By value: 3, then 1, then -1. Kept alone 0, 3, 4, 3; without them 3, 0, -1, 0: gained -3, 3, 5, 3 over thirds.
+    assert value("signed_gain").estimate == pytest.approx((-3 / 2 + 3 + 5 + 3 / 2) / 3)
+    none = value("signed_gain", method="gradient")
+    assert none.estimate is None
+    assert "sensitivity" in none.note
+    assert value("effect_overlap").estimate == pytest.approx(1)
+    assert value("effect_overlap", "floor_permuted").estimate < 1
+    assert value("idle_mass").estimate == 0
+    gain = value("symmetric_gain").estimate
+    assert gain == pytest.approx(value("deletion_area").estimate - value("insertion_area").estimate)
+    assert {d.metric for d in record.differences if (d.method, d.other) == ("gradient", "chance")} == {"symmetric_gain"}

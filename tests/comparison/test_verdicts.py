@@ -98,7 +98,7 @@ def agreement(estimate, low, floor=0.5, ceiling=0.95):
 def judge(*parts, method="attention", methods=METHODS, inputs=8, **kwargs):
     scores = list(itertools.chain.from_iterable(rows for rows, _ in parts))
     tests = list(itertools.chain.from_iterable(rows for _, rows in parts))
-    rows = verdicts(["risk"], methods, scores, tests, inputs=inputs, **kwargs)
+    rows = verdicts(["risk"], methods, scores, tests, inputs=inputs, replacement="the mean of the background", **kwargs)
     assert [r.method for r in rows] == list(methods)
     return next(r for r in rows if r.method == method)
 
@@ -120,7 +120,8 @@ def test_a_map_without_signs_is_supported_for_order_and_shares():
     )
     said(
         row,
-        r"kept the prediction stays 0\.400 closer .* better than a random order, which gains 0 \(p < \.001\)\.",
+        r"stays 0\.400 closer than with them replaced by the mean of the background .* better than a random order, which "
+        r"gains 0 \(p < \.001\)\.",
         r"replacing its top inputs first is better than a random order \(an area 0\.200 better; p < \.001\)\.",
         r"keeping its top inputs first is better than a random order \(an area 0\.200 better",
         r"80 % of its mass lies where the effect is, 20 % does once the map is permuted \(p < \.001\); asked for are half",
@@ -177,11 +178,28 @@ def test_signs_vouch_for_an_order_that_cancels():
     assert judge(wrong, shares(0.9, method="ig"), sign(0.5), method="ig").order == "misleading"
 
 
-def test_an_order_that_holds_among_neighbours_is_not_misleading():
-    rows = [], [difference("conditional_symmetric_gain", "chance", 0.3)]
-    row = judge(order(-0.4), shares(0.8), rows)
-    assert row.order == "doubtful"
+@pytest.mark.parametrize(
+    ("gain", "p", "word"), [(-0.4, 0.001, "doubtful"), (-0.4, 0.9, "misleading"), (0.4, 0.001, "supported")]
+)
+def test_only_a_gain_among_neighbours_excuses_an_order_and_it_spoils_none(gain, p, word):
+    rows = [], [difference("conditional_symmetric_gain", "chance", 0.3, p)]
+    row = judge(order(gain), shares(0.8), rows)
+    assert row.order == word
     said(row, "nearest rows")
+
+
+def test_signs_do_not_vouch_for_magnitudes_that_are_wrong():
+    right = shares(0.9, method="ig"), sign(0.5)
+    areas_worse = order(-0.1, 0.3, method="ig", deletion=-0.2, insertion=-0.2, areas_p=0.001)
+    assert judge(areas_worse, *right, method="ig").order == "misleading"
+    one_better = order(-0.4, method="ig", deletion=0.1, insertion=-0.5)
+    assert judge(one_better, *right, method="ig").order == "doubtful"
+
+
+def test_signs_are_doubtful_where_the_mass_lies_on_what_does_nothing():
+    row = judge(order(0.4, method="ig"), shares(0.05, method="ig"), sign(0.5), method="ig")
+    assert (row.shares, row.sign) == ("misleading", "doubtful")
+    assert "its signs are mostly of inputs that do little" in row.text
 
 
 @pytest.mark.parametrize(
@@ -206,12 +224,14 @@ def test_thresholds_of_the_shares(overlap, floor, p, word):
 
 def test_much_mass_on_an_input_without_effect_is_misleading():
     note = "const.0: 80% of the mass, 0% of the effect"
-    leak = [score("idle_mass", 0.7, low=0.6, note=note)], []
+    leak = [score("idle_mass", 0.7, low=0.51, note=note)], []
     row = judge(*GOOD, leak)
     assert (row.order, row.shares, row.verdict) == ("supported", "misleading", "misleading")
     assert note in row.text
     said(row, note)
-    assert judge(*GOOD, ([score("idle_mass", 0.7, low=0.5, note=note)], [])).shares == "supported"
+    some = judge(*GOOD, ([score("idle_mass", 0.2, low=0.11, note=note)], []))
+    assert (some.shares, some.verdict) == ("doubtful", "doubtful")
+    assert judge(*GOOD, ([score("idle_mass", 0.2, low=0.1, note=note)], [])).shares == "supported"
 
 
 def test_a_nearly_uniform_map_says_so():
@@ -328,6 +348,22 @@ def test_another_that_gains_twice_as_much_makes_an_order_doubtful(own, p, word):
     more = f"ig has a symmetric gain of 0.400, this map one of {own:.3f} (p = .001)"
     assert any(more in s for s in row.evidence) == (p == 0.001)
     assert ("ig gains more than twice as much" in row.text) == (word == "doubtful")
+
+
+def test_a_pair_is_read_from_either_side():
+    pair_of_ig = [], [difference("symmetric_gain", "attention", 0.21, 0.001, method="ig")]
+    assert judge(order(0.19), shares(0.8), *GOOD_IG, pair_of_ig).order == "doubtful"
+    lost = [], [difference("symmetric_gain", "attention", -0.25, 0.001, method="ig")]
+    assert judge(order(0.65), shares(0.8), *GOOD_IG, lost).order == "supported"
+
+
+def test_of_several_that_gain_more_the_best_is_held_against_a_map():
+    third = order(0.3, method="third")
+    tests = [], [difference("symmetric_gain", "third", -0.1, 0.001), difference("symmetric_gain", "ig", -0.21, 0.001)]
+    methods = {"attention": False, "third": False, "ig": True}
+    row = judge(order(0.19), shares(0.8), third, *GOOD_IG, tests, methods=methods)
+    assert row.order == "doubtful"
+    said(row, r"ig has a symmetric gain of 0\.400, this map one of 0\.190")
 
 
 def test_another_is_named_only_where_it_is_supported_and_significantly_better():

@@ -52,6 +52,7 @@ class Case:
     Attributes:
         head, method: their names.
         inputs: number of inputs that a map ranks.
+        replacement: what replaced inputs become, in words.
         scores: by metric and role; the control's are among them.
         tests: by metric and the other method, or control, positive where this method is better.
     """
@@ -59,11 +60,19 @@ class Case:
     head: str
     method: str
     inputs: int
+    replacement: str
     scores: Mapping[tuple[str, Role], Score]
     tests: Mapping[tuple[str, str], Difference]
 
     @staticmethod
-    def of(head: str, method: str, inputs: int, scores: Sequence[Score], differences: Sequence[Difference]) -> "Case":
+    def of(
+        head: str,
+        method: str,
+        inputs: int,
+        replacement: str,
+        scores: Sequence[Score],
+        differences: Sequence[Difference],
+    ) -> "Case":
         """Pick what is said of one method and head out of the record's tables."""
         own = {
             (r.metric, r.role): r
@@ -73,7 +82,7 @@ class Case:
         of_head = [r for r in differences if r.head == head]
         tests = {(r.metric, r.other): r for r in of_head if r.method == method}
         tests |= {(r.metric, r.method): _of_second(r) for r in of_head if r.other == method}
-        return Case(head, method, inputs, own, tests)
+        return Case(head, method, inputs, replacement, own, tests)
 
     def estimate(self, metric: str, role: Role = "value") -> float | None:
         """The mean over rows; None where it was not measured."""
@@ -121,7 +130,7 @@ def order_of(case: Case, *, has_sign: bool) -> Evidence:
     of_all = "" if part is None else f", {_percent(part, TENTH)} of all movement"
     sentences = [
         f"Order: with its top inputs kept the prediction stays {_by(gain, 'closer', 'farther off')} than with them "
-        f"replaced (symmetric gain{of_all}), {_than(gain, 'a random order, which gains 0')}.",
+        f"replaced by {case.replacement} (symmetric gain{of_all}), {_than(gain, 'a random order, which gains 0')}.",
         *(
             f"Order: {what} is {_than(row, 'a random order', _by(row, 'better', 'worse', 'an area '))}."
             for what, row in areas.items()
@@ -244,17 +253,18 @@ def shares_of(case: Case) -> Evidence:
 
 
 def _idle_mass(case: Case) -> Evidence:
-    """Whether one input has much mass and little effect."""
+    """Whether one input has mass and little effect: a tenth more than a uniform map gives it, or half."""
     row = case.scores.get(("idle_mass", "value"))
-    if row is None or row.low is None or row.low <= HALF:
+    if row is None or row.low is None or row.low <= TENTH:
         return Evidence(None)
+    sentence = (
+        f"Shares: one input has mass and little effect ({row.note}); that is {_percent(row.estimate)} more of the mass "
+        f"than a uniform map gives it, at least {_percent(row.low, TENTH, HALF)}, where a tenth is too much and half "
+        "misleads."
+    )
+    much = "much" if row.low > HALF else "some"
     return Evidence(
-        -1,
-        (
-            f"Shares: one input has much mass and little effect ({row.note}); that is {_percent(row.estimate)} more of "
-            f"the mass than a uniform map gives it, at least {_percent(row.low, HALF)}, and half is too much.",
-        ),
-        f"much of its mass lies on an input with little effect ({row.note})",
+        -1 if row.low > HALF else 0, (sentence,), f"{much} of its mass lies on an input with little effect ({row.note})"
     )
 
 
@@ -289,8 +299,12 @@ def _uniform(case: Case, use: str) -> Evidence:
     return Evidence(0, (sentence,), "it hardly differs from a uniform map")
 
 
-def sign_of(case: Case) -> Evidence:
-    """Whether inputs with positive values raise the prediction."""
+def sign_of(case: Case, shares: Evidence) -> Evidence:
+    """Whether inputs with positive values raise the prediction.
+
+    Signs are read off the order of values, which a map can get right while its mass lies on inputs that do nothing:
+    then its signs speak of these.
+    """
     test = case.test("signed_gain", CHANCE)
     if test is None:
         return _untested("Sign", "signed_gain", "its signs are untested")
@@ -306,7 +320,8 @@ def sign_of(case: Case) -> Evidence:
         )
     why = {1: "", 0: "its signs are not clearly better than chance", -1: "its signs are the wrong way round"}
     vote = side(test) or 0
-    return Evidence(vote, tuple(sentences), why[vote])
+    sign = Evidence(vote, tuple(sentences), why[vote])
+    return sign.but(Evidence(0, (), "its signs are mostly of inputs that do little")) if shares.vote == -1 else sign
 
 
 def agreement_of(case: Case, others: Sequence[str], scores: Sequence[Score]) -> Iterator[str]:

@@ -104,12 +104,24 @@ def score(request: Request, explained: Explained, step: Steps) -> Scores:
                 scores,
                 tests,
                 inputs=len(scene.maps.players),
+                replacement=words_of_replacement(scene),
                 attributions=scene.maps.attributions,
                 are_streams=request.space.is_streams,
                 undecidable=undecidable,
             )
         ),
     )
+
+
+def words_of_replacement(scene: Scene) -> str:
+    """What replaced inputs become, as a sentence says it."""
+    rows = count_rows(scene.perturbed.replacement)
+    if scene.settings.replacement == "nearest":
+        return f"the nearest {scene.settings.replacement_rows} rows of the background"
+    # Where columns form categories, or are whole numbers, there is no mean, and rows stand in for it.
+    if scene.settings.replacement == "background" or rows > 1:
+        return f"{rows} row{'s' if rows > 1 else ''} of the background"
+    return "the mean of the background"
 
 
 def applicable(metrics: Sequence[Metric], scene: Scene, *, must: bool) -> tuple[Metric, ...]:

@@ -6,9 +6,10 @@
     ranks the true features behind the others. A gain counts from a tenth of all that the prediction moves.
 *shares* - how much each input counts. Better: at least half of the mass lies where the effect is, more than of the map
     permuted, by at least a tenth; where the truth is known, more of it lies there than by chance. Worse: less than half
-    of what the map permuted has, or of what chance puts on the truth; or one input has much mass and little effect.
-*sign* - whether an input raises or lowers the prediction: the signed gain lies above or below that of a random order. A
-    map without signs, or one of sensitivities, makes no such claim.
+    of what the map permuted has, or of what chance puts on the truth; or one input has more than half of the mass and
+    little effect; a tenth holds them back to doubtful.
+*sign* - whether an input raises or lowers the prediction: the signed gain lies above or below that of a random order;
+    doubtful where the shares mislead. A map without signs, or one of sensitivities, makes no such claim.
 
 *supported* where the evidence is better, *misleading* where it is worse, *doubtful* between, *undecided* where it could
 not be measured. What holds an order back to doubtful: the truth is known and found in part only (AUROC of the mean map
@@ -66,6 +67,7 @@ def verdicts(
     differences: Sequence[Difference],
     *,
     inputs: int,
+    replacement: str = "the background",
     attributions: Sequence[str] | None = None,
     are_streams: bool = False,
     undecidable: Mapping[str, str] | None = None,
@@ -78,6 +80,7 @@ def verdicts(
         scores: the record's ``scores``.
         differences: the record's ``differences`` (paired, positive where the first is better).
         inputs: number of inputs that a map ranks.
+        replacement: what replaced inputs become, in words.
         attributions: labels of the methods whose signs say what the present values did; None for all with a sign.
         are_streams: whether maps are shares of whole streams, which have no sign whatever the method.
         undecidable: heads of which nothing can be concluded, with the reason.
@@ -88,14 +91,14 @@ def verdicts(
         if undecidable and head in undecidable:
             rows += [_undecided(head, method, method in with_sign, undecidable[head]) for method in methods]
             continue
-        cases = {method: Case.of(head, method, inputs, scores, differences) for method in methods}
+        cases = {method: Case.of(head, method, inputs, replacement, scores, differences) for method in methods}
         orders = {method: order_of(case, has_sign=method in with_sign) for method, case in cases.items()}
         supported = [method for method, order in orders.items() if order.vote == 1]
         for method, case in cases.items():
             others = [cases[other] for other in supported if other != method]
             uses = {"order": orders[method].but(reach_of(case, others)), "shares": shares_of(case)}
             if method in with_sign:
-                uses["sign"] = sign_of(case)
+                uses["sign"] = sign_of(case, uses["shares"])
             none = _SENSITIVITY if methods[method] else _NO_SIGN_OF_STREAMS if are_streams else _NO_SIGN
             remarks = [] if method in with_sign else [none]
             remarks += agreement_of(case, [other.method for other in others], scores)

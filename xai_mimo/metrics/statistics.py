@@ -300,6 +300,9 @@ def statistic_interval(estimate: float, boots: Any, jackknife: Any, *, level: fl
     if jackknife.size < 2:
         return Interval(float(estimate), None, None, int(jackknife.size), "one row: no interval")
     low, high = _bca(float(estimate), np.asarray(boots, dtype=np.float64), jackknife, level)
+    # Of a statistic near its bound nearly all resamples may lie on one side; an interval without its estimate says less
+    # than it seems to.
+    low, high = min(low, estimate), max(high, estimate)
     return Interval(float(estimate), low, high, int(jackknife.size), rough(jackknife.size))
 
 
