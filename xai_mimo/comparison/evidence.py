@@ -4,115 +4,22 @@ Every sentence prints the number that it follows from, and every test is the one
 corrected (Holm) for the tests of one verdict. For a map it takes p <= 0.05, against it p <= 0.01.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from xai_mimo.comparison.case import AREAS, Case, Evidence, side
+from xai_mimo.comparison.sentences import by_how_much, digits_of, p_of, percent, than
 from xai_mimo.metrics.statistics import FEW_ROWS
-from xai_mimo.record.rows import CHANCE, PERMUTED, RANDOM, Difference, Role, Score
-from xai_mimo.reports.numbers import MINUS, number, p_equals
+from xai_mimo.record.rows import CHANCE, PERMUTED, RANDOM, Role, Score
+from xai_mimo.reports.numbers import number
 
-FOR, AGAINST = 0.05, 0.01
 TRUTH_FOUND = 0.8
 HALF = 0.5
 TENTH = 0.1
 UNIFORM = 0.9
 ALIKE = 0.9
+_GAINS_NOTHING = "a random order, which gains 0"
 _FLOORS: tuple[Role, ...] = ("floor_random", "floor_permuted")
-_AREAS = {
-    "deletion_area": "replacing its top inputs first",
-    "insertion_area": "keeping its top inputs first",
-}
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is known of one use of a map.
-
-    Attributes:
-        vote: 1 for the map, -1 against it, 0 neither, None where nothing was measured.
-        sentences: each with the number it follows from.
-        why: what speaks against the map or holds it back; "" where nothing does.
-    """
-
-    vote: int | None
-    sentences: tuple[str, ...] = ()
-    why: str = ""
-
-    def but(self, other: "Evidence") -> "Evidence":
-        """Both together: the worse vote with its reason, and all sentences."""
-        sentences = (*self.sentences, *other.sentences)
-        is_worse = None not in (self.vote, other.vote) and (other.vote or 0) < (self.vote or 0)
-        return replace(other if is_worse else self, sentences=sentences)
-
-
-@dataclass(frozen=True)
-class Case:
-    """What the record says of one method and head.
-
-    Attributes:
-        head, method: their names.
-        inputs: number of inputs that a map ranks.
-        replacement: what replaced inputs become, in words.
-        scores: by metric and role; the control's are among them.
-        tests: by metric and the other method, or control, positive where this method is better.
-    """
-
-    head: str
-    method: str
-    inputs: int
-    replacement: str
-    scores: Mapping[tuple[str, Role], Score]
-    tests: Mapping[tuple[str, str], Difference]
-
-    @staticmethod
-    def of(
-        head: str,
-        method: str,
-        inputs: int,
-        replacement: str,
-        scores: Sequence[Score],
-        differences: Sequence[Difference],
-    ) -> "Case":
-        """Pick what is said of one method and head out of the record's tables."""
-        own = {
-            (r.metric, r.role): r
-            for r in scores
-            if r.head == head and r.other is None and (r.method == method or r.method == RANDOM)
-        }
-        of_head = [r for r in differences if r.head == head]
-        tests = {(r.metric, r.other): r for r in of_head if r.method == method}
-        tests |= {(r.metric, r.method): _of_second(r) for r in of_head if r.other == method}
-        return Case(head, method, inputs, replacement, own, tests)
-
-    def estimate(self, metric: str, role: Role = "value") -> float | None:
-        """The mean over rows; None where it was not measured."""
-        row = self.scores.get((metric, role))
-        return None if row is None else row.estimate
-
-    def part(self, gain: Difference | None) -> float | None:
-        """A gain as a part of all that the prediction moves, by deletion and by insertion; None where it does not."""
-        areas = [self.estimate(metric) for metric in _AREAS]
-        total = sum(area or 0.0 for area in areas)
-        return None if gain is None or gain.estimate is None or None in areas or not total else gain.estimate / total
-
-    def test(self, metric: str, other: str) -> Difference | None:
-        """The test against another method or a control; None where there is no p, or it rests on too few rows."""
-        row = self.tests.get((metric, other))
-        is_tested = row is not None and row.estimate is not None and row.p_corrected is not None
-        return row if row is not None and is_tested and row.rows >= FEW_ROWS else None
-
-
-def _of_second(row: Difference) -> Difference:
-    """The same difference, said of the second method."""
-    estimate, low, high = (None if v is None else -v for v in (row.estimate, row.high, row.low))
-    return replace(row, method=row.other, other=row.method, estimate=estimate, low=low, high=high)
-
-
-def side(row: Difference | None) -> int | None:
-    """1 where a test speaks for the map, -1 where it speaks against it, 0 where neither; None without a test."""
-    if row is None or row.estimate is None or row.p_corrected is None:
-        return None
-    return int(row.estimate > 0 and row.p_corrected <= FOR) - int(row.estimate < 0 and row.p_corrected <= AGAINST)
 
 
 def _untested(use: str, metric: str, why: str) -> Evidence:
@@ -125,14 +32,14 @@ def order_of(case: Case, *, has_sign: bool) -> Evidence:
     gain = case.test("symmetric_gain", CHANCE)
     if gain is None:
         return _untested("Order", "symmetric_gain", "its order is untested")
-    areas = {what: row for metric, what in _AREAS.items() if (row := case.test(metric, RANDOM)) is not None}
+    areas = {what: row for metric, what in AREAS.items() if (row := case.test(metric, RANDOM)) is not None}
     part = case.part(gain)
-    of_all = "" if part is None else f", {_percent(part, TENTH)} of all movement"
+    of_all = "" if part is None else f", {percent(part, TENTH)} of all movement"
     sentences = [
-        f"Order: with its top inputs kept the prediction stays {_by(gain, 'closer', 'farther off')} than with them "
-        f"replaced by {case.replacement} (symmetric gain{of_all}), {_than(gain, 'a random order, which gains 0')}.",
+        f"Order: with its top inputs kept the prediction stays {by_how_much(gain, 'closer', 'farther off')} than with "
+        f"them replaced by {case.replacement} (symmetric gain{of_all}), {than(gain, _GAINS_NOTHING)}.",
         *(
-            f"Order: {what} is {_than(row, 'a random order', _by(row, 'better', 'worse', 'an area '))}."
+            f"Order: {what} is {than(row, 'a random order', by_how_much(row, 'better', 'worse', 'an area '))}."
             for what, row in areas.items()
         ),
     ]
@@ -145,7 +52,7 @@ def order_of(case: Case, *, has_sign: bool) -> Evidence:
     elif side(signed) == 1 and signed is not None and _is_much(case.part(signed)) and not is_worse:
         sentences.append(
             "Order: its signs vouch for it: with the most positive inputs kept the prediction lies "
-            f"{_by(signed, 'higher', 'lower')} than with them replaced (signed gain; {_p(signed)})."
+            f"{by_how_much(signed, 'higher', 'lower')} than with them replaced (signed gain; {p_of(signed)})."
         )
         order = Evidence(1, tuple(sentences))
     elif is_worse and _is_much(part):
@@ -169,7 +76,7 @@ def _among_neighbours(case: Case, order: Evidence) -> Evidence:
         return order
     sentence = (
         "Order: where replaced inputs come from the nearest rows, so that inputs which depend on each other stay "
-        f"together, its symmetric gain of {number(test.estimate)} is {_than(test, 'a random order, which gains 0')}."
+        f"together, its symmetric gain of {number(test.estimate)} is {than(test, _GAINS_NOTHING)}."
     )
     order = replace(order, sentences=(*order.sentences, sentence))
     if order.vote == -1 and side(test) == 1:
@@ -183,8 +90,8 @@ def _true_order(case: Case) -> Evidence:
     if pointing is not None:
         hits, chance = case.estimate("pointing_game") or 0.0, case.estimate("pointing_game", "floor_random")
         sentence = (
-            f"Order: its largest value lies in the marked regions in {_percent(hits, HALF)} of the rows, "
-            f"{_percent(chance)} would by chance ({_p(pointing)}); half is asked for."
+            f"Order: its largest value lies in the marked regions in {percent(hits, HALF)} of the rows, "
+            f"{percent(chance)} would by chance ({p_of(pointing)}); half is asked for."
         )
         at = side(pointing) or 0
         if at > 0 and hits >= HALF:
@@ -196,9 +103,9 @@ def _true_order(case: Case) -> Evidence:
     if auroc is None:
         return Evidence(None)
     test = case.test("auroc_mean_map", CHANCE)
-    p = f"; worse than chance, {_p(test)}" if side(test) == -1 else ""
+    p = f"; worse than chance, {p_of(test)}" if side(test) == -1 else ""
     sentence = (
-        f"Order: its mean map ranks the true features with AUROC {_digits(auroc, TRUTH_FOUND)} (0.5 is chance, "
+        f"Order: its mean map ranks the true features with AUROC {digits_of(auroc, TRUTH_FOUND)} (0.5 is chance, "
         f"{TRUTH_FOUND:g} is asked for{p})."
     )
     if side(test) == -1:
@@ -222,7 +129,7 @@ def reach_of(case: Case, others: Sequence[Case]) -> Evidence:
         return Evidence(None)
     best = max(gains, key=lambda method: gains[method])
     pair = case.test("symmetric_gain", best)
-    more = f"{best} has a symmetric gain of {number(gains[best])}, this map one of {number(own)} ({_p(pair)})"
+    more = f"{best} has a symmetric gain of {number(gains[best])}, this map one of {number(own)} ({p_of(pair)})"
     if own < HALF * gains[best]:
         return Evidence(0, (f"Order: {more}; half is asked for.",), f"{best} gains more than twice as much")
     return Evidence(None, (f"Order: {more}.",))
@@ -237,8 +144,8 @@ def shares_of(case: Case) -> Evidence:
     # The share of the map permuted is printed in whole percent: so is what is asked of the map beyond it.
     floor, bars = round(floor, 2), (HALF, ALIKE, round(floor, 2) + TENTH, HALF * round(floor, 2))
     sentence = (
-        f"Shares: {_percent(overlap, *bars)} of its mass lies where the effect is, {_percent(floor)} does once the map "
-        f"is permuted ({_p(test)}); asked for are half, and a tenth more than permuted or {100 * ALIKE:.0f} %."
+        f"Shares: {percent(overlap, *bars)} of its mass lies where the effect is, {percent(floor)} does once the map "
+        f"is permuted ({p_of(test)}); asked for are half, and a tenth more than permuted or {100 * ALIKE:.0f} %."
     )
     shares = Evidence(1, (sentence,))
     if side(test) == -1 and overlap <= HALF * floor:
@@ -258,8 +165,8 @@ def _idle_mass(case: Case) -> Evidence:
     if row is None or row.low is None or row.low <= TENTH:
         return Evidence(None)
     sentence = (
-        f"Shares: one input has mass and little effect ({row.note}); that is {_percent(row.estimate)} more of the mass "
-        f"than a uniform map gives it, at least {_percent(row.low, TENTH, HALF)}, where a tenth is too much and half "
+        f"Shares: one input has mass and little effect ({row.note}); that is {percent(row.estimate)} more of the mass "
+        f"than a uniform map gives it, at least {percent(row.low, TENTH, HALF)}, where a tenth is too much and half "
         "misleads."
     )
     much = "much" if row.low > HALF else "some"
@@ -277,8 +184,8 @@ def _true_shares(case: Case) -> Evidence:
         if test is None or mass is None:
             continue
         chance = case.estimate(metric, "floor_random") or 0.0
-        null = f"the {_percent(chance)} of chance"
-        sentence = f"Shares: {_percent(mass, HALF * chance)} of its mass lies {where}, {_than(test, null)}."
+        null = f"the {percent(chance)} of chance"
+        sentence = f"Shares: {percent(mass, HALF * chance)} of its mass lies {where}, {than(test, null)}."
         if side(test) == 1:
             return Evidence(1, (sentence,))
         if side(test) == -1 and mass <= HALF * chance:
@@ -309,13 +216,13 @@ def sign_of(case: Case, shares: Evidence) -> Evidence:
     if test is None:
         return _untested("Sign", "signed_gain", "its signs are untested")
     sentences = [
-        f"Sign: with its most positive inputs kept the prediction lies {_by(test, 'higher', 'lower')} than with them "
-        f"replaced (signed gain), {_than(test, 'a random order, which gains 0')}."
+        f"Sign: with its most positive inputs kept the prediction lies {by_how_much(test, 'higher', 'lower')} than "
+        f"with them replaced (signed gain), {than(test, _GAINS_NOTHING)}."
     ]
     violated = case.estimate("violation")
     if violated is not None:
         sentences.append(
-            f"Sign: in {_percent(violated)} of the rows replacing its most important input moves the prediction "
+            f"Sign: in {percent(violated)} of the rows replacing its most important input moves the prediction "
             "against its sign; this decides nothing."
         )
     why = {1: "", 0: "its signs are not clearly better than chance", -1: "its signs are the wrong way round"}
@@ -338,48 +245,11 @@ def agreement_of(case: Case, others: Sequence[str], scores: Sequence[Score]) -> 
         by_role = {r.role: r.estimate for r in rows if (r.method, r.other) == (value.method, value.other)}
         floor = max((v for role in _FLOORS if (v := by_role.get(role)) is not None), default=None)
         highest = by_role.get("ceiling")
-        ceiling = "" if highest is None else f", ceiling {_percent(highest)}"
+        ceiling = "" if highest is None else f", ceiling {percent(highest)}"
         agrees = floor is not None and value.low is not None and value.low > floor
         agrees = agrees and (value.estimate or 0.0) - (floor or 0.0) >= TENTH
         yield (
-            f"Agreement, which decides nothing: {_percent(value.estimate)} of all pairs of inputs stand in the same "
-            f"order in {other} (floor {_percent(floor)}{ceiling}): "
+            f"Agreement, which decides nothing: {percent(value.estimate)} of all pairs of inputs stand in the same "
+            f"order in {other} (floor {percent(floor)}{ceiling}): "
             f"{'a tenth more than the floor or better, so they agree' if agrees else 'hardly more than by chance'}."
         )
-
-
-def _than(row: Difference, null: str, by: str = "") -> str:
-    """How a test ended, with the p that decided it, and by how much where that stands nowhere else."""
-    at, p = side(row) or 0, f"{by}; {_p(row)}" if by else _p(row)
-    if at == 0 and (row.estimate or 0.0) < 0 and (row.p_corrected or 0.0) <= FOR:
-        return f"worse than {null}, though not clearly enough to say so ({p}; {AGAINST:g} is asked for)"
-    words = {1: "better than", -1: "worse than", 0: "not distinguishable from"}
-    return f"{words[at]} {null} ({p})"
-
-
-def _by(row: Difference, more: str, less: str, what: str = "") -> str:
-    """A difference and its direction: "1.20 closer", "an area 0.35 better"."""
-    estimate = row.estimate or 0.0
-    return f"{what}{number(abs(estimate))} {more if estimate >= 0 else less}"
-
-
-def _p(row: Difference | None) -> str:
-    return p_equals(None if row is None else row.p_corrected)
-
-
-def _percent(value: float | None, *levels: float) -> str:
-    """A share in percent, with digits enough to show on which side of each level it lies."""
-    if value is None:
-        return "an unknown share"
-    size = abs(value)
-    digits = next(d for d in range(9) if d == 8 or _sides(round(size, d + 2), levels) == _sides(size, levels))
-    return f"{MINUS if value < 0 else ''}{100 * size:.{digits}f} %"
-
-
-def _digits(value: float, level: float) -> str:
-    """Three significant digits, or as many as show on which side of a level the value lies."""
-    return next(t for d in range(3, 17) if (float(t := f"{value:.{d}g}") >= level) == (value >= level) or d == 16)
-
-
-def _sides(value: float, levels: Sequence[float]) -> list[bool]:
-    return [value >= level for level in levels]

@@ -32,15 +32,8 @@ were measured with them.
 
 from collections.abc import Mapping, Sequence
 
-from xai_mimo.comparison.evidence import (
-    Case,
-    Evidence,
-    agreement_of,
-    order_of,
-    reach_of,
-    shares_of,
-    sign_of,
-)
+from xai_mimo.comparison.case import Case, Evidence
+from xai_mimo.comparison.evidence import agreement_of, order_of, reach_of, shares_of, sign_of
 from xai_mimo.record.rows import Difference, Score, Verdict, VerdictWord
 
 _WORDS: dict[int | None, VerdictWord] = {1: "supported", 0: "doubtful", -1: "misleading", None: "undecided"}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.pictured_record import pictured_record
 from tests.helpers.records import AWKWARD, HOSTILE, make_record
-from xai_mimo.comparison.evidence import AGAINST, FOR
+from xai_mimo.comparison.case import AGAINST, FOR
 from xai_mimo.core.errors import FileProblem
 from xai_mimo.record import json_file
 from xai_mimo.record.check import check
