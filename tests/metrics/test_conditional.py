@@ -112,3 +112,21 @@ def test_of_more_than_200_features_they_are_left_out(rng):
     with pytest.raises(NotSupported, match=f"metric '{NAME}' does not apply here: what it costs grows with the feat"):
         xm.compare(model, {"s": x[:3]}, ["occlusion"], metrics=[NAME], background={"s": x}, settings=FAST)
     assert not scores(xm.compare(model, {"s": x[:3]}, ["occlusion"], background={"s": x}, settings=FAST))
+
+
+def test_they_are_the_curves_over_as_many_nearest_rows_as_the_settings_ask_for(model, rng):
+    data, background = rows(0.95, 20, rng), rows(0.95, 50, rng)
+    fixed = Fixed((3.0, 1.0, 0.5), (0.3, 0.0, 0.1))
+    result = xm.compare(model, data, [fixed], metrics=[NAME], background=background, settings=FAST)
+    everywhere = np.broadcast_to([*fixed.one, *fixed.two], (1, 20, 6))
+    selector = Selector("y", "y", np.zeros(20, dtype=np.int64))
+    by_hand = []
+    for nearest in (4, 1, None):
+        curves, _ = removal_curves(
+            model.predict, data, {"m": everywhere}, [selector], background, nearest=nearest, rng=rng
+        )
+        by_hand.append(symmetric_gain(curves["m"]).mean())
+    own = scores(result)["fixed"]
+    assert "the 4 nearest rows" in own.note
+    assert own.estimate == pytest.approx(by_hand[0], rel=1e-6)
+    assert all(abs(own.estimate / other - 1) > 1e-3 for other in by_hand[1:])

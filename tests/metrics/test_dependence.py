@@ -91,3 +91,20 @@ def test_columns_of_one_group_do_not_count(rng):
     stream = Stream("s", (3,), features=("low", "high", "heat"), groups={"level": ("low", "high")})
     assert of_features(rows)
     assert not depend(rows, Masker.of(rows, "features", [stream]))
+
+
+def test_chance_is_what_a_test_of_two_sides_over_all_pairs_says():
+    """Of three features there are three pairs: not six, and neither sign is expected."""
+    with_one_side, with_pairs_twice = 0, 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((15, 3))
+        x[:, 1] += rng.choice([-0.9, 0.9]) * x[:, 0]
+        r, p = stats.spearmanr(x)
+        apart = ~np.eye(3, dtype=bool)
+        np.testing.assert_allclose(
+            dependences({"s": x}, Masker.of({"s": x}, "features")), np.where(apart & (3 * p < 0.05), abs(r), 0.0)
+        )
+        with_pairs_twice += ((3 * p < 0.05) & (6 * p >= 0.05) & apart).any()
+        with_one_side += ((3 * p >= 0.05) & (1.5 * p < 0.05) & apart).any()
+    assert min(with_one_side, with_pairs_twice) > 5  # draws that tell these apart

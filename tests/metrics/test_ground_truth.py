@@ -1,12 +1,21 @@
 """Ground truth and complexity: scikit-learn, closed forms, properties."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+import xai_mimo as xm
+from tests.helpers import toys
+from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
+from xai_mimo.core.method import Attribution
+from xai_mimo.core.targets import take
 from xai_mimo.metrics.complexity import effective_features, gini, shares
 from xai_mimo.metrics.ground_truth import auroc, by_feature, share_on_truth
+from xai_mimo.metrics.rank_test import rank_sum_p
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -75,3 +84,44 @@ def test_a_feature_whose_positions_pull_to_both_sides_keeps_its_mass():
     difference_of_steps = np.array([[5.0, 0.1, -5.0, 0.1]])
     mass = by_feature(difference_of_steps, np.array([0, 1, 0, 1]), 2)
     np.testing.assert_allclose(share_on_truth(mass, np.array([True, False])), 10 / 10.2)
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """A map of noise, a few rows of it large."""
+
+    name: ClassVar[str] = "noisy"
+    reference: ClassVar[str] = ""
+
+    def __call__(self, model, inputs, selectors, context):
+        return Attribution({"s": noise(len(inputs["s"]))}, take(model.predict(inputs), selectors))
+
+
+def noise(rows):
+    """``(1, row, 8)``: rows, their mean and their median all rank the features differently."""
+    rng = np.random.default_rng(4)
+    return (rng.standard_normal((rows, 8)) * np.exp(1.5 * rng.standard_normal((rows, 1))))[None]
+
+
+def test_the_p_of_the_mean_map_is_that_of_the_mean_of_magnitudes(rng):
+    model = toys.linear({"y": [[1.0] * 8]}, {"s": 8})
+    result = xm.compare(
+        model,
+        {"s": rng.standard_normal((30, 8))},
+        [Noisy()],
+        metrics=["auroc_mean_map"],
+        truth={"y": {"s": ["0", "3", "4"]}},
+        settings=Settings(resamples=200, ceilings=False),
+    )
+    truth = np.isin(np.arange(8), [0, 3, 4])
+    magnitudes = abs(noise(30)[0])
+    mean, *others = (
+        magnitudes.mean(axis=0),
+        magnitudes[0],
+        np.median(magnitudes, axis=0),
+        abs(noise(30)[0].mean(axis=0)),
+    )
+    (row,) = (d for d in result.record.differences if d.other == "chance")
+    assert row.p == pytest.approx(rank_sum_p(mean, truth))
+    assert row.estimate == pytest.approx(roc_auc_score(truth, mean) - 0.5)
+    assert all(abs(row.p - rank_sum_p(other, truth)) > 0.01 for other in others)

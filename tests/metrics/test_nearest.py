@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from xai_mimo.core.players import Masker
 from xai_mimo.core.targets import Selector
@@ -190,3 +191,30 @@ def test_of_more_than_200_players_all_weigh_alike(rng):
     far = (((rows["s"][:, None, 1:] - rows["s"][None, :, 1:]) / rows["s"][:, 1:].std(axis=0)) ** 2).mean(axis=2)
     np.fill_diagonal(far, np.inf)
     np.testing.assert_array_equal([of_row(row)(known)[0, 0] for row in range(20)], far.argmin(axis=1))
+
+
+def test_players_weigh_by_the_square_of_what_they_tell(rng):
+    """u is unknown, a tells much of it and b some: among rows that a and b call near, squares decide which are taken."""
+    u = rng.standard_normal(80)
+    rows = np.stack([u, u + 0.4 * rng.standard_normal(80), u + 1.5 * rng.standard_normal(80)], axis=1)
+    background, inputs = {"s": rows[:60]}, {"s": rows[60:]}
+    r = np.array([abs(stats.spearmanr(rows[:60, 0], rows[:60, j]).statistic) for j in (1, 2)])
+    assert r[0] > 0.8 > 0.6 > r[1] > 0.3
+    far = ((rows[60:, None, 1:] - rows[None, :60, 1:]) / rows[:60, 1:].std(axis=0)) ** 2
+    expected, of_r = (np.sort(np.argsort(far @ (0.02 + w), axis=1)[:, :4], axis=1) for w in (r**2, r))
+    assert (expected != of_r).any(axis=1).sum() > 5
+    of_row = nearest_rows(inputs, background, Masker.of(inputs, "features"), 4, rng)
+    known = np.array([[False, True, True]])
+    np.testing.assert_array_equal([np.sort(of_row(row)(known)[0]) for row in range(20)], expected)
+
+
+def test_one_row_less_than_the_background_has_is_taken_and_never_the_row_itself(rng):
+    background = {"a": np.array([[0.0], [1.0], [2.0], [9.0]])}
+    inputs = {"a": np.array([[1.0], [1.5]])}
+    for k in (3, 4, 50):
+        of_row = nearest_rows(inputs, background, Masker.of(inputs, "features"), k, rng)
+        known = np.array([[True], [False]])
+        of_itself, of_another = of_row(0)(known), of_row(1)(known)
+        np.testing.assert_array_equal(np.sort(of_itself), [[0, 2, 3]] * 2)
+        assert of_another.shape == (2, 3)
+        assert set(of_another[0]) == {0, 1, 2}

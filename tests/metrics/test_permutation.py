@@ -15,7 +15,7 @@ from xai_mimo.core.method import Attribution
 from xai_mimo.core.players import Masker
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import Selector, take
-from xai_mimo.metrics.permutation import permutation_importance, rank_correlation_of_means
+from xai_mimo.metrics.permutation import PermutationAgreement, permutation_importance, rank_correlation_of_means
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -196,3 +196,17 @@ def test_resamples_without_the_only_row_that_has_an_order_count_as_chance(rng):
     result = xm.compare(model, {"s": x}, [InOneRow()], metrics=[NAME], settings=FAST)
     own = scores(result)["uniform", "value"]
     assert (own.estimate, own.low, own.high) == (1.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(("width", "shuffles"), [(100, 5), (101, 4), (200, 2)])
+def test_of_many_features_each_is_shuffled_less_often(width, shuffles, rng):
+    """At most 500 predictions are asked for each row."""
+    data = {"s": rng.standard_normal((8, width))}
+    asked = {}
+    for most in (5, 1):
+        model = toys.Predictor(
+            (Stream("s", (width,), dtype="float64"),), (Head("y"),), lambda x: {"y": x.sum(axis=1, keepdims=True)}
+        )
+        xm.compare(model, data, [Uniform()], metrics=[PermutationAgreement(shuffles=most)], settings=FAST)
+        asked[most] = sum(model.rows_seen)
+    assert asked[5] - asked[1] == (shuffles - 1) * width * 8
