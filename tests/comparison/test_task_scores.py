@@ -262,3 +262,32 @@ def test_bad_rows_of_the_task_are_refused(model, x):
 def test_a_report_shows_the_scores_of_the_labels(model, x, tmp_path):
     page = compared(model, x).report(tmp_path / "r.html").read_text(encoding="utf-8")
     assert "Task scores" in page
+
+
+def test_a_row_with_a_label_for_some_of_its_units_has_none(rng):
+    labels = rng.standard_normal((30, 2))
+    outputs = labels + 0.5 * rng.standard_normal((30, 2))
+    labels[4, 1] = labels[7, 0] = np.nan
+    known = np.delete(np.arange(30), [4, 7])
+    own = scores("regression", labels, outputs)["r2"]
+    slow = metrics.r2_score(labels[known], outputs[known], multioutput="variance_weighted")
+    assert own.estimate == pytest.approx(slow)
+    assert own.note == "over the 28 of 30 rows that have a label"
+    yes = (labels > 0).astype(float)
+    yes[4, 1] = yes[7, 0] = np.nan
+    own = scores("multilabel", yes, outputs)["average_precision"]
+    slow = [metrics.average_precision_score(yes[known, u], outputs[known, u]) for u in (0, 1)]
+    assert own.estimate == pytest.approx(np.mean(slow))
+    assert own.note == "over the 28 of 30 rows that have a label"
+    hot = np.eye(2)[rng.integers(0, 2, 30)]
+    hot[4, 1] = np.nan
+    assert "29 of 30 rows" in scores("multiclass", hot, outputs)["average_precision"].note
+
+
+def test_ten_labels_are_enough(rng):
+    labels = np.where(np.arange(30) < 10, rng.standard_normal(30), np.nan)
+    outputs = rng.standard_normal((30, 1))
+    own = scores("regression", labels, outputs)["r2"]
+    assert own.estimate == pytest.approx(metrics.r2_score(labels[:10], outputs[:10, 0]))
+    labels[9] = np.nan
+    assert why_not("regression", labels, outputs) == "only 9 rows have a label; a score asks for at least 10"

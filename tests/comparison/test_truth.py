@@ -204,3 +204,11 @@ def test_a_map_that_says_nothing_gets_the_mass_that_chance_gets_where_streams_ar
     share = result.scores.query("metric == 'share'").set_index("role")["estimate"]
     assert share["value"] == pytest.approx(21 / 43)
     assert share["floor_random"] == pytest.approx(21 / 43)
+
+
+def test_of_a_stream_that_is_one_feature_elsewhere_the_last_axis_is_told_apart():
+    """Of a text's tokens each has every value of the last axis, one after the other."""
+    streams = (STREAMS[0], Stream("words", (3, 2), axes=("token", "width")))
+    known = truth_of({"risk": {"words": ["1"]}}, INPUTS, streams, texts=["words"])
+    assert known.mask.tolist() == [False, False, False, True]
+    assert known.feature_of.tolist() == [0, 1, 2, 3, 2, 3, 2, 3]
