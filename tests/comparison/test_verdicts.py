@@ -440,3 +440,70 @@ def test_no_rounding_puts_a_number_on_the_other_side_of_its_threshold():
 def test_an_undecided_head_has_no_word_for_a_sign_that_nobody_claims():
     rows = verdicts(["risk"], {"gradient": True}, [], [], inputs=3, attributions=[], undecidable={"risk": "why"})
     assert rows[0].sign is None
+
+
+def test_three_inputs_are_enough_for_a_map_to_be_uniform():
+    nearly = [score("uniformity", 0.95)], []
+    words = [judge(*GOOD, nearly, inputs=inputs).verdict for inputs in (2, 3, 4)]
+    assert words == ["supported", "doubtful", "doubtful"]
+
+
+@pytest.mark.parametrize(("hits", "word"), [(0.5, "supported"), (0.4999, "doubtful")])
+def test_pointing_at_the_regions_in_half_of_the_rows_is_enough(hits, word):
+    row = judge(*GOOD, regions(0.3, hits))
+    assert row.order == word
+    assert ("mostly lies outside the marked regions" in row.text) == (word == "doubtful")
+    might = judge(*GOOD, regions(0.3, hits, p=0.3)).text
+    why = "no more often than it might by chance" if hits == 0.5 else "mostly lies outside"
+    assert why in might
+
+
+def test_the_mass_in_regions_is_read_before_the_mass_on_features():
+    row = judge(*GOOD, truth(0.9, 0.1), regions(0.7, 0.9))
+    assert (row.order, row.shares) == ("supported", "supported")
+    said(row, "70 % of its mass lies in the marked regions")
+    assert not any("on the true features" in s for s in row.evidence)
+
+
+@pytest.mark.parametrize(
+    ("overlap", "word"),
+    [(0.7, "supported"), (0.695, "doubtful"), (0.7005, "supported")],
+)
+def test_a_tenth_more_of_the_mass_than_of_the_map_permuted(overlap, word):
+    assert judge(order(0.4), shares(overlap, 0.6)).shares == word
+
+
+@pytest.mark.parametrize(
+    ("low", "word"),
+    [(0.09, "supported"), (0.1, "supported"), (0.1001, "doubtful"), (0.5, "doubtful"), (0.5001, "misleading")],
+)
+def test_mass_on_an_input_without_effect_counts_from_a_tenth_and_from_half(low, word):
+    row = judge(*GOOD, ([score("idle_mass", low + 0.1, low=low)], []))
+    assert row.shares == word
+    assert ("much of its mass" in row.text) == (word == "misleading")
+    assert ("some of its mass" in row.text) == (word == "doubtful")
+
+
+@pytest.mark.parametrize(
+    ("estimate", "low", "random", "permuted", "agrees"),
+    [
+        (0.9, 0.8, 0.5, 0.5, True),
+        (0.9, 0.8, 0.5, 0.85, False),  # the higher floor counts
+        (0.9, 0.8, 0.85, 0.5, False),
+        (0.7, 0.49, 0.5, 0.5, False),  # the interval holds the floor
+        (0.7, 0.5, 0.5, 0.5, False),
+        (0.7, 0.501, 0.5, 0.5, True),
+        (0.625, 0.51, 0.5, 0.5, True),
+        (0.609, 0.51, 0.5, 0.5, True),
+        (0.6, 0.51, 0.5, 0.5, True),  # a tenth, whatever 0.6 - 0.5 is in binary
+        (0.595, 0.51, 0.5, 0.5, False),  # less than a tenth more
+        (0.7, None, 0.5, 0.5, False),
+    ],
+)
+def test_methods_agree_where_they_stand_a_tenth_above_both_floors(estimate, low, random, permuted, agrees):
+    rows, _ = agreement(estimate, low)
+    by_role = {"floor_random": random, "floor_permuted": permuted}
+    rows = [dataclasses.replace(r, estimate=by_role.get(r.role, r.estimate)) for r in rows]
+    row = judge(*GOOD, *GOOD_IG, (rows, []))
+    said(row, "so they agree" if agrees else "hardly more than by chance")
+    said(row, rf"\(floor {100 * max(random, permuted):.0f} %")

@@ -142,7 +142,8 @@ def shares_of(case: Case) -> Evidence:
     if test is None or overlap is None or floor is None:
         return _untested("Shares", "effect_overlap", "its shares are untested")
     # The share of the map permuted is printed in whole percent: so is what is asked of the map beyond it.
-    floor, bars = round(floor, 2), (HALF, ALIKE, round(floor, 2) + TENTH, HALF * round(floor, 2))
+    floor = round(floor, 2)
+    bars = (HALF, ALIKE, enough := floor + TENTH, HALF * floor)  # a sum, for 0.7 - 0.6 is less than a tenth in binary
     sentence = (
         f"Shares: {percent(overlap, *bars)} of its mass lies where the effect is, {percent(floor)} does once the map "
         f"is permuted ({p_of(test)}); asked for are half, and a tenth more than permuted or {100 * ALIKE:.0f} %."
@@ -152,7 +153,7 @@ def shares_of(case: Case) -> Evidence:
         shares = Evidence(-1, (sentence,), "its mass lies where the effect is not")
     elif overlap < HALF:
         shares = Evidence(0, (sentence,), "less than half of its mass lies where the effect is")
-    elif (side(test) != 1 or overlap - floor < TENTH) and overlap < ALIKE:
+    elif (side(test) != 1 or overlap < enough) and overlap < ALIKE:
         shares = Evidence(0, (sentence,), "hardly more of its mass lies where the effect is than of the map permuted")
     shares = shares.but(_idle_mass(case)).but(_true_shares(case))
     # Where all inputs count alike, a uniform map is right.
@@ -247,7 +248,7 @@ def agreement_of(case: Case, others: Sequence[str], scores: Sequence[Score]) -> 
         highest = by_role.get("ceiling")
         ceiling = "" if highest is None else f", ceiling {percent(highest)}"
         agrees = floor is not None and value.low is not None and value.low > floor
-        agrees = agrees and (value.estimate or 0.0) - (floor or 0.0) >= TENTH
+        agrees = agrees and round((value.estimate or 0.0) - (floor or 0.0), 9) >= TENTH
         yield (
             f"Agreement, which decides nothing: {percent(value.estimate)} of all pairs of inputs stand in the same "
             f"order in {other} (floor {percent(floor)}{ceiling}): "
