@@ -20,11 +20,11 @@ def check_settings(plugin: Any) -> None:
     is_data = dataclasses.is_dataclass(plugin) and not isinstance(plugin, type)
     require(is_data, f"{kind} is no dataclass; its settings could not be recorded.")
     require(type(plugin).__dataclass_params__.frozen, f"{kind} is not frozen: settings must not change under a result.")
-    settings = settings_of(plugin)
     try:
+        settings = settings_of(plugin)
         json.dumps(settings, allow_nan=False)
     except (TypeError, ValueError) as err:
-        raise AssertionError(f"the settings of {kind} cannot be recorded as JSON ({err}): {settings}.") from err
+        raise AssertionError(f"the settings of {kind} cannot be recorded as JSON ({err}): {plugin!r}.") from err
     with works(f"{kind}(**its own settings)"):
         again = settings_of(type(plugin)(**{f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin)}))
     require(again == settings, f"{kind}(**its own settings) has other settings: {again}; expected {settings}.")
