@@ -351,6 +351,16 @@ def write_between(path: Path, figures: str) -> None:
     path.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", encoding="utf-8")
 
 
+def _from_root(arguments: Sequence[str]) -> list[str]:
+    """Arguments as they read from the root of the checkout, wherever the command was run: paths in it begin there."""
+    root = Path(__file__).resolve().parents[1]
+    paths = [Path(a).resolve() for a in arguments]
+    return [
+        path.relative_to(root).as_posix() if path.is_file() and path.is_relative_to(root) else argument
+        for argument, path in zip(arguments, paths, strict=True)
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Simulate, print the tables, and write what was asked for."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -377,7 +387,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.out:
         data.to_csv(options.out, index=False)
     if options.write:
-        write_between(options.write, page(data, f"python benchmarks/verdicts.py {' '.join(arguments)}"))
+        write_between(options.write, page(data, f"python benchmarks/verdicts.py {' '.join(_from_root(arguments))}"))
     print(summary(data))
 
 
