@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
+from tests.helpers.frameworks import needs
 from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.method import Attribution
 from xai_mimo.core.targets import take
@@ -183,9 +184,11 @@ def test_a_category_does_not_move_a_little(rng):
         np.testing.assert_array_equal(asked[:, :3], x[:, :3])
 
 
+@needs("keras")
 @pytest.mark.parametrize("standardised", [False, True])
 def test_gradients_and_attention_are_summed_over_a_category(standardised, rng):
-    keras = pytest.importorskip("keras")
+    import keras
+
     from xai_mimo.layers import MAIL
 
     hire = keras.Input((5,), name="hire")
