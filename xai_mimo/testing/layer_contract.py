@@ -42,7 +42,7 @@ def check_layer(
     _check_shapes(make(), inputs)
     _check_maps(make(), inputs, maps)
     for dtype in dtypes:
-        with _precision(dtype):
+        with precision(dtype):
             _check_dtype(make(), inputs, dtype)
     _check_saving(make(), inputs)
     _check_training(make(), inputs)
@@ -118,7 +118,7 @@ def _check_dtype(layer: Any, inputs: Any, dtype: str) -> None:
         _require(np.isfinite(values).all(), f"policy {dtype} gives NaN or infinite outputs.")
 
 
-def _precision(dtype: str) -> contextlib.AbstractContextManager[Any]:
+def precision(dtype: str) -> contextlib.AbstractContextManager[Any]:
     """JAX truncates float64 to float32 unless its 64-bit mode is on; the other backends need nothing."""
     if dtype != "float64" or keras.backend.backend() != "jax":
         return contextlib.nullcontext()

@@ -7,6 +7,7 @@ from keras import layers
 
 from tests.helpers.flint_by_hand import HEADS, LOSSES, compiled, mixed_data, mixed_flint, mixed_predictor, numpy_of
 from xai_mimo.layers import FLINT, InterpreterHead
+from xai_mimo.testing.layer_contract import precision
 
 
 def predicted(model, x):
@@ -126,7 +127,7 @@ def test_sequential_predictors_and_kinds_from_the_compiled_loss(rng):
     )
     f.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model = FLINT(f, ["tap"], 4, post_hoc=True, seed=0)
-    head = model.graph.predictor.heads[0]
+    head = model.networks.predictor.heads[0]
     assert (head.kind, head.from_logits) == ("multiclass", True)
     model.compile("adam")
     x = rng.normal(size=(7, 6, 2)).astype("float32")
@@ -143,7 +144,7 @@ def test_networks_can_be_replaced(rng):
     x, _ = mixed_data(rng)
     found = model.interpret(x)
     expected = dictionary(
-        keras.Model(model.graph.predictor.model.input, model.graph.predictor.model.get_layer("tap").output)(x)
+        keras.Model(model.networks.predictor.model.input, model.networks.predictor.model.get_layer("tap").output)(x)
     )
     np.testing.assert_allclose(found["attributes"], keras.ops.convert_to_numpy(expected), atol=1e-5)
     assert (found["bias"] == 0).all()
@@ -199,10 +200,10 @@ def test_save_and_load_keep_numbers_settings_and_training(post_hoc, rng, tmp_pat
     assert {k: v for k, v in loaded.get_config().items() if k not in NETWORKS} == {
         k: v for k, v in model.get_config().items() if k not in NETWORKS
     }
-    frozen = numpy_of(loaded.graph.predictor.model.variables)
+    frozen = numpy_of(loaded.networks.predictor.model.variables)
     loaded.fit(x, None if post_hoc else y, batch_size=10, verbose=0)
     assert post_hoc == all(
-        np.array_equal(a, b) for a, b in zip(frozen, numpy_of(loaded.graph.predictor.model.variables), strict=True)
+        np.array_equal(a, b) for a, b in zip(frozen, numpy_of(loaded.networks.predictor.model.variables), strict=True)
     )
 
 
@@ -219,7 +220,7 @@ def test_interpreter_is_the_models_own_and_can_be_evaluated(rng):
     np.testing.assert_allclose(scores["load"][:, 1], found["score"].sel(target="load:1"), atol=1e-5)
     losses = g.evaluate(x, y, verbose=0, return_dict=True)
     assert losses["load_loss"] == pytest.approx(np.square(scores["load"] - y["load"]).mean(), rel=1e-4)
-    model.graph.interpreter.bias.assign(np.ones(6))
+    model.networks.interpreter.bias.assign(np.ones(6))
     np.testing.assert_allclose(g.predict(x, verbose=0)["load"], scores["load"] + 1, atol=1e-5)
 
 
@@ -285,3 +286,57 @@ def test_predictors_that_cannot_be_read_are_refused():
     f = keras.Model(inputs, layers.Dense(3, activation="softmax", name="y")(inputs))
     with pytest.raises(ValueError, match=r"Expected heads of shape \(batch, units\). Received: head 'y' of shape"):
         FLINT(f, ["y"], 3)
+
+
+@pytest.mark.parametrize("post_hoc", [True, False])
+def test_a_clone_gives_the_same_outputs_and_losses_and_trains_networks_of_its_own(post_hoc, rng):
+    """Keras clones a functional model as a plain one: without ``interpret``, with constant weights of the terms."""
+    x, y = mixed_data(rng)
+    model = compiled(mixed_flint(post_hoc=post_hoc, schedule=None))
+    clone = keras.models.clone_model(model)
+    model.set_weights([1.1 * w for w in model.get_weights()])
+    clone.set_weights(model.get_weights())
+    assert_same(predicted(clone, x), predicted(model, x))
+    np.testing.assert_allclose(clone.evaluate(x, y, verbose=0), model.evaluate(x, y, verbose=0), rtol=1e-6)
+    before = numpy_of(model.variables)
+    clone.fit(x, y, batch_size=20, shuffle=False, verbose=0)
+    assert_same(numpy_of(model.variables), before)
+    model.fit(x, y, batch_size=20, shuffle=False, verbose=0)
+    for ours, theirs in zip(model.trainable_variables, clone.trainable_variables, strict=True):
+        np.testing.assert_allclose(*(numpy_of([v])[0] for v in (ours, theirs)), atol=1e-6)
+
+
+def test_a_new_clone_trains_towards_the_same_terms():
+    weights = {"fidelity": 0.7, "reconstruction": 0.3, "entropy": 0.2, "sparsity": 0.1}
+    model = mixed_flint(weights=weights, head_weights={"load": 2.0})
+    clone = keras.models.clone_model(model)
+    for name, term in model.networks.terms.items():
+        copied = clone.get_layer(term.name)
+        assert copied is not term
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(copied.weight), model.term_weights()[name], rtol=1e-6)
+
+
+@pytest.mark.parametrize("post_hoc", [True, False])
+def test_a_clone_is_saved_and_loaded(post_hoc, rng, tmp_path):
+    x, _ = mixed_data(rng)
+    clone = keras.models.clone_model(mixed_flint(post_hoc=post_hoc))
+    clone.save(tmp_path / "clone.keras")
+    loaded = keras.saving.load_model(tmp_path / "clone.keras")
+    assert_same(predicted(loaded, x), predicted(clone, x))
+    assert len(loaded.trainable_variables) == len(clone.trainable_variables) == (10 if post_hoc else 20)
+
+
+@pytest.mark.parametrize("post_hoc", [True, False])
+def test_a_flint_of_float64_trains_on_rows_of_float32(post_hoc, rng):
+    x, y = mixed_data(rng)
+    with precision("float64"):
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy("float64")
+        try:
+            model = compiled(mixed_flint(post_hoc=post_hoc, schedule=None))
+        finally:
+            keras.config.set_dtype_policy(before)
+        losses = model.fit(x, y, batch_size=20, epochs=2, verbose=0).history["loss"]
+        outputs = model(x)
+    assert losses[1] < losses[0]
+    assert {keras.backend.standardize_dtype(value.dtype) for value in outputs.values()} == {"float64"}

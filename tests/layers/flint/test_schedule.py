@@ -80,7 +80,7 @@ def test_schedule_argument_is_used_by_fit_without_a_callback():
 def test_weights_change_without_a_new_graph():
     x, y = mixed_data(np.random.default_rng(0), rows=16)
     model, calls = compiled(mixed_flint()), []
-    entropy = model.graph.terms["entropy"]
+    entropy = model.networks.terms["entropy"]
     traced = entropy.call
     entropy.call = lambda *args, **kwargs: (calls.append(1), traced(*args, **kwargs))[1]
     model.fit(x, y, batch_size=8, epochs=1, verbose=0)

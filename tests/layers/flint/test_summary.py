@@ -20,7 +20,7 @@ def read():
     model = mixed_flint()
     x, y = mixed_data(np.random.default_rng(5), rows=23)
     alarm = float(model.interpret(x)["score"].sel(target="alarm:0").median())
-    model.graph.interpreter.bias.assign([0, 0, 0, -alarm, 0, 0])  # so that it answers no and yes
+    model.networks.interpreter.bias.assign([0, 0, 0, -alarm, 0, 0])  # so that it answers no and yes
     return model, x, y, model.interpret(x, batch_size=7, threshold=0.3)
 
 
@@ -124,7 +124,7 @@ def test_global_relevance_is_the_mean_of_the_locals_of_a_class(read):
 
 def test_a_class_that_is_never_given_has_no_relevance_and_uses_nothing():
     model = mixed_flint()
-    model.graph.interpreter.bias.assign([-1e6, 0, 0, 0, 0, 0])
+    model.networks.interpreter.bias.assign([-1e6, 0, 0, 0, 0, 0])
     found = model.interpret(mixed_data(np.random.default_rng(0))[0])
     never = found.sel({"class": "kind:0"})
     assert int(never["class_rows"]) == 0
@@ -174,7 +174,7 @@ def test_reconstruction_error_is_the_mean_over_the_inputs_and_attributes_can_be_
     phi = found["attributes"].values.copy()
     off = int(phi.mean(0).argmax())
     phi[:, off] = 0
-    expected = keras.ops.convert_to_numpy(model.graph.decoder(phi.astype("float32")))
+    expected = keras.ops.convert_to_numpy(model.networks.decoder(phi.astype("float32")))
     np.testing.assert_allclose(model.reconstruct(x, without=[off]), expected, atol=1e-5)
     assert np.abs(rebuilt - expected).max() > 1e-3
 

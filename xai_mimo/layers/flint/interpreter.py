@@ -9,6 +9,7 @@ from keras import ops
 
 from xai_mimo.layers.flint.networks import as_torch
 from xai_mimo.layers.heads import read_heads
+from xai_mimo.layers.precision import precise
 from xai_mimo.sowing import is_collecting, sow
 
 STREAM = "attributes"
@@ -112,8 +113,7 @@ class InterpreterHead(keras.layers.Layer):
         }
 
     def _sow(self, inputs: Any) -> None:
-        precise = keras.backend.result_type(self.compute_dtype, "float32")
-        attributes, kernel = ops.cast(inputs, precise), ops.cast(self.kernel, precise)
+        attributes, kernel = precise(inputs), precise(ops.convert_to_tensor(self.kernel))
         count = self.kernel.shape[0]
         features = {"feature": [f"{STREAM}.{j}" for j in range(count)], "feature.stream": [STREAM] * count}
         targets = {

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from xai_mimo.core.streams import HeadKind
+from xai_mimo.layers.precision import precise, precise_dtype
 
 _LEAST_SHARE = 0.01
 """What a training step counts in the running deviation of a quantity: it is a mean over about a hundred steps."""
@@ -70,20 +71,27 @@ def output_fidelity(outputs: Any, scores: Any, kind: HeadKind, from_logits: bool
 
 
 class _Term(keras.layers.Layer):
-    """Adds its value to the loss and passes its first input on; see the top of this file."""
+    """Adds its value to the loss and passes its first input on; see the top of this file.
 
-    def __init__(self, **kwargs: Any) -> None:
+    Args:
+        weight: that it starts with.
+    """
+
+    def __init__(self, weight: float = 0.0, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self.supports_masking = True
         fixed: dict[str, Any] = {"shape": (), "trainable": False, "dtype": "float32"}
-        self.weight = self.add_weight(name="weight", initializer="zeros", **fixed)
+        self.weight = self.add_weight(name="weight", initializer=keras.initializers.Constant(weight), **fixed)
         self._total = self.add_weight(name="total", initializer="zeros", **fixed)
         self._steps = self.add_weight(name="steps", initializer="zeros", **fixed)
         self.built = True
 
     def charge(self, value: Any, training: bool | None) -> None:
-        """Add to the loss, and in training to the mean of the epoch."""
-        self.add_loss(ops.cast(self.weight, value.dtype) * value)
+        """Add to the loss, and in training to the mean of the epoch.
+
+        Keras sums the losses of layers with that of ``compile``, which is of ``floatx``; TensorFlow adds no two dtypes.
+        """
+        self.add_loss(ops.cast(ops.cast(self.weight, value.dtype) * value, keras.config.floatx()))
         if training:
             self._total.assign(self._total + ops.cast(ops.stop_gradient(value), "float32"))
             self._steps.assign(self._steps + 1.0)
@@ -99,29 +107,32 @@ class _Term(keras.layers.Layer):
         """That of the first input."""
         return input_shape[0]
 
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of the constructor as plain values; the weight as it is now, so that a clone trains alike."""
+        return {**super().get_config(), "weight": float(ops.convert_to_numpy(self.weight))}
 
-def _precise(values: Any) -> Any:
-    return ops.cast(values, keras.backend.result_type(values.dtype, "float32"))
 
-
+@keras.saving.register_keras_serializable(package="xai_mimo")
 class Sparsity(_Term):
     """``sparsity`` of the second input."""
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The first input."""
-        self.charge(sparsity(_precise(inputs[1])), training)
+        self.charge(sparsity(precise(inputs[1])), training)
         return inputs[0]
 
 
+@keras.saving.register_keras_serializable(package="xai_mimo")
 class EntropyPair(_Term):
     """``entropy_pair`` of the second input."""
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The first input."""
-        self.charge(entropy_pair(_precise(inputs[1])), training)
+        self.charge(entropy_pair(precise(inputs[1])), training)
         return inputs[0]
 
 
+@keras.saving.register_keras_serializable(package="xai_mimo")
 class InputFidelity(_Term):
     """Mean squared or absolute error of reconstructions; the mean over the inputs where there are several.
 
@@ -131,19 +142,28 @@ class InputFidelity(_Term):
 
     def __init__(self, error: Literal["squared", "absolute"], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._error = ops.square if error == "squared" else ops.abs
+        self.error = error
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The first input."""
         passed, *both = inputs
-        count = len(both) // 2
-        errors = [
-            ops.mean(self._error(_precise(x) - _precise(d))) for x, d in zip(both[:count], both[count:], strict=True)
-        ]
+        count, size = len(both) // 2, ops.square if self.error == "squared" else ops.abs
+        errors = [ops.mean(size(_difference(x, d))) for x, d in zip(both[:count], both[count:], strict=True)]
         self.charge(sum(errors) / count, training)
         return passed
 
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of the constructor as plain values."""
+        return {**super().get_config(), "error": self.error}
 
+
+def _difference(x: Any, y: Any) -> Any:
+    """x - y in the better precision of both: inputs may be float32 where all networks are float64."""
+    dtype = precise_dtype(x, y)
+    return ops.cast(x, dtype) - ops.cast(y, dtype)
+
+
+@keras.saving.register_keras_serializable(package="xai_mimo")
 class RunningDeviation(keras.layers.Layer):
     """Standard deviation of each unit of a quantity over the latest training steps, ``(units,)``; ours.
 
@@ -161,6 +181,7 @@ class RunningDeviation(keras.layers.Layer):
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
+        self.units = units
         fixed: dict[str, Any] = {"trainable": False, "dtype": "float32"}
         self._mean = self.add_weight(name="mean", shape=(units,), initializer="zeros", **fixed)
         self._variance = self.add_weight(name="variance", shape=(units,), initializer="zeros", **fixed)
@@ -172,6 +193,10 @@ class RunningDeviation(keras.layers.Layer):
         if training:
             self._take(ops.cast(ops.stop_gradient(inputs), "float32"))
         return ops.cast(self.deviations(), inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of the constructor as plain values."""
+        return {**super().get_config(), "units": self.units}
 
     def deviations(self) -> Any:
         """As they are now, ``(units,)``, in float32."""
@@ -188,6 +213,7 @@ class RunningDeviation(keras.layers.Layer):
         self._mean.assign(self._mean + share * change)
 
 
+@keras.saving.register_keras_serializable(package="xai_mimo")
 class OutputFidelity(_Term):
     """``output_fidelity`` of one head: passes the predictor's output on, and carries the head's activation."""
 
@@ -206,9 +232,30 @@ class OutputFidelity(_Term):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The first input, the predictor's output; the second are the interpreter's scores."""
-        f, scores = (_precise(values) for values in inputs)
+        f, scores = (ops.cast(values, precise_dtype(*inputs)) for values in inputs)
         if self._spread is not None:
             deviation = self._spread(f, training=training)
             f, scores = f / deviation, scores / deviation
         self.charge(output_fidelity(f, scores, self.kind, self.from_logits), training)
         return inputs[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of the constructor as plain values."""
+        return {
+            **super().get_config(),
+            "kind": self.kind,
+            "units": self.units,
+            "activation": keras.saving.serialize_keras_object(self.activation),
+            "from_logits": self.from_logits,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "OutputFidelity":
+        """Make the layer again, with the activation that is named."""
+        return cls(**{**config, "activation": _activation(config["activation"])})
+
+
+def _activation(serialized: Any) -> Any:
+    """A function, layer or None from what Keras serialised."""
+    known = isinstance(serialized, str) or serialized is None
+    return keras.activations.get(serialized) if known else keras.saving.deserialize_keras_object(serialized)

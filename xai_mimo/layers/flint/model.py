@@ -106,7 +106,7 @@ class FLINT(keras.Model):
         networks = Networks(dictionary, interpreter, decoder, attribute_activation, seed)
         graph = assemble(read, networks, int(num_attributes), reconstruction_loss, frozen=post_hoc)
         super().__init__(inputs=graph.inputs, outputs=graph.outputs, name=name)
-        self.graph: Graph = graph
+        self.networks: Graph = graph
         self.post_hoc = post_hoc
         self.schedule = phases
         self.final_weights = final
@@ -157,18 +157,18 @@ class FLINT(keras.Model):
     def set_term_weights(self, weights: Mapping[str, float]) -> None:
         """Set weights of the terms now; those that are not named stay. Nothing is compiled again."""
         checked = check_weights(weights)
-        for name, term in self.graph.terms.items():
+        for name, term in self.networks.terms.items():
             kind, _, head = name.partition("_")
             if kind in checked:
                 term.weight.assign(checked[kind] * self.head_weights.get(head, 1.0))
 
     def term_weights(self) -> Weights:
         """The weights of the terms now; "fidelity_<head>" is beta times the head's factor."""
-        return {name: float(keras.ops.convert_to_numpy(term.weight)) for name, term in self.graph.terms.items()}
+        return {name: float(keras.ops.convert_to_numpy(term.weight)) for name, term in self.networks.terms.items()}
 
     def take_term_means(self) -> dict[str, float]:
         """Mean of each term over the training steps since this was last asked, before weighting."""
-        return {name: term.take_mean() for name, term in self.graph.terms.items()}
+        return {name: term.take_mean() for name, term in self.networks.terms.items()}
 
     def interpreter(self) -> keras.Model:
         """g as a functional model: inputs -> ``{head: unnormalised scores}``, with the weights of this model.
@@ -176,13 +176,13 @@ class FLINT(keras.Model):
         It can be cut at its layer "interpreter", whose stream is "attributes". It is compiled with losses that tell
         what its heads are, for adapters and for ``evaluate``; give labels as ``{head: values}``.
         """
-        interpreter = keras.Model(self.graph.inputs, self.graph.scores, name=f"{self.name}_interpreter")
+        interpreter = keras.Model(self.networks.inputs, self.networks.scores, name=f"{self.name}_interpreter")
         losses: dict[str, Any] = {
             "multiclass": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             "regression": keras.losses.MeanSquaredError(),
         }
         several = keras.losses.BinaryCrossentropy(from_logits=True)
-        interpreter.compile(loss={head.name: losses.get(head.kind, several) for head in self.graph.predictor.heads})
+        interpreter.compile(loss={head.name: losses.get(head.kind, several) for head in self.networks.predictor.heads})
         return interpreter
 
     def interpret(
@@ -199,7 +199,7 @@ class FLINT(keras.Model):
         Args, result and errors are described at ``summary.interpret``.
         """
         return summary.interpret(
-            self.graph, x, threshold=threshold, taus=taus, tolerance=tolerance, batch_size=batch_size
+            self.networks, x, threshold=threshold, taus=taus, tolerance=tolerance, batch_size=batch_size
         )
 
     def reconstruct(self, x: Any, *, without: Sequence[int] = (), batch_size: int = 256) -> Any:
@@ -213,7 +213,7 @@ class FLINT(keras.Model):
         Raises:
             ValueError: there is no decoder or no such attribute.
         """
-        return summary.reconstruct(self.graph, x, without=without, batch_size=batch_size)
+        return summary.reconstruct(self.networks, x, without=without, batch_size=batch_size)
 
     def maximise(
         self, x: Any, attributes: Sequence[int], recipe: maximisation.Maximisation | None = None
@@ -225,11 +225,11 @@ class FLINT(keras.Model):
             attributes: number of the attribute of each row.
             recipe: settings; default the authors' for MNIST, with clipping.
         """
-        return maximisation.maximise(self.graph.encoder, x, attributes, recipe or maximisation.Maximisation())
+        return maximisation.maximise(self.networks.encoder, x, attributes, recipe or maximisation.Maximisation())
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor as plain values; the networks as Keras serialises them."""
-        graph, serialize = self.graph, keras.saving.serialize_keras_object
+        graph, serialize = self.networks, keras.saving.serialize_keras_object
         return {
             "predictor": serialize(graph.predictor.model),
             "taps": list(self._taps),

@@ -59,7 +59,7 @@ class BinAverage(keras.layers.Layer):
 def _bins(length: int, bins: int) -> np.ndarray:
     """``(bins, length)``; rows sum to one."""
     bins = min(bins, length)
-    matrix = np.zeros((bins, length), "float32")
+    matrix = np.zeros((bins, length))
     for i in range(bins):
         start, end = i * length // bins, -(-(i + 1) * length // bins)
         matrix[i, start:end] = 1 / (end - start)

@@ -59,6 +59,7 @@ class Predictor:
         )
 
 
+@keras.saving.register_keras_serializable(package="xai_mimo")
 class Frozen(keras.layers.Layer):
     """A network in inference mode whatever the mode of the model around it; no gradient reaches it in training.
 
@@ -74,6 +75,17 @@ class Frozen(keras.layers.Layer):
         """What the network gives."""
         outputs = self.network(inputs, training=False)
         return keras.tree.map_structure(keras.ops.stop_gradient, outputs) if training else outputs
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments of the constructor as plain values."""
+        return {**super().get_config(), "network": keras.saving.serialize_keras_object(self.network)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Frozen":
+        """Make the layer again, with a network of its own, which nobody trains."""
+        network = keras.saving.deserialize_keras_object(config["network"], custom_objects)
+        network.trainable = False
+        return cls(**{**config, "network": network})
 
 
 def read_predictor(model: Any, taps: Sequence[str], kinds: str | Mapping[str, str] | None) -> Predictor:

@@ -119,7 +119,7 @@ def interpret(
 
 def figures(model: Any, inputs: Any, labels: Any, paths: Sequence[str], batch_size: int) -> Figures:
     """What ``xai_mimo.layers.summarise`` says of a FLINT: what ``interpret`` says with its defaults, batch by batch."""
-    graph, (kernel, bias) = model.graph, _weights(model.graph)
+    graph, (kernel, bias) = model.networks, _weights(model.networks)
     means = {name: RowMean() for name in ("agrees", "distance", "attributes", "magnitude", "count", "error")}
     quantities, use = _Quantities(), _ClassUse()
     count = count_rows(inputs)
