@@ -9,10 +9,11 @@ from typing import ParamSpec
 import typer
 
 from xai_mimo.cli.backend import quiet_warnings
+from xai_mimo.cli.interruption import INTERRUPTED, Interruption
 from xai_mimo.core.errors import XaiMimoError
 from xai_mimo.core.terminal import printable
 
-USER_ERROR, DEFECT, INTERRUPTED = 2, 1, 130
+USER_ERROR, DEFECT = 2, 1
 
 P = ParamSpec("P")
 
@@ -26,21 +27,29 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        debug = bool(kwargs.get("debug"))
+        interruption = Interruption()
         try:
-            with quiet_warnings(sys.stderr):
+            with interruption.raised(), quiet_warnings(sys.stderr):
                 command(*args, **kwargs)
-        except XaiMimoError as err:
-            raise _exit(USER_ERROR, f"error: {err}", bool(kwargs.get("debug"))) from err
-        except KeyboardInterrupt as err:
-            raise _exit(INTERRUPTED, "interrupted; what was finished is kept.", False) from err
-        except typer.Exit:
-            raise
-        except Exception as err:  # the outermost door: whatever got here is a defect and becomes one line
+        except BaseException as err:  # the outermost door: whatever got here becomes one line
+            if interruption.is_set or isinstance(err, KeyboardInterrupt):
+                raise _interrupted() from err
+            if isinstance(err, XaiMimoError):
+                raise _exit(USER_ERROR, f"error: {err}", debug) from err
+            if isinstance(err, typer.Exit) or not isinstance(err, Exception):
+                raise
             text = f"unexpected {type(err).__name__}: {err}".splitlines()[0]
             advice = "run again with --debug for the traceback, and with `xai-mimo doctor` to check the installation."
-            raise _exit(DEFECT, f"{text} -- {advice}", bool(kwargs.get("debug"))) from err
+            raise _exit(DEFECT, f"{text} -- {advice}", debug) from err
+        if interruption.is_set:
+            raise _interrupted()
 
     return run
+
+
+def _interrupted() -> typer.Exit:
+    return _exit(INTERRUPTED, "interrupted; what was finished is kept.", False)
 
 
 def _exit(code: int, line: str, debug: bool) -> typer.Exit:

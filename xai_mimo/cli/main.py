@@ -7,6 +7,7 @@ import typer
 
 from xai_mimo.cli.backend import installed, use_backend
 from xai_mimo.cli.guard import guarded
+from xai_mimo.cli.interruption import end_undisturbed
 from xai_mimo.core.errors import BadSetting, MissingDependency
 from xai_mimo.core.progress import bar
 
@@ -28,7 +29,11 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        end_undisturbed(end.code)
+        raise
 
 
 @app.command()
