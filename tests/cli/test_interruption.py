@@ -72,6 +72,16 @@ WITH_THE_LAST_STEP = """
         time.sleep(1)
     return
 """
+WHILE_COMPILED_CODE_LOADS = """
+    def exec_dynamic(module):  # as importlib's, whose Python code is called from C++
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+        except BaseException:
+            os.abort()
+    from importlib import _bootstrap
+    _bootstrap._call_with_frames_removed(exec_dynamic, None)
+"""
 LONG = """
     end = time.monotonic() + 30
     while time.monotonic() < end:
@@ -95,8 +105,11 @@ def start(work, *, cwd=None):
 
 @pytest.mark.parametrize(
     "work",
-    [IN_A_CALLBACK + LONG, CAUGHT + LONG, IN_A_FINALIZER + LONG, LONG, TURNED_INTO_AN_ERROR, WITH_THE_LAST_STEP],
-    ids=["callback", "caught", "finalizer", "from outside", "error", "last step"],
+    [
+        *(work + LONG for work in (IN_A_CALLBACK, CAUGHT, IN_A_FINALIZER, WHILE_COMPILED_CODE_LOADS)),
+        *(LONG, TURNED_INTO_AN_ERROR, WITH_THE_LAST_STEP),
+    ],
+    ids=["callback", "caught", "finalizer", "loading", "from outside", "error", "last step"],
 )
 def test_whoever_swallows_an_interruption_the_command_ends_with_130(work):
     process = start(work)

@@ -59,9 +59,9 @@ class Interruption:
             signal.signal(signal.SIGINT, handler_before)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        """Raise, but not into what is tidied up after an earlier raise."""
+        """Raise, but not into what is tidied up after an earlier raise, nor where it would crash the process."""
         self.is_set = True
-        if not self._is_over and not _is_unwinding():
+        if not (self._is_over or _is_unwinding() or _is_loading_compiled_code(frame)):
             raise KeyboardInterrupt
 
     def _watch(self, signals: socket.socket) -> None:
@@ -117,6 +117,17 @@ def _is_unwinding() -> bool:
         if isinstance(error, KeyboardInterrupt):
             return True
         error = error.__context__
+    return False
+
+
+def _is_loading_compiled_code(frame: FrameType | None) -> bool:
+    """Whether a compiled module is making itself ready, which in C++ ends in an abort when Python code in it raises."""
+    while frame is not None:
+        if frame.f_code.co_name == "_call_with_frames_removed":  # of importlib
+            called = getattr(frame.f_locals.get("f"), "__name__", "")
+            if called in ("create_dynamic", "exec_dynamic"):
+                return True
+        frame = frame.f_back
     return False
 
 
