@@ -1,10 +1,16 @@
 """Progress: what is told of steps, parts and rows, and the one bar that shows it."""
 
+import os
+import subprocess
+import sys
+import time
+
 import pytest
 
 import xai_mimo as xm
 from tests.helpers import toys
 from xai_mimo.comparison.settings import Settings
+from xai_mimo.core import progress as room
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.progress import bar, counted, part, silent, steps
 
@@ -31,6 +37,12 @@ def drawn(monkeypatch):
 
         def __exit__(self, *error):
             return None
+
+        def start(self):
+            moves.append(("started", None))
+
+        def stop(self):
+            moves.append(("stopped", None))
 
         def add_task(self, name, total):
             moves.append((name, 0.0))
@@ -148,3 +160,83 @@ def test_names_in_a_bar_are_neither_markup_nor_control_codes(monkeypatch, capsys
     assert r"explaining [red]a[/b] \x1b[31m\x07 rest" in text
     assert "\x07" not in text
     assert "\x1b[31m" not in text
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(room, "_SHOWN_AFTER_S", 0.1)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_by_default_a_bar_is_shown_of_long_work_on_a_terminal(drawn):
+    with bar(None, "compare") as progress:
+        progress("one", 0.25)
+        assert drawn == [("compare", 0.0), ("one", 0.25)]
+        time.sleep(0.5)
+        assert drawn[2:] == [("started", None)]
+    assert drawn[3:] == [("stopped", None)]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_by_default_short_work_and_failures_leave_no_bar(drawn):
+    with pytest.raises(BadSetting, match="no good"), bar(None, "compare"):
+        raise BadSetting("no good")
+    time.sleep(0.3)
+    assert ("started", None) not in drawn
+
+
+def test_by_default_nothing_is_drawn_into_a_pipe(drawn, monkeypatch):
+    monkeypatch.setattr(room, "_SHOWN_AFTER_S", 0.0)
+    for stream in (sys.stderr, None):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with bar(None, "compare") as progress:
+            progress("one", 1.0)
+            time.sleep(0.1)
+    assert drawn == []
+
+
+SLOW = """
+import time, numpy as np, xai_mimo as xm
+def slow(a):
+    time.sleep(0.4)
+    return {{"y": a[:, :1]}}
+model = xm.adapt(slow, streams={{"a": 4}}, heads={{"y": 1}})
+{call}
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminal")
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("xm.explain(model, np.ones((3, 4)) * np.arange(3)[:, None], 'occlusion')", "occlusion"),
+        ("xm.compare(model, np.eye(4), ['occlusion'], metrics=['deletion_area'])", "compare: occlusion"),
+    ],
+)
+def test_explain_and_compare_show_their_bar_on_a_terminal_alone(call, name):
+    assert name in _on_a_terminal(SLOW.format(call=call))
+    done = subprocess.run([sys.executable, "-c", SLOW.format(call=call)], capture_output=True, text=True, check=True)
+    assert name not in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def _on_a_terminal(code):
+    import pty
+
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=theirs, stdout=subprocess.DEVNULL, env=environment)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            read = os.read(ours, 4096)
+        except OSError:  # the terminal's end
+            break
+        if not read:
+            break
+        shown += read
+    os.close(ours)
+    assert process.wait() == 0, shown.decode()
+    return shown.decode()

@@ -37,7 +37,7 @@ def compare(
     settings: Settings | None = None,
     title: str = "",
     command: str = "",
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Comparison:
     """Explain a model with several methods and score them, head by head, in one space.
 
@@ -77,7 +77,7 @@ def compare(
             does not depend on which others run.
         settings: of the scores.
         title, command: written into the record.
-        progress: show a progress bar.
+        progress: show a progress bar; None does on a terminal, of work longer than a second.
     Returns:
         A ``Comparison``: the explanations, and the record with these tables, each a data frame under the same name;
         what each of their columns means stands with the attribute (``help(Comparison.scores)``).
@@ -142,7 +142,8 @@ def compare(
         occlusion       1.0
           shapley       1.0
     """
-    flag(progress, "progress")
+    if progress is not None:
+        flag(progress, "progress")
     request = read_request(
         model,
         x,
@@ -162,7 +163,7 @@ def compare(
         title=title,
         command=command,
     )
-    with bar(bool(progress), "compare") as shown:
+    with bar(progress, "compare") as shown:
         step = steps(shown, "compare", request.steps)
         explained = explain_all(request, step)
         scores = score(request, explained, step)

@@ -5,6 +5,8 @@ told as amounts (rows, say), since a method does not know what share of the whol
 """
 
 import inspect
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -22,19 +24,22 @@ Steps = Callable[[str, float], AbstractContextManager[Advance]]
 """``with step(name, amount) as advance``: one step of so much work; it counts as done when it is left."""
 
 
+_SHOWN_AFTER_S = 1.0
+
+
 def silent(*told: object) -> None:
     """Progress that is not shown; fits where a ``Progress`` or an ``Advance`` is wanted."""
 
 
 def check_progress(progress: Any) -> None:
-    """Refuse what is neither a truth value nor a function that can be told an amount.
+    """Refuse what is neither None, nor a truth value, nor a function that can be told an amount.
 
     Raises:
         BadSetting: it is none of these.
     """
-    if isinstance(progress, bool):
+    if progress is None or isinstance(progress, bool):
         return
-    expected = "True for a bar, False for none, or a function of the number of rows just finished"
+    expected = "True for a bar, False for none, None for one on a terminal, or a function of the rows just finished"
     if not callable(progress):
         raise BadSetting(f"progress is {expected}; got {progress!r}.")
     try:
@@ -48,14 +53,15 @@ def check_progress(progress: Any) -> None:
 
 
 @contextmanager
-def bar(is_shown: bool, what: str) -> Iterator[Progress]:
+def bar(is_shown: bool | None, what: str) -> Iterator[Progress]:
     """A bar on stderr, so that stdout holds results alone; no bar where nobody looks at a terminal or a notebook.
 
     Args:
-        is_shown: draw it; else nothing is shown, and rich is not imported.
+        is_shown: draw it; None draws it on a terminal alone, and only when the work takes longer than a second. Where
+            it is not drawn, rich is not imported.
         what: the work, shown until the first step has a name.
     """
-    if not is_shown:
+    if not (_is_on_a_terminal() if is_shown is None else is_shown):
         yield silent
         return
     from rich import progress
@@ -69,9 +75,40 @@ def bar(is_shown: bool, what: str) -> Iterator[Progress]:
         progress.TextColumn("{task.description}", markup=False),
     )
     is_seen = console.is_terminal or console.is_jupyter
-    with progress.Progress(*columns, console=console, transient=True, disable=not is_seen) as drawn:
-        task = drawn.add_task(printable(what), total=1.0)
+    drawn = progress.Progress(*columns, console=console, transient=True, disable=not is_seen)
+    task = drawn.add_task(printable(what), total=1.0)
+    with drawn if is_shown else _started_later(drawn):
         yield lambda text, share: drawn.update(task, description=printable(text), completed=share)
+
+
+def _is_on_a_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()  # None where a window has no terminal
+
+
+@contextmanager
+def _started_later(drawn: Any) -> Iterator[None]:
+    """Start a bar by the clock, since the first step may be a long one that tells nothing; never, in short work."""
+    lock = threading.Lock()
+    is_over = is_started = False
+
+    def start() -> None:
+        nonlocal is_started
+        with lock:
+            if not is_over:
+                drawn.start()
+                is_started = True
+
+    timer = threading.Timer(_SHOWN_AFTER_S, start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        with lock:
+            is_over = True
+        if is_started:
+            drawn.stop()
 
 
 def part(progress: Progress, what: str, number: int, count: int) -> Progress:

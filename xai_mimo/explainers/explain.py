@@ -43,7 +43,7 @@ def explain(
     rows_per_block: int = 1024,
     store: str | Path | None = None,
     engine: str | Engine | None = None,
-    progress: bool | Advance = False,
+    progress: bool | Advance | None = None,
 ) -> xr.Dataset:
     """Explain a model's heads for the given rows with one method.
 
@@ -68,7 +68,8 @@ def explain(
             with a warning, and a model that predicts something else for some stored rows is refused.
         engine: where blocks are done: the name of an installed engine, or an object with its ``run``; None does one
             after the other, here. The numbers are the same with every engine.
-        progress: show a bar; or a function to call with the number of rows just finished.
+        progress: show a bar; None does on a terminal, of work longer than a second; or a function to call with the
+            number of rows just finished.
     Returns:
         The explanation; its layout is described in ``xai_mimo.core.explanation``. Of a stream with groups of features,
         Shapley values and occlusion have one value for each group; other methods have one for each feature.
@@ -106,7 +107,7 @@ def explain(
         rows_per_block=rows_per_block,
         attrs=attributes(cut, chosen, inputs, background_there, seed=seed, rows_per_block=rows_per_block),
     )
-    with bar(bool(progress) and not callable(progress), chosen.name) as shown:
+    with bar(False if callable(progress) else progress, chosen.name) as shown:
         advance = progress if callable(progress) else counted(shown, chosen.name, job.rows)
         result, noticed = (
             explain_to_disk(job, engine, Path(store), advance)

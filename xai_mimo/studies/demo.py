@@ -95,6 +95,7 @@ def run_demo(
         seed=seed,
         title="Demo: which inputs drive which failure of a machine?",
         command=f"xai-mimo demo --seed {seed}",
+        progress=False,
     )
     result.to_json(folder / "comparison.json")
     tell("writing the report", 0.95)

@@ -182,6 +182,7 @@ def _truth_scores(
         background=background(prepared.train, seed),
         seed=seed,
         settings=_LEAN,
+        progress=False,
     )
     scores = {
         (s.method, s.metric): s.estimate

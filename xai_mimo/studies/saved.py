@@ -19,7 +19,7 @@ def compare_saved(
     heads: tuple[str, ...] | None = None,
     rows: int | None = None,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Comparison:
     """Compare methods on a saved model.
 
@@ -28,7 +28,7 @@ def compare_saved(
         heads: explain these only.
         rows: explain at most so many rows, drawn with the seed.
         seed: of everything random.
-        progress: show a bar.
+        progress: show a bar; None does on a terminal, of work longer than a second.
     Raises:
         FileProblem, BadValues: a file that is not what it should be; and whatever ``compare`` raises.
     """

@@ -155,6 +155,7 @@ def _report(
         seed=seed,
         title=f"{settings.title} ({network}, seed {seed})",
         command="xai-mimo study",
+        progress=False,
     )
     result = result.with_task(task)
     result.to_json(folder / "comparison.json")
