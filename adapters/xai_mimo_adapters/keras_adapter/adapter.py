@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -10,9 +10,11 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
+from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays, Interceptions, Model
 from xai_mimo.core.streams import Array, Head, Stream, check_inputs
 from xai_mimo.core.targets import Selector
+from xai_mimo_adapters.keras_adapter.compiled import Call, compiled_for
 from xai_mimo_adapters.keras_adapter.cut import Cut
 from xai_mimo_adapters.keras_adapter.graph import (
     Graph,
@@ -26,8 +28,8 @@ from xai_mimo_adapters.keras_adapter.graph import (
     values_of_model,
     values_of_steps,
 )
-from xai_mimo_adapters.keras_adapter.network import Call, KerasNetwork
-from xai_mimo_adapters.keras_adapter.runner import DEFAULT_MAX_MEMORY, Runner, engine_for
+from xai_mimo_adapters.keras_adapter.network import KerasNetwork
+from xai_mimo_adapters.keras_adapter.runner import DEFAULT_MAX_MEMORY, Runner
 from xai_mimo_adapters.keras_adapter.shuffling import shuffled
 from xai_mimo_adapters.keras_adapter.spec import Tensors, read_functional, read_other
 
@@ -44,6 +46,9 @@ def KerasAdapter(
     The model is always read in inference mode. Its weights, random state, trainable flags and modes are left as they
     were, also after an error. Rows are taken to be independent of each other, as they are in inference mode.
 
+    What is compiled is kept with the model and not with the adapter: a second adapter of the same model compiles
+    nothing, and a model that was changed otherwise than in its weights is compiled again (see ``compiled``).
+
     Args:
         model: a built Keras model.
         streams: names, feature names or units for its inputs; needed in full for subclassed models, whose inputs cannot
@@ -59,8 +64,8 @@ def KerasAdapter(
     spec = read_other(model, streams, heads)
     width = partial(values_of_model, model, tuple(spec.streams.values()))
 
-    def build(call: Call) -> Runner:
-        return Runner(engine_for(call, model), width, max_memory or DEFAULT_MAX_MEMORY)
+    def build(call: Call, keys: tuple[str, ...]) -> Runner:
+        return Runner(model, ("whole", tuple(spec.streams), keys), call, width, max_memory or DEFAULT_MAX_MEMORY)
 
     return KerasNetwork(model, spec.streams, spec.heads, build, spec.call)
 
@@ -87,13 +92,28 @@ class FunctionalKeras:
     ) -> None:
         self.model = model
         self._max_memory = max_memory or DEFAULT_MAX_MEMORY
-        self._spec, self._names = read_functional(model, graph, streams, heads)
+        self._declared = streams, heads
+        self._read(graph)
+
+    def _read(self, graph: Graph) -> None:
+        """Take down what the model is now."""
+        self._compiled = compiled_for(self.model)
+        self._spec, self._names = read_functional(self.model, graph, *self._declared)
         self._graph = graph
-        build, spec = partial(self._runner, graph.steps), self._spec
-        self._whole = KerasNetwork(model, spec.streams, spec.heads, build, spec.call, graph=self._names)
+        build, spec = partial(self._runner, "whole", graph.steps), self._spec
+        self._whole = KerasNetwork(self.model, spec.streams, spec.heads, build, spec.call, graph=self._names)
         self._tails: dict[tuple[Key, ...], KerasNetwork] = {}
         self._readers: dict[tuple[Key, ...], Runner] = {}
         self._renamed: dict[tuple[str, ...], FunctionalKeras] = {}
+
+    def _current(self) -> "FunctionalKeras":
+        """This adapter, once more read from the model where that has changed."""
+        if compiled_for(self.model) is not self._compiled:
+            graph = read_graph(self.model)
+            if graph is None:
+                raise NotSupported(f"model '{self.model.name}' is no functional model any more; adapt it again.")
+            self._read(graph)
+        return self
 
     @property
     def name(self) -> str:
@@ -126,28 +146,29 @@ class FunctionalKeras:
 
     def predict(self, inputs: Any) -> Arrays:
         """Outputs in inference mode: ``{head: (sample, *head.shape)}``, float32 or float64."""
-        return self._whole.predict(inputs)
+        return self._current()._whole.predict(inputs)
 
     def gradients(
         self, inputs: Any, selectors: Sequence[Selector], streams: Sequence[str] | None = None
     ) -> tuple[Arrays, Arrays]:
         """Gradients of several targets from one forward pass; see ``KerasNetwork.gradients``."""
-        return self._whole.gradients(inputs, selectors, streams)
+        return self._current()._whole.gradients(inputs, selectors, streams)
 
     def intercept(self, inputs: Any) -> Interceptions:
         """Every map that the model's layers sow while reading the inputs; ``{}`` when none sows."""
-        return self._whole.intercept(inputs)
+        return self._current()._whole.intercept(inputs)
 
     def override(self, maps: Mapping[str, Array]) -> KerasNetwork:
         """The same model with these maps put in the place of those that its layers make; see ``Overridable``."""
-        return self._whole.override(maps)
+        return self._current()._whole.override(maps)
 
     def renamed(self, streams: Sequence[Stream]) -> "FunctionalKeras":
         """The same model under other descriptions of its streams, made once for each; see ``Renamable``."""
         named = tuple(streams)
         facts = tuple(json.dumps(stream.plain(), sort_keys=True) for stream in named)
-        if facts not in self._renamed:
+        if facts not in self._current()._renamed:
             other = copy.copy(self)
+            other._declared = named, self._declared[1]
             other._whole, other._names = self._whole.renamed(named), self._names.renamed(named)
             other._spec = replace(self._spec, streams=dict(zip(self._spec.streams, named, strict=True)))
             other._tails = {}
@@ -156,7 +177,7 @@ class FunctionalKeras:
 
     def layers(self) -> tuple[str, ...]:
         """Layers that ``tail`` takes, each after those that feed it."""
-        return cuttable_layers(self._graph)
+        return cuttable_layers(self._current()._graph)
 
     def tail(self, layer: str) -> KerasNetwork:
         """The part of the model behind a layer's inputs.
@@ -199,7 +220,7 @@ class FunctionalKeras:
         return KerasAdapter(copy, streams=self.streams, heads=self.heads, max_memory=self._max_memory)
 
     def _cut(self, layer: str) -> tuple[Step, Cut]:
-        step = find_step(self._graph, layer, self._sowing)
+        step = find_step(self._current()._graph, layer, self._sowing)
         return step, self._names.cut(step)
 
     def _make_tail(self, path: str, cut: Cut) -> KerasNetwork:
@@ -212,7 +233,7 @@ class FunctionalKeras:
             return {name: values[key] for name, key in head_keys.items()}
 
         streams = dict(zip(names, cut.streams, strict=True))
-        build = partial(self._runner, steps)
+        build = partial(self._runner, ("tail", cut.keys, tuple(names)), steps)
         return KerasNetwork(self.model, streams, self._spec.heads, build, call, graph=self._names, part=path)
 
     def _make_reader(self, cut: Cut) -> Runner:
@@ -223,11 +244,12 @@ class FunctionalKeras:
             values = run_steps(steps, {key: tensors[name] for name, key in keys.items()})
             return {stream.name: values[key] for stream, key in zip(cut.streams, cut.keys, strict=True)}
 
-        return self._runner(steps, call)
+        return self._runner(("reader", cut.keys, tuple(stream.name for stream in cut.streams)), steps, call, ())
 
-    def _runner(self, steps: Sequence[Step], call: Call) -> Runner:
+    def _runner(self, part: Hashable, steps: Sequence[Step], call: Call, keys: tuple[str, ...]) -> Runner:
         width = partial(values_of_steps, self._graph, steps)
-        return Runner(engine_for(call, self.model), width, self._max_memory)
+        changed = partial(_check_same, self.model, self._graph)
+        return Runner(self.model, (part, keys), call, width, self._max_memory, changed)
 
     def _sowing(self) -> list[str]:
         """Paths of the layers that sow maps, where one row of zeros of known shape can tell."""
@@ -235,3 +257,13 @@ class FunctionalKeras:
             return []
         zeros = {s.name: np.zeros((1, *(n or 1 for n in s.shape)), s.dtype) for s in self.streams}
         return [each.layer for each in self.intercept(zeros).values()]
+
+
+def _check_same(model: keras.Model, graph: Graph) -> None:
+    """Refuse to run a part of a graph that the model does not have any more."""
+    now = read_graph(model)
+    if now is None or now.tensors.keys() != graph.tensors.keys():
+        raise NotSupported(
+            f"layers of model '{model.name}' were added or removed since this part of it was made. Make it again: ask "
+            "the adapted model for its tail or its overridden form once more."
+        )

@@ -13,11 +13,11 @@ from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions
 from xai_mimo.core.streams import Array, Head, Stream, check_inputs, count_rows, unknown
 from xai_mimo.core.targets import Selector
 from xai_mimo.sowing import override
+from xai_mimo_adapters.keras_adapter.compiled import Call
 from xai_mimo_adapters.keras_adapter.named_graph import NamedGraph
 from xai_mimo_adapters.keras_adapter.runner import Runner
 from xai_mimo_adapters.keras_adapter.spec import Tensors, fingerprint
 
-Call = Callable[[Tensors], Tensors]
 _MAP = "map of "
 """Stands before a map's key where maps are among the tensors that a network reads."""
 
@@ -31,7 +31,7 @@ class KerasNetwork:
         model: the user's model, whose weights are run.
         streams: named inputs, with what the network calls them.
         heads: named outputs, with what the network calls them.
-        build: makes what runs a call on any number of rows.
+        build: makes what runs a call on any number of rows, given the keys of the maps that it reads besides.
         call: the network, from the tensors of its inputs to those of its outputs.
         graph: gives maps the model's names, and tells where to explain instead of at integers; None without a graph.
         part: path of the layer behind which the network begins; "" for the whole model.
@@ -42,7 +42,7 @@ class KerasNetwork:
         model: keras.Model,
         streams: Mapping[str, Stream],
         heads: Mapping[str, Head],
-        build: Callable[[Call], Runner],
+        build: Callable[[Call, tuple[str, ...]], Runner],
         call: Call,
         *,
         graph: NamedGraph | None = None,
@@ -55,12 +55,11 @@ class KerasNetwork:
         self._outputs = {head.name: inner for inner, head in heads.items()}
         self._build = build
         self._call = call
-        self._runner = build(call)
+        self._runner = build(call, ())
         self._graph = graph
         self._part = part
         self._maps: Arrays = {}
-        self._taken: set[str] = set()
-        self._with_maps: dict[tuple[str, ...], tuple[Runner, set[str]]] = {}
+        self._with_maps: dict[tuple[str, ...], Runner] = {}
 
     @property
     def name(self) -> str:
@@ -154,11 +153,10 @@ class KerasNetwork:
         arrays = self._checked_maps({**self._maps, **{key: np.asarray(values) for key, values in maps.items()}})
         keys = tuple(sorted(arrays))
         if keys not in self._with_maps:
-            taken: set[str] = set()
-            self._with_maps[keys] = self._build(_with_maps(self._call, keys, taken)), taken
+            call = _with_maps(self._call, keys, lambda taken: self._with_maps[keys].taken.update(taken))
+            self._with_maps[keys] = self._build(call, keys)
         other = copy.copy(self)
-        other._maps = arrays
-        other._runner, other._taken = self._with_maps[keys]
+        other._maps, other._runner = arrays, self._with_maps[keys]
         return other
 
     def renamed(self, streams: Sequence[Stream]) -> "KerasNetwork":
@@ -190,7 +188,7 @@ class KerasNetwork:
 
     def _check_taken(self) -> None:
         for key in self._maps:
-            if key not in self._taken:
+            if key not in self._runner.taken:
                 layer, name = key.rsplit("/", 1)
                 raise NotSupported(
                     f"layer '{layer}' only shows its map '{name}' and does not work with it, so no other can take its "
@@ -220,16 +218,16 @@ class KerasNetwork:
         return f"Explain at the layer that reads its embedding: at={layer!r}."
 
 
-def _with_maps(call: Call, keys: Sequence[str], taken: set[str]) -> Call:
+def _with_maps(call: Call, keys: Sequence[str], note: Callable[[set[str]], None]) -> Call:
     """A network that reads maps among its inputs, and hands them to its layers in the place of their own.
 
-    ``taken`` is filled while the network runs (or is traced) with the maps that a layer asked for.
+    ``note`` is called, whenever the network runs (or is traced), with the keys of the maps that a layer asked for.
     """
 
     def with_maps(tensors: Tensors) -> Tensors:
-        with override({key: tensors[_MAP + key] for key in keys}) as used:
+        with override({key: tensors[_MAP + key] for key in keys}) as taken:
             outputs = call({name: tensor for name, tensor in tensors.items() if not name.startswith(_MAP)})
-        taken.update(used)
+        note(taken)
         return outputs
 
     return with_maps

@@ -1,6 +1,7 @@
 """A Keras network on JAX: compiled by ``jax.jit``, weights passed as arguments so that changed weights are seen."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.sowing import MapLabels, collect
 from xai_mimo_adapters.chunks import check_float, split_floats
+from xai_mimo_adapters.keras_adapter.compiled import Call, Lent
 
 
 class JaxEngine:
@@ -24,32 +26,33 @@ class JaxEngine:
 
     fixed_shapes = True
 
-    def __init__(self, call: Callable[[dict[str, Any]], dict[str, Any]], model: keras.Model) -> None:
+    def __init__(self, variables: Sequence[keras.Variable]) -> None:
         self.traces = 0
         self.labels: dict[str, MapLabels] = {}
-        self._call = call
-        self._variables = list(model.variables)  # fixed: toggling trainable flags reorders the model's own lists
+        self._variables = variables
+        self._network = Lent()
         self._forward = jax.jit(self._outputs)
         self._maps = jax.jit(self._outputs_and_maps)
         self._gradients = jax.jit(self._outputs_and_gradients, static_argnums=2)
 
-    def forward(self, inputs: Arrays) -> Arrays:
+    def reading(self, model: Any) -> contextlib.AbstractContextManager[None]:
+        """Nothing: a compiled network has no mode."""
+        return contextlib.nullcontext()
+
+    def forward(self, call: Call, inputs: Arrays) -> Arrays:
         """Outputs for one chunk: ``{head: (row, ...)}``."""
-        return _to_numpy(self._forward(self._weights(), inputs))
+        with self._network.holding(call):
+            return _to_numpy(self._forward(self._weights(), inputs))
 
-    def maps(self, inputs: Arrays) -> Arrays:
+    def maps(self, call: Call, inputs: Arrays) -> Arrays:
         """Every map sown while reading one chunk, by key."""
-        return _to_numpy(self._maps(self._weights(), inputs))
+        with self._network.holding(call):
+            return _to_numpy(self._maps(self._weights(), inputs))
 
-    def gradients(self, inputs: Arrays, heads: Sequence[str], units: Array) -> tuple[Arrays, Arrays]:
-        """Outputs, and ``{stream: (target, row, ...)}`` from one forward and one backward pass per target.
-
-        Args:
-            inputs: one chunk.
-            heads: the head of each target.
-            units: ``(target, row)`` flat unit of each row.
-        """
-        outputs, gradients = self._gradients(self._weights(), inputs, tuple(heads), units)
+    def gradients(self, call: Call, inputs: Arrays, heads: Sequence[str], units: Array) -> tuple[Arrays, Arrays]:
+        """Outputs, and ``{stream: (target, row, ...)}`` from one forward and one backward pass per target."""
+        with self._network.holding(call):
+            outputs, gradients = self._gradients(self._weights(), inputs, tuple(heads), units)
         return _to_numpy(outputs), _to_numpy(gradients)
 
     def _weights(self) -> list[jax.Array]:
@@ -58,7 +61,7 @@ class JaxEngine:
     def _outputs(self, weights: list[jax.Array], inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
         self.traces += 1
         with keras.StatelessScope(state_mapping=list(zip(self._variables, weights, strict=True))):
-            return self._call(inputs)
+            return self._network.run(inputs)
 
     def _outputs_and_maps(self, weights: list[jax.Array], inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
         with collect(self.labels) as maps:

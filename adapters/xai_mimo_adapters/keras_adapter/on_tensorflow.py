@@ -1,6 +1,9 @@
 """A Keras network on TensorFlow: compiled by ``tf.function``, weights read from their variables at every call."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -11,10 +14,14 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.sowing import MapLabels, collect
 from xai_mimo_adapters.chunks import check_float, split_floats
+from xai_mimo_adapters.keras_adapter.compiled import Call, Lent
+
+_UNITS = "flat unit of each row"
+"""Stands for the targets' units, ``(row, target)``, among the tensors that are handed to a graph."""
 
 
 class TensorFlowEngine:
-    """Runs a network on chunks of rows; one concrete function per chunk size and set of heads.
+    """Runs a network on chunks of rows; at most two graphs for each set of heads, see ``_Graphs``.
 
     Attributes:
         traces: how often Python ran the network to compile it.
@@ -23,32 +30,34 @@ class TensorFlowEngine:
 
     fixed_shapes = True
 
-    def __init__(self, call: Callable[[dict[str, Any]], dict[str, Any]], model: keras.Model) -> None:
+    def __init__(self, variables: Sequence[keras.Variable]) -> None:
         self.traces = 0
         self.labels: dict[str, MapLabels] = {}
-        self._call = call
-        self._model = model
-        self._forward = tf.function(self._outputs)
-        self._maps = tf.function(self._sown)
-        self._gradients = tf.function(self._outputs_and_gradients)
+        self._variables = variables  # graphs refer to them weakly
+        self._network = Lent()
+        self._graphs = _Graphs()
 
-    def forward(self, inputs: Arrays) -> Arrays:
+    def reading(self, model: Any) -> contextlib.AbstractContextManager[None]:
+        """Nothing: a compiled network has no mode."""
+        return contextlib.nullcontext()
+
+    def forward(self, call: Call, inputs: Arrays) -> Arrays:
         """Outputs for one chunk: ``{head: (row, ...)}``."""
-        return _to_numpy(self._forward(_to_tensors(inputs)))
+        with self._network.holding(call):
+            return _to_numpy(self._graphs.run("forward", self._outputs, _to_tensors(inputs)))
 
-    def maps(self, inputs: Arrays) -> Arrays:
+    def maps(self, call: Call, inputs: Arrays) -> Arrays:
         """Every map sown while reading one chunk, by key."""
-        return _to_numpy(self._maps(_to_tensors(inputs)))
+        with self._network.holding(call):
+            return _to_numpy(self._graphs.run("maps", self._sown, _to_tensors(inputs)))
 
-    def gradients(self, inputs: Arrays, heads: Sequence[str], units: Array) -> tuple[Arrays, Arrays]:
-        """Outputs, and ``{stream: (target, row, ...)}`` from one forward and one backward pass per target.
-
-        Args:
-            inputs: one chunk.
-            heads: the head of each target.
-            units: ``(target, row)`` flat unit of each row.
-        """
-        outputs, gradients = self._gradients(_to_tensors(inputs), tuple(heads), tf.constant(units))
+    def gradients(self, call: Call, inputs: Arrays, heads: Sequence[str], units: Array) -> tuple[Arrays, Arrays]:
+        """Outputs, and ``{stream: (target, row, ...)}`` from one forward and one backward pass per target."""
+        tensors = {**_to_tensors(inputs), _UNITS: tf.constant(units.T)}
+        with self._network.holding(call):
+            outputs, gradients = self._graphs.run(
+                ("gradients", tuple(heads)), partial(self._outputs_and_gradients, tuple(heads)), tensors
+            )
         for head in heads:  # not while tracing, where TensorFlow would replace our error by one of its own
             check_float(head, outputs[head].dtype.name)
         return _to_numpy(outputs), _to_numpy(gradients)
@@ -56,7 +65,7 @@ class TensorFlowEngine:
     def _outputs(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         self.traces += 1
         with keras.StatelessScope():
-            return self._call(inputs)
+            return self._network.run(inputs)
 
     def _sown(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         with collect(self.labels) as maps:
@@ -64,15 +73,57 @@ class TensorFlowEngine:
         return dict(maps)
 
     def _outputs_and_gradients(
-        self, inputs: dict[str, tf.Tensor], heads: tuple[str, ...], units: tf.Tensor
+        self, heads: tuple[str, ...], tensors: dict[str, tf.Tensor]
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        inputs = {name: x for name, x in tensors.items() if name != _UNITS}
         floats, _ = split_floats(inputs)
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(floats)
             outputs = self._outputs(inputs)
-            targets = [_chosen(outputs[head], units[i]) for i, head in enumerate(heads)]
+            targets = [_chosen(outputs[head], tensors[_UNITS][:, i]) for i, head in enumerate(heads)]
         rows = [tape.gradient(y, floats, unconnected_gradients=tf.UnconnectedGradients.ZERO) for y in targets]
         return outputs, {name: tf.stack([tf.convert_to_tensor(row[name]) for row in rows]) for name in floats}
+
+
+class _Graphs:
+    """Graphs of Python functions, each for the shapes it was first run with and then for others.
+
+    The first shapes are compiled for as they are; an axis that comes in a second length is of any length from then on,
+    as it is in ``model.predict``: two graphs for any number of chunk sizes and of sequence lengths.
+    """
+
+    def __init__(self) -> None:
+        self._graphs: dict[Hashable, tuple[dict[str, tf.TensorSpec], Any]] = {}
+        self._lock = threading.RLock()
+
+    def run(self, what: Hashable, function: Callable[..., Any], tensors: dict[str, tf.Tensor]) -> Any:
+        """What a function of one mapping of tensors gives for these.
+
+        Args:
+            what: names the function. function: is traced where there is no graph for these shapes. tensors: by name.
+        """
+        key = (what, tuple((name, x.dtype, x.ndim) for name, x in tensors.items()))
+        with self._lock:
+            if key not in self._graphs or not _takes(self._graphs[key][0], tensors):
+                known = self._graphs[key][0] if key in self._graphs else None
+                specs = {name: _spec(x, None if known is None else known[name]) for name, x in tensors.items()}
+                # Not by calling tf.function itself, which counts the graphs of all models together and warns.
+                self._graphs[key] = specs, tf.function(function).get_concrete_function(specs)
+            graph = self._graphs[key][1]
+        return graph(tensors)
+
+
+def _takes(specs: dict[str, tf.TensorSpec], tensors: dict[str, tf.Tensor]) -> bool:
+    return all(specs[name].shape.is_compatible_with(x.shape) for name, x in tensors.items())
+
+
+def _spec(tensor: tf.Tensor, known: tf.TensorSpec | None) -> tf.TensorSpec:
+    lengths = (
+        [*tensor.shape]
+        if known is None
+        else [n if n == length else None for n, length in zip(tensor.shape, known.shape, strict=True)]
+    )
+    return tf.TensorSpec(lengths, tensor.dtype)
 
 
 def _chosen(values: tf.Tensor, units: tf.Tensor) -> tf.Tensor:

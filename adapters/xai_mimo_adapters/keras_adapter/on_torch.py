@@ -1,17 +1,23 @@
-"""A Keras network on PyTorch: run eagerly, gradients by ``torch.autograd``, every module's mode put back."""
+"""A Keras network on PyTorch: run eagerly, gradients by ``torch.autograd``, every module's mode put back.
+
+Networks may be run by several threads at once, and inside ``torch.inference_mode()``.
+"""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import torch
 
+from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.sowing import MapLabels, collect
 from xai_mimo_adapters.chunks import check_float, split_floats
+from xai_mimo_adapters.keras_adapter.compiled import Call
 
 
 class TorchEngine:
@@ -24,37 +30,50 @@ class TorchEngine:
 
     fixed_shapes = False
 
-    def __init__(self, call: Callable[[dict[str, Any]], dict[str, Any]], model: keras.Model) -> None:
+    def __init__(self, variables: Sequence[keras.Variable]) -> None:
         self.traces = 0
         self.labels: dict[str, MapLabels] = {}
-        self._call = call
-        self._model = model
+        self._variables = variables
 
-    def forward(self, inputs: Arrays) -> Arrays:
+    def reading(self, model: Any) -> contextlib.AbstractContextManager[None]:
+        """Every module in evaluation mode while the model is read."""
+        return _evaluating(tuple(model.modules()))
+
+    def forward(self, call: Call, inputs: Arrays) -> Arrays:
         """Outputs for one chunk: ``{head: (row, ...)}``."""
-        with torch.no_grad(), _inference(self._model):
-            return _to_numpy(self._call(_to_tensors(inputs)))
+        with torch.no_grad(), keras.StatelessScope():
+            return _to_numpy(call(_to_tensors(inputs)))
 
-    def maps(self, inputs: Arrays) -> Arrays:
+    def maps(self, call: Call, inputs: Arrays) -> Arrays:
         """Every map sown while reading one chunk, by key."""
-        with torch.no_grad(), _inference(self._model), collect(self.labels) as maps:
-            self._call(_to_tensors(inputs))
+        with torch.no_grad(), keras.StatelessScope(), collect(self.labels) as maps:
+            call(_to_tensors(inputs))
         return _to_numpy(maps)
 
-    def gradients(self, inputs: Arrays, heads: Sequence[str], units: Array) -> tuple[Arrays, Arrays]:
+    def gradients(self, call: Call, inputs: Arrays, heads: Sequence[str], units: Array) -> tuple[Arrays, Arrays]:
         """Outputs, and ``{stream: (target, row, ...)}`` from one forward and one backward pass per target.
 
-        Args:
-            inputs: one chunk.
-            heads: the head of each target.
-            units: ``(target, row)`` flat unit of each row.
+        Raises:
+            NotSupported: a layer holds a constant that was made inside ``torch.inference_mode()``.
         """
+        with torch.inference_mode(False), torch.enable_grad():  # inside either, every gradient would be zero
+            try:
+                return self._gradients(call, inputs, heads, units)
+            except RuntimeError as err:
+                if "Inference tensors" not in str(err):
+                    raise
+                raise NotSupported(
+                    "a layer of the model holds a constant that was made inside torch.inference_mode(), which has no "
+                    "gradient. Build or adapt the model outside of it."
+                ) from err
+
+    def _gradients(self, call: Call, inputs: Arrays, heads: Sequence[str], units: Array) -> tuple[Arrays, Arrays]:
         tensors = _to_tensors(inputs)
         floats, _ = split_floats(inputs)
         leaves = [tensors[name].requires_grad_() for name in floats]
         gradients = {name: np.zeros((len(heads), *x.shape), x.dtype) for name, x in floats.items()}
-        with torch.enable_grad(), _inference(self._model):
-            outputs = self._call(tensors)
+        with keras.StatelessScope(state_mapping=[(v, v.value.clone()) for v in self._variables if _is_inference(v)]):
+            outputs = call(tensors)
             chosen = torch.as_tensor(np.ascontiguousarray(units), device=leaves[0].device)
             for i, head in enumerate(heads):
                 check_float(head, str(outputs[head].dtype))
@@ -62,24 +81,40 @@ class TorchEngine:
                 target = y.gather(1, chosen[i][:, None]).sum()
                 if not target.requires_grad:
                     continue  # a head that reads no input at all
-                found = torch.autograd.grad(target, leaves, retain_graph=i + 1 < len(heads), allow_unused=True)
-                for name, gradient in zip(floats, found, strict=True):
+                partial = torch.autograd.grad(target, leaves, retain_graph=i + 1 < len(heads), allow_unused=True)
+                for name, gradient in zip(floats, partial, strict=True):
                     if gradient is not None:
                         gradients[name][i] = _array(gradient)
         return _to_numpy(outputs), gradients
 
 
+_LOCK = threading.Lock()
+_MODES: dict[torch.nn.Module, tuple[int, bool]] = {}
+"""Of the modules that are being read: by how many passes, and the mode to put back when the last of them ends."""
+
+
 @contextlib.contextmanager
-def _inference(model: keras.Model) -> Iterator[None]:
-    """Every module in evaluation mode and no variable written; modes are put back, also after an error."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+def _evaluating(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
+    """Every module in evaluation mode; modes are put back by whoever reads a module last, also after an error."""
+    with _LOCK:
+        for module in modules:
+            count, training = _MODES.get(module, (0, module.training))
+            _MODES[module] = count + 1, training
+            module.training = False
     try:
-        with keras.StatelessScope():
-            yield
+        yield
     finally:
-        for module, training in modes:
-            module.training = training
+        with _LOCK:
+            for module in modules:
+                count, training = _MODES.pop(module)
+                if count > 1:
+                    _MODES[module] = count - 1, training
+                else:
+                    module.training = training
+
+
+def _is_inference(variable: keras.Variable) -> bool:
+    return bool(variable.value.is_inference())
 
 
 def _to_tensors(inputs: Arrays) -> dict[str, torch.Tensor]:

@@ -14,6 +14,7 @@ from xai_mimo.core.declare import annotate_heads, annotate_streams, declared_str
 from xai_mimo.core.errors import NotSupported, ShapeMismatch
 from xai_mimo.core.head_kinds import activation_name, head_nature, losses_of_heads
 from xai_mimo.core.streams import Head, HeadKind, Stream, check_unique
+from xai_mimo_adapters.keras_adapter.compiled import compiled_for
 from xai_mimo_adapters.keras_adapter.graph import Graph, Key, functional_core, stream_of
 from xai_mimo_adapters.keras_adapter.named_graph import NamedGraph
 
@@ -85,10 +86,14 @@ def read_other(model: Any, streams: Any, heads: Any) -> Spec:
     names = tuple(s.name for s in declared)
     check_unique(names, "input stream")
     ask = _own_call(model, names)
-    zeros = {s.name: keras.ops.zeros((1, *[n or _PROBE_LENGTH for n in s.shape]), s.dtype) for s in declared}
-    answer = _try_on_zeros(ask, zeros, model.name)
-    outputs = _struct_names(answer, _default_outputs(answer))
-    shapes = [tuple(t.shape[1:]) for t in keras.tree.flatten(answer)]
+    asked = ("answer", tuple((s.name, s.shape, s.dtype) for s in declared))
+    if asked not in compiled_for(model).notes:
+        zeros = {s.name: keras.ops.zeros((1, *[n or _PROBE_LENGTH for n in s.shape]), s.dtype) for s in declared}
+        answer = _try_on_zeros(ask, zeros, model.name)
+        shapes = [tuple(t.shape[1:]) for t in keras.tree.flatten(answer)]
+        # Looked up again: the first call of a layer may have set attributes of it.
+        compiled_for(model).notes[asked] = _struct_names(answer, _default_outputs(answer)), shapes
+    outputs, shapes = compiled_for(model).notes[asked]
     losses = losses_of_heads(getattr(model, "loss", None), tuple(name for name, _ in outputs))
     read = tuple(head_of(name, shapes[i], *_nature(shapes[i], "", losses.get(name))) for name, i in outputs)
 

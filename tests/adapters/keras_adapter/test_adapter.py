@@ -188,12 +188,6 @@ def test_nothing_is_traced_twice(model, rng):
     assert (known == 0) == (keras.config.backend() == "torch")
 
 
-def test_two_adapters_share_no_compiled_function(model, rows):
-    one, other = adapt(model), adapt(model)
-    one.predict(rows)
-    assert other.traces == 0
-
-
 def test_changed_weights_are_seen_without_a_new_trace(model, rows):
     adapter = adapt(model)
     adapter.predict(rows)

@@ -27,14 +27,19 @@ def test_a_model_without_a_graph_counts_its_kernels_at_every_position():
 
 
 def test_less_memory_means_smaller_chunks():
-    x = keras.Input((4,), name="x")
-    model = keras.Model(x, keras.layers.Dense(5)(x))
     sizes = []
     for max_memory in (4 * 2 * 10 + 16, 2 * (4 * 2 * 10 + 16), None):
+        x = keras.Input((4,), name="x")
+        model = keras.Model(x, keras.layers.Dense(5)(x))
         adapter = adapt(model, max_memory=max_memory)
         engine = adapter._whole._runner.engine
         forward, seen = engine.forward, []
-        engine.forward = lambda chunk, forward=forward, seen=seen: seen.append(len(chunk["x"])) or forward(chunk)
+
+        def counted(call, chunk, forward=forward, seen=seen):
+            seen.append(len(chunk["x"]))
+            return forward(call, chunk)
+
+        engine.forward = counted
         adapter.predict(np.zeros((8, 4)))
         sizes.append(seen)
     whole = 16 if engine.fixed_shapes else 8  # padded to the smallest size where shapes are compiled

@@ -1,0 +1,147 @@
+"""What a Keras model looks like: cheap marks by which it is seen that what was compiled for it is out of date.
+
+Weights are arguments of what is compiled; the rest of a layer is written into it: its activation, the statistics of a
+``Normalization``, the sublayers and variables that it has. All of that are attributes of layers, and whoever changes a
+layer sets one. So the marks of a model are the attributes of its layers: plain values as they are, everything else by
+identity. No weight is read and nothing is hashed. What is changed *inside* an object that a layer holds, or in a
+global that its ``call`` reads, leaves no mark.
+"""
+
+import itertools
+import operator
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic)
+_CONTAINERS = (list, tuple, set, frozenset, dict)
+_LEVELS = 3
+# What Keras and PyTorch keep for themselves in a layer, and change while a model is called, trained or called inside
+# another; no answer in inference mode depends on it.
+# fmt: off
+_BOOKKEEPING = frozenset({
+    "_tracker", "_lock", "_metrics", "_auto_config", "_inbound_nodes", "_outbound_nodes", "_losses", "_loss_ids",
+    "_losses_override", "_called", "_call_signature", "call_signature_parameters", "_build_shapes_dict",
+    "_parent_path", "_input_spec", "_nodes", "_nodes_by_depth", "_operations_by_depth", "_inputs", "_inputs_struct",
+    "_outputs", "_outputs_struct", "compiled", "loss", "optimizer", "history", "_compile_config", "_compile_loss",
+    "_compile_metrics", "_compute_loss_has_training_arg", "_initial_epoch", "_jit_compile", "_loss_tracker",
+    "_run_eagerly", "_jax_state_synced", "_distribute_strategy", "steps_per_execution", "predict_function",
+    "test_function", "train_function", "stop_evaluating", "stop_predicting", "stop_training", "training",
+    "_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "_is_full_backward_hook", "_backward_hooks",
+    "_backward_pre_hooks", "_forward_hooks", "_forward_hooks_always_called", "_forward_hooks_with_kwargs",
+    "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_load_state_dict_post_hooks",
+    "_load_state_dict_pre_hooks", "_state_dict_hooks", "_state_dict_pre_hooks",
+})
+# fmt: on
+
+
+class Marks:
+    """The marks that a model had at one time; they keep nothing of it alive.
+
+    Args:
+        model: any Keras model.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self._layers = [_LayerMarks(layer) for layer in model._flatten_layers()]
+
+    def fit(self, model: keras.Model) -> bool:
+        """Whether the model has these marks still."""
+        layers = model._flatten_layers()
+        return len(layers) == len(self._layers) and all(map(_LayerMarks.fit, self._layers, layers))
+
+
+class _LayerMarks:
+    """The attributes of one layer.
+
+    What they were is compared quickly, by the identities of all of them at once, and in full where that differs. An
+    identity is only that of the same thing while the thing lives: plain values are kept for that, of others it is noted
+    when they end.
+    """
+
+    def __init__(self, layer: keras.Layer) -> None:
+        self._layer = weakref.ref(layer)
+        self._attributes = {name: _kept(value, self._end) for name, value in _attributes(layer)}
+        self._pick = operator.itemgetter(*self._attributes, "built")  # two at least, so that it gives a tuple
+        self._take_identities(layer)
+
+    def fit(self, layer: keras.Layer) -> bool:
+        if self._layer() is not layer:
+            return False
+        values = vars(layer)
+        if self._all_alive and len(values) == self._size:
+            try:
+                if tuple(map(id, self._pick(values))) == self._identities:
+                    return all(_same(self._attributes[name], values[name]) for name in self._containers)
+            except KeyError:
+                return False
+        now = dict(_attributes(layer))
+        if now.keys() != self._attributes.keys() or not all(_same(self._attributes[n], now[n]) for n in now):
+            return False
+        self._take_identities(layer)
+        return True
+
+    def _take_identities(self, layer: keras.Layer) -> None:
+        values = vars(layer)
+        self._size = len(values)
+        self._identities = tuple(map(id, self._pick(values)))
+        self._containers = [name for name, kept in self._attributes.items() if isinstance(kept, _Items)]
+        self._all_alive = True
+
+    def _end(self, _: Any) -> None:
+        self._all_alive = False
+
+
+def _attributes(layer: keras.Layer) -> Iterator[tuple[str, Any]]:
+    for name, value in vars(layer).items():
+        if name not in _BOOKKEEPING and not name.startswith("_self_"):  # the second are TensorFlow's
+            yield name, value
+
+
+@dataclass(frozen=True)
+class _Items:
+    """What a list, tuple, set or mapping held."""
+
+    items: tuple[Any, ...]
+
+
+def _items(value: Any, levels: int = _LEVELS) -> list[Any]:
+    """What stands in a container, those inside it written out with their lengths."""
+    items: list[Any] = [type(value), len(value)]
+    for each in itertools.chain.from_iterable(value.items()) if isinstance(value, dict) else value:
+        items += _items(each, levels - 1) if levels and isinstance(each, _CONTAINERS) else [each]
+    return items
+
+
+def _kept(value: Any, end: Callable[[Any], None] | None = None) -> Any:
+    """What is noted of a value; it keeps nothing alive from which one could come to the model."""
+    if isinstance(value, _CONTAINERS):
+        return _Items(tuple(_kept(each) for each in _items(value)))
+    if isinstance(value, _PLAIN):
+        return value
+    try:
+        return weakref.ref(value, end)
+    except TypeError:
+        return _Identity(id(value))
+
+
+@dataclass(frozen=True)
+class _Identity:
+    of: int
+
+
+def _same(kept: Any, now: Any) -> bool:
+    if isinstance(kept, _Items):
+        if not isinstance(now, _CONTAINERS):
+            return False
+        items = _items(now)
+        return len(items) == len(kept.items) and all(map(_same, kept.items, items))
+    if isinstance(kept, weakref.ref):
+        return kept() is now
+    if isinstance(kept, _Identity):
+        return kept.of == id(now)
+    return kept is now or (type(kept) is type(now) and bool(kept == now))
