@@ -24,6 +24,18 @@ class BadValues(XaiMimoError, ValueError):
     """An array holds NaN, infinity or values that cannot be used as they are."""
 
 
+class NotFinite(BadValues):
+    """A model answers NaN or infinity.
+
+    Attributes:
+        head: that does. row: the first such row, of those that were asked.
+    """
+
+    def __init__(self, text: str, head: str = "", row: int = 0) -> None:
+        super().__init__(text)
+        self.head, self.row = head, row
+
+
 class EmptyData(XaiMimoError, ValueError):
     """There is no row to work on."""
 

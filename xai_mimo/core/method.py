@@ -58,6 +58,7 @@ class Context:
         max_memory: bytes that intermediate arrays of the method may take.
         advance: called with the number of rows (or a fraction) just finished.
         layer: where the model is the part behind a cut, the layer whose inputs it reads; else None.
+        first_row: number of the first row in the data, for error texts.
     """
 
     rng: np.random.Generator
@@ -65,6 +66,7 @@ class Context:
     max_memory: int = 2**29
     advance: Advance = silent
     layer: str | None = None
+    first_row: int = 0
 
     def chunk(self, bytes_per_item: int, at_most: int = 65_536) -> int:
         """How many items of this size fit into the memory allowed; at least one."""

@@ -50,3 +50,23 @@ def warn_of_lost_digits(
                 stacklevel=2,
             )
             return
+
+
+def precision_of(model: Any) -> str:
+    """The narrowest dtype that an adapted model computes in, "" where it does not tell."""
+    precision = getattr(model, "precision", "")
+    return precision if isinstance(precision, str) else ""
+
+
+def is_half(precision: str) -> bool:
+    """Whether a dtype holds three decimal digits at most."""
+    return precision in _HALF
+
+
+def rounding_of(precision: str) -> float:
+    """Relative rounding of a half precision, 0 of others."""
+    return _HALF.get(precision, 0.0)
+
+
+# The distance of 1 to the next larger number.
+_HALF = {"float16": 2.0**-10, "bfloat16": 2.0**-7}

@@ -80,7 +80,7 @@ class ExplainJob:
         labels = {head: values[part] for head, values in self.labels.items()}
         selectors = select(self.targets, model.heads, model.predict(rows), labels)
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, number)))
-        context = Context(rng, self.background, self.max_memory, advance, self.cut.layer)
+        context = Context(rng, self.background, self.max_memory, advance, self.cut.layer, part.start)
         attribution = self.method(model, rows, selectors, context)
         samples = np.arange(part.start, part.stop)
         return to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=self.attrs)

@@ -61,8 +61,9 @@ class ExpectedGradients:
                 )
             return points, factors
 
+        points = "a point between the background and"
         values, error = mean_gradient(
-            model, inputs, selectors, context, samples=self.samples, draw=draw, method=self.name
+            model, inputs, selectors, context, samples=self.samples, draw=draw, method=self.name, points=points
         )
         prediction = take(model.predict(inputs), selectors)
         return Attribution(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy as np
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, is_number, whole
 from xai_mimo.core.model import Arrays, Differentiable, Model
+from xai_mimo.core.precision import precision_of
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.targets import Selector, rows_of, take
+from xai_mimo.explainers.gradients.not_finite import check_gradients
 from xai_mimo.explainers.gradients.sampling import mean_gradient
 from xai_mimo.explainers.passes import differentiable, points_at_once, slices, zeros
 
@@ -98,7 +101,14 @@ class SmoothGrad:
             return noisy, None
 
         values, error = mean_gradient(
-            model, inputs, selectors, context, samples=self.samples, draw=draw, method=self.name
+            model,
+            inputs,
+            selectors,
+            context,
+            samples=self.samples,
+            draw=draw,
+            method=self.name,
+            points="a noisy copy of",
         )
         prediction = take(model.predict(inputs), selectors)
         draws = None if error is None else np.full(prediction.shape, self.samples)
@@ -116,7 +126,13 @@ def _gradient(
         chosen = rows_of(selectors, part)
         outputs, gradients = machine.gradients({name: x[part] for name, x in inputs.items()}, chosen)
         prediction[:, part] = take(outputs, chosen)
+        words = partial(_row, context.first_row + part.start)
+        check_gradients(gradients, chosen, words, precision=precision_of(model))
         for name, gradient in gradients.items():
             values[name][:, part] = gradient
         context.advance(part.stop - part.start)
     return Attribution(values=values, prediction=prediction)
+
+
+def _row(first: int, number: int) -> str:
+    return f"row {first + number}"

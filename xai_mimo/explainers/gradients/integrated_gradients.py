@@ -15,12 +15,14 @@ from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.gradients.bisection import FEWEST_EVALUATIONS, integrate
+from xai_mimo.explainers.gradients.not_finite import check_values
 from xai_mimo.explainers.gradients.paths import Paths, gauss_legendre
 from xai_mimo.explainers.passes import slices, zeros
 
 # A gap of up to so many roundings of the outputs may come from them: a difference of two values, each the last of a
 # chain of rounded sums.
 _ROUNDINGS = 32
+_OWN_ANSWER = "That is the model's own answer, which no method can explain: leave such rows out."
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,14 @@ class IntegratedGradients:
 
     The attributions of a row sum to f(x) - f(b), in the head's unit. What is left of that equation, the completeness
     gap, is always in the result.
+
+    A model has no gradient at single points, such as a norm, a distance or a square root at 0; a path goes through them
+    (with ``steps`` it avoids its ends by itself). Where its answer is infinite there is nothing to integrate, and an
+    error names the head and the row.
+
+    What no point meets cannot be seen. With ``steps`` None the value, without its gradient, is also looked at at every
+    64th of the path, and where a target seems not to change at all at every 128th. A peak or plateau that is narrower
+    than that, and from which the value comes back, may be missed in a row that is called converged.
 
     Attributes:
         tolerance: the largest completeness gap that counts as reached, relative to ``max(|f(x) - f(b)|, 0.1 * S)``,
@@ -79,19 +89,33 @@ class IntegratedGradients:
         paths = Paths.between(model, inputs, baselines, selectors, context, method=self.name)
         outputs, base_outputs = model.predict(inputs), model.predict(baselines)
         prediction, baseline = take(outputs, selectors), paths.baseline_values(base_outputs)
+        self._check_ends(paths, prediction, baseline)
         before = paths.mean_over_baselines(baseline)
         if self.steps is not None:
             values, diagnostics = self._fixed(paths, self.steps)
         else:
             rounding = _rounding(outputs, selectors)
             integrated = integrate(
-                paths, tolerance=self.tolerance, max_evaluations=self.max_evaluations, rounding=rounding
+                paths,
+                prediction - before,
+                tolerance=self.tolerance,
+                max_evaluations=self.max_evaluations,
+                rounding=rounding,
             )
             values = integrated.values
             count = np.repeat(integrated.evaluations[None], len(selectors), axis=0)
             diagnostics = {"evaluations": count, **self._verdict(values, prediction, before, rounding)}
         context.advance(paths.rows)
         return Attribution(values, prediction, before, diagnostics=diagnostics)
+
+    def _check_ends(self, paths: Paths, prediction: Array, baseline: Array) -> None:
+        """Refuse rows and baselines for which the model has no finite answer."""
+        end = f"so it has no change from there that could be explained. Take another baseline than {self.baseline!r}"
+        if not isinstance(self.baseline, str):
+            end = "so it has no change from there that could be explained. Take another baseline"
+        mend = f"That is the model's own answer, {end}, at which the model has one."
+        check_values(baseline, paths.selectors, lambda path: paths.where(path, 0), mend=mend)
+        check_values(prediction, paths.selectors, lambda row: paths.where(row * paths.per_row, 1), mend=_OWN_ANSWER)
 
     def _fixed(self, paths: Paths, steps: int) -> tuple[Arrays, dict[str, Array]]:
         total, rule = zeros(paths.inputs, paths.selectors), gauss_legendre(steps)
@@ -105,9 +129,10 @@ class IntegratedGradients:
         """Which rows reached the tolerance, and which could not for the rounding of the outputs."""
         sums = balance(values, prediction - before)
         gap = np.abs(sums.gap)
-        by_rounding = gap <= _ROUNDINGS * rounding[:, None] * np.maximum(np.abs(prediction), np.abs(before))
+        least = _ROUNDINGS * rounding[:, None] * np.maximum(np.abs(prediction), np.abs(before))
+        by_rounding = gap <= least
         # Where nothing is attributed, as in a row that equals its baseline, there is no scale but the rounding.
-        converged = (gap <= self.tolerance * sums.scale) | (by_rounding & (sums.mass == 0))
+        converged = (gap <= self.tolerance * sums.scale) | (by_rounding & (sums.mass <= least))
         return {"converged": converged, "rounding_limited": ~converged & by_rounding}
 
 

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xai_mimo.core.errors import NotFinite
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Differentiable, Model
+from xai_mimo.core.precision import precision_of
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take
+from xai_mimo.explainers.gradients.not_finite import check_values, no_gradient
 from xai_mimo.explainers.passes import add_axes, differentiable, points_at_once, slices
 
 
@@ -32,6 +35,7 @@ class Paths:
         inputs: the rows. baselines: ``{stream: (baseline, *shape)}``.
         selectors: targets of the rows.
         at_once: points that one call may hold.
+        first_row: number of the first row in the data, for error texts.
     """
 
     model: Differentiable
@@ -39,6 +43,7 @@ class Paths:
     baselines: Arrays
     selectors: Sequence[Selector]
     at_once: int
+    first_row: int = 0
 
     @staticmethod
     def between(
@@ -46,7 +51,8 @@ class Paths:
     ) -> "Paths":
         """Paths for a gradient method; refuses models without gradients."""
         able = differentiable(model, method)
-        return Paths(able, inputs, baselines, selectors, points_at_once(inputs, len(selectors), context))
+        at_once = points_at_once(inputs, len(selectors), context)
+        return Paths(able, inputs, baselines, selectors, at_once, context.first_row)
 
     @property
     def rows(self) -> int:
@@ -83,7 +89,11 @@ class Paths:
     def values_and_gradients(self, path: Array, t: Array) -> tuple[Array, Arrays]:
         """The targets at points, ``(target, point)`` in float64, and their gradients.
 
-        Gradients are ``{stream: (target, point, *shape)}`` in the model's dtypes.
+        Gradients are ``{stream: (target, point, *shape)}`` in the model's dtypes; 0 instead of NaN or infinity for what
+        a path does not change.
+
+        Raises:
+            NotFinite: the model answers NaN or infinity at a point.
         """
         values = np.empty((len(self.selectors), len(path)))
         gradients: Arrays = {}
@@ -91,11 +101,46 @@ class Paths:
             targets = self.targets(path[part])
             outputs, slopes = self.model.gradients(self.points(path[part], t[part]), targets)
             values[:, part] = take(outputs, targets)
+            self._check(values[:, part], path[part], t[part])
             for name, g in slopes.items():
                 if name not in gradients:
                     gradients[name] = np.empty((len(g), len(path), *g.shape[2:]), g.dtype)
-                gradients[name][:, part] = g
+                gradients[name][:, part] = g if np.isfinite(g).all() else self._where_moving(name, g, path[part])
         return values, gradients
+
+    def values(self, path: Array, t: Array) -> Array:
+        """The targets at points, ``(target, point)`` in float64, without gradients; see ``values_and_gradients``."""
+        values = np.empty((len(self.selectors), len(path)))
+        for part in slices(len(path), self.at_once):
+            outputs = self.model.predict(self.points(path[part], t[part]))
+            values[:, part] = take(outputs, self.targets(path[part]))
+            self._check(values[:, part], path[part], t[part])
+        return values
+
+    def where(self, path: int, t: float) -> str:
+        """A point in words, for error texts."""
+        row = f"row {self.first_row + path // self.per_row}"
+        of = "its baseline" if self.per_row == 1 else f"baseline {path % self.per_row}"
+        if t in (0, 1):
+            return row if t == 1 else f"{of} of {row}" if self.per_row > 1 else f"the baseline of {row}"
+        return f"{t:.3g} of the way from {of} to {row}"
+
+    def no_gradient(self, stream: str, path: Array, t: Array, slope: Array) -> NotFinite:
+        """The error for gradients ``(target, point, *shape)`` of a stream that are NaN or infinite around a point."""
+        lost = ~np.isfinite(slope).reshape(*slope.shape[:2], -1).all(axis=2)
+        target, point = (int(i) for i in np.argwhere(lost)[0])
+        value = slope[target, point][~np.isfinite(slope[target, point])].ravel()[0]
+        where, head = self.where(int(path[point]), float(t[point])), self.selectors[target].name
+        return no_gradient(head, stream, where, float(value), precision=precision_of(self.model))
+
+    def _check(self, values: Array, path: Array, t: Array) -> None:
+        check_values(values, self.selectors, lambda point: self.where(int(path[point]), float(t[point])))
+
+    def _where_moving(self, name: str, slope: Array, path: Array) -> Array:
+        """Gradients ``(target, point, *shape)`` with 0 for NaN or infinity where row and baseline are equal."""
+        rows, baselines = self.inputs[name][path // self.per_row], self.baselines[name][path % self.per_row]
+        mended: Array = np.where((rows == baselines) & ~np.isfinite(slope), slope.dtype.type(0), slope)
+        return mended
 
     def baseline_values(self, outputs: Arrays) -> Array:
         """The targets at the baselines: ``(target, path)``, from the outputs of the baselines."""
@@ -117,10 +162,11 @@ class Paths:
         for part in slices(len(path), max(1, self.at_once // len(nodes))):
             for some in slices(len(nodes), self.at_once):
                 count, shared = part.stop - part.start, weights[some]
-                _, gradients = self.values_and_gradients(
-                    np.repeat(path[part], len(shared)), np.tile(nodes[some], count)
-                )
+                every, t = np.repeat(path[part], len(shared)), np.tile(nodes[some], count)
+                _, gradients = self.values_and_gradients(every, t)
                 for name, g in gradients.items():
+                    if not np.isfinite(g).all():
+                        raise self.no_gradient(name, every, t, g)
                     by_node = g.reshape(len(g), count, len(shared), *g.shape[2:])
                     integrals[name][:, part] += np.einsum("tnk...,k->tn...", by_node, shared)
         for name, span in self.spans(path).items():

@@ -6,8 +6,10 @@ import numpy as np
 
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.precision import precision_of
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of
+from xai_mimo.explainers.gradients.not_finite import Where, check_gradients
 from xai_mimo.explainers.passes import differentiable, points_at_once, slices, zeros
 
 Draw = Callable[[int], tuple[Arrays, Arrays | None]]
@@ -24,24 +26,36 @@ def mean_gradient(
     samples: int,
     draw: Draw,
     method: str,
+    points: str,
 ) -> tuple[Arrays, Arrays | None]:
     """Average ``factor * gradient`` over random points, as many points in one call as memory allows.
 
+    Args:
+        points: what they are to a row, for error texts.
     Returns:
         The means and their standard errors, ``{stream: (target, sample, *shape)}``; no errors from a single sample.
+    Raises:
+        NotFinite: a gradient is NaN or infinite, and its factor not 0.
     """
     machine = differentiable(model, method)
     rows = len(selectors[0].units)
     at_once = points_at_once(inputs, len(selectors), context)
     mean, squares = zeros(inputs, selectors), zeros(inputs, selectors)
+
+    def words(start: int) -> Where:
+        return lambda point: f"{points} row {context.first_row + (start + point) % rows}"
+
     for group in slices(samples, max(1, at_once // rows)):
         count = group.stop - group.start
-        points, factors = draw(count)
-        flat = {name: p.reshape(count * rows, *p.shape[2:]) for name, p in points.items()}
+        drawn, factors = draw(count)
+        flat = {name: p.reshape(count * rows, *p.shape[2:]) for name, p in drawn.items()}
         every = rows_of(selectors, np.tile(np.arange(rows), count))
         for part in slices(rows, at_once) if count == 1 else [slice(0, count * rows)]:
             _, gradients = machine.gradients({n: x[part] for n, x in flat.items()}, rows_of(every, part))
             where = part if count == 1 else slice(0, rows)
+            if factors is not None:
+                gradients = {n: _where_used(g, factors[n][:, where]) for n, g in gradients.items()}
+            check_gradients(gradients, selectors, words(part.start), precision=precision_of(model))
             for name, gradient in gradients.items():
                 new = gradient.reshape(len(gradient), count, -1, *gradient.shape[2:]).astype(np.float64)
                 if factors is not None:
@@ -51,6 +65,15 @@ def mean_gradient(
     if samples == 1:
         return mean, None
     return mean, {name: np.sqrt(s / (samples - 1) / samples) for name, s in squares.items()}
+
+
+def _where_used(gradient: Array, factors: Array) -> Array:
+    """Gradients ``(target, point, *shape)`` with 0 for NaN or infinity where their factor is 0."""
+    if np.isfinite(gradient).all():
+        return gradient
+    is_used = factors.reshape(-1, *factors.shape[2:]) != 0
+    used: Array = np.where(is_used | np.isfinite(gradient), gradient, gradient.dtype.type(0))
+    return used
 
 
 def _merge(mean: Array, squares: Array, new: Array, *, before: int) -> None:
