@@ -37,8 +37,8 @@ def look_between(
             off_by[:, some] = _off_by(
                 paths, path[some], start[some], width[some], nodes[:, some], speed[:, some], parts
             )
-            beyond = np.asarray(off_by > np.repeat(allowed, pieces, axis=1))
-            stand_out = some[beyond.any(axis=0)[some]]
+            beyond = np.greater(off_by, np.repeat(allowed, pieces, axis=1))
+            stand_out = some[np.any(beyond, axis=0)[some]]
             widest[stand_out] = width[stand_out] / parts
     return widest, off_by
 

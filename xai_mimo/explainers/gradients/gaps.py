@@ -32,8 +32,8 @@ def bridge(low: Array, middle: Array, high: Array) -> tuple[Array, Array, Array,
     centre = np.where(has_middle, wide[1], ends)
     lows = np.where(has_low, wide[0], _end(centre, wide[2], has_high))
     highs = np.where(has_high, wide[2], _end(centre, wide[0], has_low))
-    lost: Array = ~has_middle
-    is_open: Array = lost.swapaxes(0, 1).reshape(middle.shape[1], -1).any(axis=1)
+    lost = np.logical_not(has_middle).swapaxes(0, 1).reshape(middle.shape[1], -1)
+    is_open: Array = np.any(lost, axis=1)
     return lows, centre, highs, is_open
 
 
