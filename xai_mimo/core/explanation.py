@@ -190,11 +190,12 @@ def validate(explanation: xr.Dataset) -> xr.Dataset:
     for name in stream_names(explanation):
         if name not in explanation:
             raise SchemaError(f"the explanation has no variable for its stream '{name}'.")
+        variable = explanation.variables[name]  # explanation[name] would look through the coordinates of all streams
         for dim in ("head", "sample"):
-            if dim not in explanation[name].dims:
-                raise SchemaError(f"variable '{name}' lacks the dimension '{dim}'; it has {explanation[name].dims}.")
+            if dim not in variable.dims:
+                raise SchemaError(f"variable '{name}' lacks the dimension '{dim}'; it has {variable.dims}.")
         is_joined = "explainer" in explanation.dims
-        if not is_joined and explanation[name].chunks is None and not np.isfinite(explanation[name].values).all():
+        if not is_joined and variable.chunks is None and not np.isfinite(variable.values).all():
             raise SchemaError(
                 f"method {explanation.attrs.get('method')!r} gave NaN or infinite attributions for stream '{name}'."
             )
@@ -253,18 +254,19 @@ def stream_shares(explanation: xr.Dataset) -> xr.DataArray:
         ``([explainer,] head, sample, stream)`` from 0 to 1; rows sum to 1, or to exactly 0 where the whole map is zero.
     Source: Parcalabescu and Frank (2023), "MM-SHAP", Section 3, per head.
     """
-    sums: list[xr.DataArray] = []
-    for name in stream_names(explanation):
-        variable = abs(explanation[name].astype(np.float64))
-        rest = [d for d in variable.dims if d not in ("explainer", "head", "sample")]
-        sums.append(variable.sum(rest))
-    mass = xr.concat(
-        [m.drop_vars([c for c in m.coords if c not in m.dims]) for m in sums],
-        dim="stream",
-    ).assign_coords(stream=stream_names(explanation))
-    total = mass.sum("stream")
-    shares = mass / total.where(total > 0, 1.0)
-    return shares.transpose(*[d for d in ("explainer", "head", "sample") if d in shares.dims], "stream")
+    names = stream_names(explanation)
+    lead = [d for d in ("explainer", "head", "sample") if d in explanation.dims]
+    sums = [_sum_of_magnitudes(explanation.variables[name], lead) for name in names]
+    total = sum(sums)
+    shares = np.stack(sums, axis=-1) / np.where(total > 0, total, 1.0)[..., None]
+    coords = {d: explanation[d] for d in lead if d in explanation.coords}
+    return xr.DataArray(shares, dims=(*lead, "stream"), coords={**coords, "stream": names})
+
+
+def _sum_of_magnitudes(variable: xr.Variable, over: Sequence[str]) -> np.ndarray[Any, Any]:
+    magnitudes = abs(variable.astype(np.float64))
+    summed = magnitudes.sum([d for d in variable.dims if d not in over])
+    return np.asarray(summed.transpose(*over).values)
 
 
 def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:

@@ -13,6 +13,7 @@ from xai_mimo.core.blocks import damaged_blocks, words_of_blocks
 from xai_mimo.core.digest import digest_of_variables
 from xai_mimo.core.errors import FileProblem, MissingDependency
 from xai_mimo.core.names import disk_names
+from xai_mimo.core.netcdf import read_netcdf, with_indexes
 from xai_mimo.core.paths import check_folder_of, check_no_folder, reason, written_whole
 
 ZARR_FORMAT = 2  # names of any length and script are stored alike by every version of the library
@@ -43,7 +44,8 @@ def save(dataset: xr.Dataset, path: str | Path) -> Path:
         if target.suffix == ".zarr":
             safe.to_zarr(beside, mode="w", zarr_format=ZARR_FORMAT)
         else:
-            safe.to_netcdf(beside, engine="h5netcdf")
+            coordinates_first = safe[[*safe.coords, *safe.data_vars]]  # else HDF5 makes each dimension twice
+            coordinates_first.to_netcdf(beside, engine="h5netcdf")
             with beside.open("rb+") as file:
                 digest = hashlib.file_digest(file, "sha256").digest()
                 file.write(_SEAL + digest)
@@ -122,11 +124,10 @@ def require_zarr(what: str) -> Any:
 
 def _read(path: Path) -> xr.Dataset:
     if path.suffix == ".zarr":
-        dataset: xr.Dataset = xr.open_zarr(path, consolidated=False, chunks=None)
-        return dataset
+        bare = xr.open_zarr(path, consolidated=False, chunks=None, create_default_indexes=False)
+        return with_indexes(bare)
     _check_seal(path)
-    with xr.open_dataset(path, engine="h5netcdf") as opened:
-        return opened.load()
+    return read_netcdf(path)
 
 
 def _check_seal(path: Path) -> None:

@@ -119,7 +119,7 @@ def _unused(block: xr.Dataset, heads: list[str]) -> _Pairs:
     pairs = set()
     unexplained = json.loads(block.attrs.get("unexplained", "[]"))
     for stream in (name for name in stream_names(block) if name not in unexplained):
-        values = block[stream].values
+        values = block.variables[stream].values
         used = np.any(values.reshape(len(heads), -1) != 0, axis=1)
         pairs |= {(head, stream) for head, is_used in zip(heads, used, strict=True) if not is_used}
     return frozenset(pairs)
