@@ -50,6 +50,7 @@ class CaptumIntegratedGradients:
     reference: ClassVar[str] = "sundararajan2017axiomatic"
     speaks_of: ClassVar[SpeaksOf] = "attribution"
     needs: ClassVar[tuple[type[Model], ...]] = (Differentiable,)
+    packages: ClassVar[tuple[str, ...]] = ("captum", "torch")
 
     def __post_init__(self) -> None:
         whole(self.steps, "steps")

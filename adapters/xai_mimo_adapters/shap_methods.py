@@ -50,6 +50,7 @@ class ShapPermutation:
     name: ClassVar[str] = "shap.permutation"
     reference: ClassVar[str] = "lundberg2017unified"
     speaks_of: ClassVar[SpeaksOf] = "attribution"
+    packages: ClassVar[tuple[str, ...]] = ("shap",)
 
     def __post_init__(self) -> None:
         whole(self.permutations, "permutations")
@@ -88,6 +89,7 @@ class ShapKernel:
     name: ClassVar[str] = "shap.kernel"
     reference: ClassVar[str] = "lundberg2017unified"
     speaks_of: ClassVar[SpeaksOf] = "attribution"
+    packages: ClassVar[tuple[str, ...]] = ("shap",)
 
     def __post_init__(self) -> None:
         if self.samples is not None:

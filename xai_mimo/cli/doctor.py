@@ -1,8 +1,10 @@
 """What is installed here, which plugins load, and which do not and why."""
 
 import importlib.metadata
+import importlib.util
 import platform
 import warnings
+from collections.abc import Sequence
 from typing import get_args
 
 from xai_mimo.core.errors import MissingDependency, PluginWarning
@@ -15,6 +17,15 @@ PACKAGES = (
     "typer", "rich",
 )
 # fmt: on
+EXTRAS = {
+    "jax": ("jax",),
+    "torch": ("torch",),
+    "tensorflow": ("tensorflow",),
+    "shap": ("shap",),
+    "captum": ("captum", "torch"),
+    "zarr": ("zarr", "filelock"),
+}
+"""What each extra of this package brings, by the names that are imported."""
 _NEEDED = frozenset({"keras", "integrated_gradients", "shapley", "interception"})
 
 
@@ -29,8 +40,13 @@ def versions() -> list[tuple[str, str]]:
     return rows
 
 
+def extra_states() -> list[tuple[str, str]]:
+    """(extra, "installed" or what it needs) of every extra; nothing is imported to find out."""
+    return [(extra, _needed(packages) or "installed") for extra, packages in EXTRAS.items()]
+
+
 def plugin_states() -> list[tuple[str, str, str, str]]:
-    """(group, name, where, "loads" or why not) of every plugin; loads each of them."""
+    """(group, name, where, "loads", what it needs, or why not) of every plugin; loads each of them."""
     states = []
     for group in get_args(Group):
         with warnings.catch_warnings(record=True) as caught:
@@ -49,7 +65,19 @@ def _state(entry: importlib.metadata.EntryPoint) -> str:
             loaded = load_plugin(entry)
         except MissingDependency as err:
             return str(err)
-    return "loads" if loaded is not None else "; ".join(str(w.message) for w in caught)
+    if loaded is None:
+        return "; ".join(str(w.message) for w in caught)
+    return _needed(getattr(loaded, "packages", ())) or "loads"
+
+
+def _needed(packages: Sequence[str]) -> str:
+    """Which of these packages are not there, and the command that installs them; "" where all are."""
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if not missing:
+        return ""
+    extra = next((extra for extra, brought in EXTRAS.items() if {*missing} <= {*brought}), None)
+    command = f"pip install 'xai-mimo[{extra}]'" if extra else f"pip install {' '.join(missing)}"
+    return f"needs {', '.join(missing)}: {command}"
 
 
 def usable(states: list[tuple[str, str, str, str]]) -> bool:

@@ -151,6 +151,7 @@ def doctor(backend: Backend = None, debug: Debug = False) -> None:
         show.line(f"backend: {err}")
         raise typer.Exit(1) from err
     show.table("Packages", ["package", "version"], examination.versions())
+    show.table("Extras", ["extra", "state"], examination.extra_states())
     states = examination.plugin_states()
     show.table("Plugins", ["group", "name", "where", "state"], states)
     show.line(f"backend: {used} (installed: {', '.join(installed())})")

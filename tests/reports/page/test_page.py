@@ -1,8 +1,12 @@
 """The page: well formed, self-contained, complete, and names that are hostile stay text."""
 
+import base64
 import copy
 import dataclasses
+import hashlib
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -468,3 +472,46 @@ def _contrast(one: str, other: str) -> float:
 def test_a_folder_is_not_overwritten(record, tmp_path):
     with pytest.raises(FileProblem, match="it is a folder"):
         html.write(record, tmp_path)
+
+
+def test_a_browser_may_run_the_pages_script_and_nothing_else():
+    text = html.render(make_record(2))
+    (policy,) = [m["content"] for m in _Reader(text).all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert "beforeprint" in script
+    assert rules == {
+        "default-src": "'none'",
+        "script-src": f"'sha256-{digest}'",
+        "style-src": "'unsafe-inline'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    assert text.index("Content-Security-Policy") < min(text.index("<title>"), text.index("<style>"))
+
+
+_BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(_BROWSER is None, reason="no browser")
+def test_in_a_browser_nothing_of_the_page_is_blocked_and_what_is_put_in_is(page, pictured_page, tmp_path):
+    shown, complaints = _in_browser(page, tmp_path)
+    assert not complaints
+    assert '<div class="tools">' in shown  # hidden without the script
+    _, complaints = _in_browser(pictured_page, tmp_path)
+    assert not complaints
+    strange = "<script>document.title = 'taken'</script><b onclick='1'>x</b></main>"
+    shown, complaints = _in_browser(page.replace("</main>", strange), tmp_path)
+    assert "Content Security Policy" in complaints
+    assert "<title>taken" not in shown
+
+
+def _in_browser(text, folder):
+    page = folder / "r.html"
+    page.write_text(text, encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--dump-dom"]
+    command = [_BROWSER, *options, f"--user-data-dir={folder / 'profile'}", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)

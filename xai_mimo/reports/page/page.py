@@ -3,13 +3,16 @@
 The same record gives the same bytes: no clock, no random ids.
 """
 
+import base64
 import functools
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from xai_mimo.record.check import check
 from xai_mimo.record.files import write_text
@@ -35,24 +38,24 @@ def render(record: Record | Mapping[str, Any]) -> str:
     """
     record = check(record)
     contents = [(section, section.content(record)) for section in SECTIONS]
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            record=record,
-            sections=[(section, content) for section, content in contents if content is not None],
-            left_out=unexplained_streams(record),
-            meanings=MEANINGS,
-            use_meanings=USES,
-            unsaid=UNSAID,
-            controls=numbers.CONTROLS,
-            styles=styles(record),
-            sign_colours=colours_of_signs(record),
-            growing=signed_labels_of(record, "sensitivity"),
-            random=RANDOM,
-            roles=numbers.ROLES,
-            title_of=functools.partial(numbers.metric_title, record),
-        )
+    environment = _environment()
+    script = Markup(environment.get_template("report.js").render())
+    return environment.get_template("report.html").render(
+        record=record,
+        sections=[(section, content) for section, content in contents if content is not None],
+        left_out=unexplained_streams(record),
+        meanings=MEANINGS,
+        use_meanings=USES,
+        unsaid=UNSAID,
+        controls=numbers.CONTROLS,
+        styles=styles(record),
+        sign_colours=colours_of_signs(record),
+        growing=signed_labels_of(record, "sensitivity"),
+        random=RANDOM,
+        roles=numbers.ROLES,
+        title_of=functools.partial(numbers.metric_title, record),
+        script=script,
+        policy=_policy(script),
     )
 
 
@@ -65,6 +68,18 @@ def write(record: Record | Mapping[str, Any], path: str | Path) -> Path:
         SchemaError: see ``record.check``. FileProblem: the file cannot be written.
     """
     return write_text(render(record), path)
+
+
+def _policy(script: str) -> str:
+    """What a browser may do for the page: show it, and run this script alone, whatever a name in it contains.
+
+    Styles stand in attributes too, as figures have them, and pictures within figures are part of the file.
+    """
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def _environment() -> Environment:
