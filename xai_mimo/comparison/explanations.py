@@ -14,6 +14,7 @@ from xai_mimo.comparison.spaces import Space
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.errors import BadSetting, EmptyData
 from xai_mimo.core.explanation import describe, to_dataset
+from xai_mimo.core.held import call_method
 from xai_mimo.core.method import Context, Method
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.names import check_text
@@ -217,7 +218,8 @@ class Again:
         block = {name: x[part] for name, x in rows.items()}
         selectors = rows_of(self.asked.selectors, part)
         rng = np.random.default_rng(np.random.SeedSequence(self.first.seeds[label], spawn_key=(1, number)))
-        attribution = self.methods[label](model, block, selectors, Context(rng, background, layer=layer))
+        context = Context(rng, background, layer=layer)
+        attribution = call_method(self.methods[label], model, block, selectors, context)
         samples = np.arange(len(selectors[0].units))
         attrs = self.first.raw[label].attrs
         dataset = to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=attrs)

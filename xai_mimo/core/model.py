@@ -48,7 +48,8 @@ class Model(Protocol):
     """Anything that maps named streams to named heads. Every adapter is one.
 
     An adapter may have a ``name``, what the user calls the model; reports and errors then say it; and a ``backend``,
-    the framework that computes, e.g. "jax"; results then say it. Memory is bounded by
+    the framework that computes, e.g. "jax"; results then say it; and a method ``where_floats_begin``, which names the
+    first layer whose tail can be differentiated by all its streams, or None. Memory is bounded by
     whoever runs the rows: an adapter that takes ``max_memory`` splits them, and says so in its own docstring.
     """
 
@@ -121,7 +122,7 @@ class Splittable(Model, Protocol):
         """Names that ``tail`` takes, each layer after those that feed it."""
 
     def tail(self, layer: str) -> Model:
-        """The part behind the cut: its streams are the layer's inputs, its heads the model's.
+        """The part behind the cut: its streams are the layer's inputs, its heads the model's; see also ``Holding``.
 
         Raises:
             UnknownName: no such layer. NotSupported: the model cannot be cut at this one.
@@ -132,6 +133,27 @@ class Splittable(Model, Protocol):
 
     def layer_streams(self, layer: str) -> dict[str, tuple[str, ...]]:
         """The model's streams that each stream of the tail depends on; an equal name means the raw input."""
+
+
+@runtime_checkable
+class Holding(Model, Protocol):
+    """A model that reads more of a row than its streams: what no method changes, such as a mask. Parts behind a cut.
+
+    Attributes:
+        held: names of it, which no stream has. ``activations`` delivers it with the streams, and ``predict`` and
+            ``gradients`` want it with them; () where the model holds it already.
+    """
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Names of what is held."""
+
+    def holding(self, row: Arrays) -> Model:
+        """The same model, which then wants its streams alone.
+
+        Args:
+            row: one row of what is held, ``{name: (1, *shape)}``, for all rows that the model will be asked for.
+        """
 
 
 @runtime_checkable
@@ -220,14 +242,28 @@ def described(model: Any) -> str:
 
 
 def require_floats(model: Model, for_: str) -> None:
-    """Refuse a model with a stream of integers, which has no gradient.
+    """Refuse a model with a stream of integers or truth values, which has no gradient.
 
     Raises:
-        NotSupported: a stream holds integers or truth values.
+        NotSupported: there is one; the message names the layer at which there is none, where the model knows it
+            (``where_floats_begin``).
     """
     for stream in model.streams:
-        if stream.is_integer:
+        if np.dtype(stream.dtype).kind != "f":
+            holds = "truth values" if stream.dtype == "bool" else "integers"
             raise NotSupported(
-                f"{for_} needs gradients, and input stream '{stream.name}' holds integers ({stream.dtype}). Explain at "
-                "the layer that embeds it (at='<layer>'), or use 'shapley', which only asks for predictions."
+                f"{for_} needs gradients, and input stream '{stream.name}' holds {holds} ({stream.dtype}), which have "
+                f"none. {instead_of_integers(model)}"
             )
+
+
+def instead_of_integers(model: Model) -> str:
+    """The way out where gradients are asked for and a stream has none, for error texts."""
+    tell: Any = getattr(model, "where_floats_begin", None)
+    layer = tell() if callable(tell) else None
+    if layer is None:
+        return "Use a method that only asks for predictions, such as 'shapley'."
+    return (
+        f"Explain at the layer that reads what is made of them, at='{layer}', or use a method that only asks for "
+        "predictions, such as 'shapley'."
+    )

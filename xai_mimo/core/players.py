@@ -12,7 +12,7 @@ import numpy as np
 
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.patches import Patch, check_streams, players_of
-from xai_mimo.core.streams import Array, Stream
+from xai_mimo.core.streams import Array, Stream, count_rows
 
 Players = Literal["features", "variables", "patches", "streams"]
 """Every single input value; every entry of a stream's last axis over all its other axes (the whole series of a feature,
@@ -90,10 +90,12 @@ class Masker:
 
         Args:
             inputs: rows, ``{stream: (row, *shape)}``. players: see ``Players``.
-            streams: of the model, for their groups; without them no features are grouped.
+            streams: of the model, for their groups; without them no features are grouped. What rows hold beside these
+                streams, such as masks, is no player and stays the row's own.
         """
         by_name = {s.name: s for s in streams}
-        return Masker({name: Division.of(x.shape[1:], players, by_name.get(name)) for name, x in inputs.items()})
+        shown = {name: x for name, x in inputs.items() if name in by_name or not streams}
+        return Masker({name: Division.of(x.shape[1:], players, by_name.get(name)) for name, x in shown.items()})
 
     @staticmethod
     def of_patches(inputs: Mapping[str, Array], streams: Sequence[Stream], patch: Patch) -> "Masker":
@@ -160,11 +162,14 @@ class Masker:
         Returns:
             ``{stream: (coalition * background, *shape)}``, all backgrounds of a coalition together.
         """
-        marks = {name: mark[:, None] for name, mark in self.marks(known).items()}
+        marks, depth = {name: mark[:, None] for name, mark in self.marks(known).items()}, count_rows(background)
         crossed = replace(
             {name: x[:, None] for name, x in rows.items()}, {name: b[None] for name, b in background.items()}, marks
         )
-        return {name: x.reshape(-1, *self.divisions[name].shape) for name, x in crossed.items()}
+        return {
+            name: x.reshape(-1, *x.shape[2:]) if name in marks else np.repeat(rows[name], depth, axis=0)
+            for name, x in crossed.items()
+        }
 
     def split(self, values: Array) -> Arrays:
         """``(..., player)`` by stream, with those of the stream's axes along which players differ.

@@ -13,6 +13,7 @@ from xai_mimo.core.digest import digest
 from xai_mimo.core.engine import Engine
 from xai_mimo.core.errors import BadValues
 from xai_mimo.core.explanation import describe, plain, settings_of, to_dataset, versions
+from xai_mimo.core.held import call_method
 from xai_mimo.core.method import Context, Method
 from xai_mimo.core.model import Arrays, backend_of
 from xai_mimo.core.progress import Advance, silent
@@ -81,7 +82,7 @@ class ExplainJob:
         selectors = select(self.targets, model.heads, model.predict(rows), labels)
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, number)))
         context = Context(rng, self.background, self.max_memory, advance, self.cut.layer, part.start)
-        attribution = self.method(model, rows, selectors, context)
+        attribution = call_method(self.method, model, rows, selectors, context)
         samples = np.arange(part.start, part.stop)
         return to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=self.attrs)
 

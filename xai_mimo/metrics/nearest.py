@@ -65,15 +65,15 @@ def nearest_rows(
 
     def of_row(row: int) -> Chooser:
         squared, same = [], np.ones(total, dtype=bool)
-        for name, rows in background.items():
-            x = inputs[name][row : row + 1]
+        for name, division in masker.divisions.items():
+            rows, x = background[name], inputs[name][row : row + 1]
             equal = (rows == x).reshape(total, -1)
             same &= equal.all(axis=1)
             if rows.dtype.kind == "f":
                 of_values = ((rows.astype(np.float64) - x) * scales[name]).reshape(total, -1) ** 2
             else:
                 of_values = np.where(equal, 0.0, _APART)
-            squared.append(_of_players(of_values, masker.divisions[name]))
+            squared.append(_of_players(of_values, division))
         distances = np.concatenate(squared, axis=1).T  # (player, background)
         offset = ties[row].copy()
         if total > 1 and same.any():

@@ -132,7 +132,7 @@ def removal_curves(
     inner = counts[1:-1]
     chosen = None if nearest is None else _nearest(inputs, replacement, ranks, inner, masker, nearest, max_memory, rng)
     answers = _answers(predict, inputs, selectors, replacement, chosen, ranks, inner, masker, max_memory, advance)
-    full, empty = take(predict(inputs), selectors), take_mean(predict(replacement), selectors)
+    full, empty = take(predict(inputs), selectors), _nothing_known(predict, inputs, replacement, selectors, masker)
     change = full.T[None, None, :, None, :] - _with_ends(answers, full, empty)  # (kind, order, sample, point, target)
     targets = np.arange(len(selectors))
 
@@ -242,6 +242,20 @@ def _answers(
         advance(len(items) / total)
     means: Array = answers.reshape(*shape, len(selectors)).mean(axis=4)
     return means
+
+
+def _nothing_known(
+    predict: Predict, inputs: Arrays, replacement: Arrays, selectors: Sequence[Selector], masker: Masker
+) -> Array:
+    """v where all is replaced: ``(target, sample)``; what a row holds, such as its mask, stays its own."""
+    if set(inputs) <= set(masker.divisions):
+        return take_mean(predict(replacement), selectors)
+    values = np.empty((len(selectors), count_rows(inputs)))
+    for i in range(count_rows(inputs)):
+        row = {name: x[i : i + 1] for name, x in inputs.items()}
+        outputs = predict(masker.against_each(row, replacement, np.zeros((1, masker.count), dtype=bool)))
+        values[:, i : i + 1] = take_mean(outputs, rows_of(selectors, slice(i, i + 1)))
+    return values
 
 
 def _nearest(

@@ -22,16 +22,16 @@ from xai_mimo_adapters.keras_adapter.graph import (
     Step,
     cuttable_layers,
     find_step,
-    needed,
     read_graph,
-    run_steps,
     values_of_model,
     values_of_steps,
 )
+from xai_mimo_adapters.keras_adapter.masks import Carried, carried_masks
 from xai_mimo_adapters.keras_adapter.network import KerasNetwork
 from xai_mimo_adapters.keras_adapter.runner import DEFAULT_MAX_MEMORY, Runner
 from xai_mimo_adapters.keras_adapter.shuffling import shuffled
-from xai_mimo_adapters.keras_adapter.spec import Tensors, read_functional, read_other
+from xai_mimo_adapters.keras_adapter.spec import read_functional, read_other
+from xai_mimo_adapters.keras_adapter.tail import Tail, tail_behind
 
 
 def KerasAdapter(
@@ -103,8 +103,9 @@ class FunctionalKeras:
         build, spec = partial(self._runner, "whole", graph.steps), self._spec
         self._whole = KerasNetwork(self.model, spec.streams, spec.heads, build, spec.call, graph=self._names)
         self._tails: dict[tuple[Key, ...], KerasNetwork] = {}
-        self._readers: dict[tuple[Key, ...], Runner] = {}
+        self._readers: dict[tuple[Key, ...], tuple[Runner, tuple[str, ...]]] = {}
         self._renamed: dict[tuple[str, ...], FunctionalKeras] = {}
+        self._carried: Carried | None = None
 
     def _current(self) -> "FunctionalKeras":
         """This adapter, once more read from the model where that has changed."""
@@ -177,13 +178,14 @@ class FunctionalKeras:
 
     def layers(self) -> tuple[str, ...]:
         """Layers that ``tail`` takes, each after those that feed it."""
-        return cuttable_layers(self._current()._graph)
+        return tuple(cuttable_layers(self._current()._graph).values())
 
     def tail(self, layer: str) -> KerasNetwork:
         """The part of the model behind a layer's inputs.
 
-        Its streams are what the layer reads, followed by the model inputs that reach a head beside the layer. Nested
-        functional models can be cut inside. The layers and their weights are the model's own.
+        Its streams are what the layer reads, followed by the model inputs that reach a head beside the layer; masks are
+        held (see ``Holding``). Nested functional models can be cut inside. The layers and their weights are the
+        model's own.
 
         Args:
             layer: name or path.
@@ -196,13 +198,18 @@ class FunctionalKeras:
         return self._tails[step.outputs]
 
     def activations(self, inputs: Any, layer: str) -> Arrays:
-        """What a layer reads: ``{stream of the tail: (sample, *shape)}``."""
+        """What a layer reads: ``{stream of the tail: (sample, *shape)}``, and the masks that the tail holds."""
         step, cut = self._cut(layer)
         if step.outputs not in self._readers:
             self._readers[step.outputs] = self._make_reader(cut)
+        reader, names = self._readers[step.outputs]
         arrays = check_inputs(inputs, self.streams)
-        read = self._readers[step.outputs].forward(dict(zip(self._spec.streams, arrays.values(), strict=True)))
-        return {stream.name: read[stream.name] for stream in cut.streams}
+        read = reader.forward(dict(zip(self._spec.streams, arrays.values(), strict=True)))
+        return {name: read[name] for name in names}
+
+    def where_floats_begin(self) -> str | None:
+        """The first layer at which every stream of the tail holds floats; None if there is none."""
+        return self._names.where_floats_begin()
 
     def layer_streams(self, layer: str) -> dict[str, tuple[str, ...]]:
         """The model's streams that each stream of the tail depends on."""
@@ -224,27 +231,24 @@ class FunctionalKeras:
         return step, self._names.cut(step)
 
     def _make_tail(self, path: str, cut: Cut) -> KerasNetwork:
-        head_keys = dict(zip(self._spec.heads, self._names.heads.values(), strict=True))
-        steps, _ = needed(self._graph, cut.keys, head_keys.values())
-        names = [stream.name for stream in cut.streams]
+        heads = dict(zip(self._spec.heads, self._names.heads.values(), strict=True))
+        tail = self._divided(cut)
+        streams = {stream.name: stream for stream in cut.streams}
+        build, call = partial(self._runner, ("tail", *tail.facts), tail.steps), partial(tail.run, heads=heads)
+        return KerasNetwork(
+            self.model, streams, self._spec.heads, build, call, graph=self._names, part=path, held=tail.held
+        )
 
-        def call(tensors: Tensors) -> Tensors:
-            values = run_steps(steps, {key: tensors[name] for name, key in zip(names, cut.keys, strict=True)})
-            return {name: values[key] for name, key in head_keys.items()}
-
-        streams = dict(zip(names, cut.streams, strict=True))
-        build = partial(self._runner, ("tail", cut.keys, tuple(names)), steps)
-        return KerasNetwork(self.model, streams, self._spec.heads, build, call, graph=self._names, part=path)
-
-    def _make_reader(self, cut: Cut) -> Runner:
-        steps, _ = needed(self._graph, (), cut.keys)
+    def _make_reader(self, cut: Cut) -> tuple[Runner, tuple[str, ...]]:
+        tail = self._divided(cut)
         keys = dict(zip(self._spec.streams, self._names.inputs, strict=True))
+        names = tuple(stream.name for stream in (*cut.streams, *tail.held))
+        return self._runner(("reader", *tail.facts), tail.before, partial(tail.read, inputs=keys), ()), names
 
-        def call(tensors: Tensors) -> Tensors:
-            values = run_steps(steps, {key: tensors[name] for name, key in keys.items()})
-            return {stream.name: values[key] for stream, key in zip(cut.streams, cut.keys, strict=True)}
-
-        return self._runner(("reader", cut.keys, tuple(stream.name for stream in cut.streams)), steps, call, ())
+    def _divided(self, cut: Cut) -> Tail:
+        if self._carried is None:
+            self._carried = carried_masks(self._graph)
+        return tail_behind(self._graph, cut, self._names.heads.values(), self._carried)
 
     def _runner(self, part: Hashable, steps: Sequence[Step], call: Call, keys: tuple[str, ...]) -> Runner:
         width = partial(values_of_steps, self._graph, steps)

@@ -1,13 +1,16 @@
 """Where a functional model is cut: the streams that a layer reads, and what they are called."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import keras
+import numpy as np
 
 from xai_mimo.core.declare import unique
 from xai_mimo.core.streams import Stream
-from xai_mimo_adapters.keras_adapter.graph import Graph, Key, Step, ancestors, needed, stream_of
+from xai_mimo_adapters.keras_adapter.carried import CarryMask
+from xai_mimo_adapters.keras_adapter.graph import Graph, Key, Step, ancestors, cuttable_layers, needed, stream_of
+from xai_mimo_adapters.keras_adapter.masks import held_masks
 
 # Value i of what these give depends on value i of what they read, and on nothing else.
 _PER_VALUE = (
@@ -19,6 +22,7 @@ _PER_VALUE = (
     keras.layers.GaussianNoise,
     keras.layers.AlphaDropout,
     keras.layers.Identity,
+    CarryMask,
 )
 
 
@@ -31,12 +35,16 @@ class Cut:
         keys: their tensors in the graph.
         sources: ``{stream of the tail: model streams it depends on}``.
         read: how many of the streams the layer itself reads.
+        held: masks that the part behind the cut is given beside its streams; their axes may have any length.
+        held_keys: their tensors in the graph.
     """
 
     streams: tuple[Stream, ...]
     keys: tuple[Key, ...]
     sources: Mapping[str, tuple[str, ...]]
     read: int
+    held: tuple[Stream, ...] = ()
+    held_keys: tuple[Key, ...] = ()
 
 
 def cut_at(graph: Graph, step: Step, inputs: Mapping[Key, Stream]) -> Cut:
@@ -47,15 +55,20 @@ def cut_at(graph: Graph, step: Step, inputs: Mapping[Key, Stream]) -> Cut:
     the one model input it depends on, if no other stream of the tail depends on that input; the layer that makes it.
     Where that is the name of a model input, ``_encoded`` is put behind it, so that an equal name always means the raw
     input. Names that meet are numbered. Features keep their names and groups where only layers that treat each value
-    by itself (standardisation, dropout) stand between the model input and the cut.
+    by itself (standardisation, dropout) stand between the model input and the cut. Truth values that are read as
+    nothing but a mask are no streams: they say which steps a row has, and are held.
 
     Args:
         graph: of the model.
         step: the call of the layer.
         inputs: the model's streams by their tensors.
     """
-    read = _in_call_order(step)
-    _, beside = needed(graph, read, graph.outputs)
+    called_with = _in_call_order(step)
+    held = held_masks(graph, called_with)
+    read = tuple(key for key in called_with if key not in held)
+    if not read:  # a layer that reads masks alone
+        read, held = called_with, tuple(key for key in held if key not in called_with)
+    _, beside = needed(graph, (*read, *held), graph.outputs)
     keys = (*read, *beside)
     sources = [tuple(inputs[k].name for k in ancestors(graph, key)) for key in keys]
     raw = {stream.name for stream in inputs.values()}
@@ -71,7 +84,18 @@ def cut_at(graph: Graph, step: Step, inputs: Mapping[Key, Stream]) -> Cut:
         names.append(f"{name}_encoded" if key not in inputs and name in raw else name)
     streams = tuple(_described(graph, key, name, inputs) for key, name in zip(keys, unique(names), strict=True))
     by_name = {stream.name: found for stream, found in zip(streams, sources, strict=True)}
-    return Cut(streams, keys, by_name, len(read))
+    return Cut(streams, keys, by_name, len(read), _held_streams(graph, held, names), held)
+
+
+def _held_streams(graph: Graph, keys: tuple[Key, ...], names: Sequence[str]) -> tuple[Stream, ...]:
+    """Masks as the part behind a cut reads them, under names that no stream has."""
+    wanted = unique([*names, *(f"mask by {_maker(graph, key)}" for key in keys)])[len(names) :]
+    return tuple(held_stream(name, len(graph.tensors[key].shape)) for name, key in zip(wanted, keys, strict=True))
+
+
+def held_stream(name: str, rank: int, dtype: str = "bool") -> Stream:
+    """A mask whose axes may have any length; ``rank`` counts the axis of rows."""
+    return Stream(name, (None,) * (rank - 1), dtype=dtype)
 
 
 def _in_call_order(step: Step) -> tuple[Key, ...]:
@@ -118,13 +142,12 @@ def _maker(graph: Graph, key: Key) -> str:
 
 
 def where_floats_begin(graph: Graph, inputs: Mapping[Key, Stream]) -> str | None:
-    """Path of the first layer at which a tail has no integer stream; None if there is none."""
+    """The first layer at which every stream of the tail holds floats, as ``at=`` takes it; None if there is none."""
+    names = cuttable_layers(graph)
     for step in graph.steps:
-        reads_floats = all("float" in str(graph.tensors[key].dtype) for key in step.inputs)
-        is_once = sum(s.operation is step.operation for s in graph.steps) == 1
-        if not (isinstance(step.operation, keras.Layer) and step.inputs and reads_floats and is_once):
+        name = names.get(step.outputs)
+        if name is None or not any("float" in str(graph.tensors[key].dtype) for key in step.inputs):
             continue
-        cut = cut_at(graph, step, inputs)
-        if not any(stream.is_integer for stream in cut.streams):
-            return step.path
+        if all(np.dtype(stream.dtype).kind == "f" for stream in cut_at(graph, step, inputs).streams):
+            return name
     return None

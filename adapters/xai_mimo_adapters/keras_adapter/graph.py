@@ -14,6 +14,7 @@ import numpy as np
 from xai_mimo.core.cut import find_layer, layers_called
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.streams import Array, Stream, unknown
+from xai_mimo_adapters.keras_adapter.carried import CarryArguments, CarryMask
 
 Key = tuple[str, int]
 """A tensor of the graph: the call path of the nested model that holds it, and the identity of its symbolic tensor."""
@@ -89,9 +90,11 @@ def _write_out(
                 continue
             inner = _nested(node)
             if inner is not None:
-                bound = {id(t): names[id(given)] for t, given in zip(inner.inputs, node.input_tensors, strict=True)}
                 call = node.operation._inbound_nodes.index(node)
-                made = _write_out(inner, f"{scope}/{node.operation.name}@{call}", bound, steps, tensors)
+                path = f"{scope}/{node.operation.name}@{call}"
+                given = _carrying(node, path, names, steps, tensors)
+                bound = dict(zip(map(id, inner.inputs), given, strict=True))
+                made = _write_out(inner, path, bound, steps, tensors)
                 names.update(zip(map(id, node.outputs), made, strict=True))
                 continue
             outputs = [(scope, id(t)) for t in node.outputs]
@@ -103,23 +106,50 @@ def _write_out(
     return [names[id(t)] for t in core.outputs]
 
 
+def _carrying(
+    node: Any, path: str, names: Mapping[int, Key], steps: list[Step], tensors: dict[Key, keras.KerasTensor]
+) -> list[Key]:
+    """What a nested model is given, as it begins: carrying the masks that it was called with."""
+    keys = []
+    for tensor, mask in zip(_given(node), _masks(node), strict=True):
+        key = names[id(tensor)]
+        if mask is not None:
+            read = {id(tensor): key, id(mask): names[id(mask)]}
+            key = f"{path} mask", id(tensor)
+            tensors[key] = tensor
+            arguments = CarryArguments.of(tensor, mask)
+            steps.append(Step(CarryMask(node.operation.name), arguments, read, tuple(read.values()), (key,)))
+        keys.append(key)
+    return keys
+
+
 def _nested(node: Any) -> Any | None:
     """The functional model that a node calls, if writing it out computes the same as calling it."""
     inner = functional_core(node.operation) if isinstance(node.operation, keras.Model) else None
-    if (
-        inner is None
-        or len(node.arguments.args) != 1
-        or any(isinstance(v, keras.KerasTensor) for v in keras.tree.flatten(node.arguments.kwargs))
-    ):
+    if inner is None or len(node.arguments.args) != 1:
         return None
-    given = node.arguments.args[0]
+    others = {name: value for name, value in node.arguments.kwargs.items() if name != "mask"}
+    if any(isinstance(v, keras.KerasTensor) for v in keras.tree.flatten(others)):
+        return None
+    given, tensors = node.arguments.args[0], _given(node)
     wants_dict, gives_dict = isinstance(inner.input, dict), isinstance(given, dict)
     same_keys = wants_dict == gives_dict and (not wants_dict or set(given) == set(inner.input))
-    fits = len(inner.inputs) == len(node.input_tensors) and all(
-        len(a.shape) == len(b.shape) and a.dtype == b.dtype
-        for a, b in zip(inner.inputs, node.input_tensors, strict=True)
+    fits = (
+        len(inner.inputs) == len(tensors) == len(_masks(node))
+        and all(isinstance(t, keras.KerasTensor) for t in tensors)
+        and all(len(a.shape) == len(b.shape) and a.dtype == b.dtype for a, b in zip(inner.inputs, tensors, strict=True))
     )
     return inner if same_keys and fits else None
+
+
+def _given(node: Any) -> list[Any]:
+    return list(keras.tree.flatten(node.arguments.args[0]))
+
+
+def _masks(node: Any) -> list[Any]:
+    """The masks that a model was called with, one for each tensor that it was given, None where there is none."""
+    mask = node.arguments.kwargs.get("mask")
+    return [None] * len(_given(node)) if mask is None else list(keras.tree.flatten(mask))
 
 
 def needed(graph: Graph, given: Iterable[Key], wanted: Iterable[Key]) -> tuple[list[Step], list[Key]]:
@@ -132,10 +162,19 @@ def needed(graph: Graph, given: Iterable[Key], wanted: Iterable[Key]) -> tuple[l
     return chosen[::-1], [key for key in graph.inputs if key in missing and key not in known]
 
 
-def run_steps(steps: Sequence[Step], values: dict[Key, Any]) -> dict[Key, Any]:
-    """Run steps in inference mode on tensors; returns the given values and all that the steps made."""
+def run_steps(
+    steps: Sequence[Step], values: Mapping[Key, Any], before: Callable[[int, Mapping[Key, Any]], None] | None = None
+) -> dict[Key, Any]:
+    """Run steps in inference mode on tensors; returns the given values and all that the steps made.
+
+    Args:
+        steps: in order. values: what they are given.
+        before: told the place of each step, and all values there are, when the step is about to run.
+    """
     values = dict(values)
-    for step in steps:
+    for place, step in enumerate(steps):
+        if before is not None:
+            before(place, values)
         args, kwargs = step.arguments.fill_in({local: values[key] for local, key in step.names.items()})
         if isinstance(step.operation, keras.Layer):
             kwargs = {**kwargs, "training": False}
@@ -178,12 +217,16 @@ def find_step(graph: Graph, layer: str, sowing: Callable[[], Sequence[str]]) -> 
     return calls[0]
 
 
-def cuttable_layers(graph: Graph) -> tuple[str, ...]:
-    """The layers that ``find_step`` finds: those called once, by name, or by path where a name fits several."""
+def cuttable_layers(graph: Graph) -> dict[tuple[Key, ...], str]:
+    """The layers that ``find_step`` finds, by what they make: those called once, by name; by path where a name fits
+    several."""
     layers = [step for step in graph.steps if isinstance(step.operation, keras.Layer)]
     paths, names = [s.path for s in layers], [str(s.operation.name) for s in layers]
-    once = [(path, name) for path, name in zip(paths, names, strict=True) if paths.count(path) == 1]
-    return tuple(name if names.count(name) == 1 else path for path, name in once)
+    return {
+        step.outputs: name if names.count(name) == 1 else path
+        for step, path, name in zip(layers, paths, names, strict=True)
+        if paths.count(path) == 1
+    }
 
 
 def values_of_steps(graph: Graph, steps: Iterable[Step], arrays: Mapping[str, Array]) -> int:

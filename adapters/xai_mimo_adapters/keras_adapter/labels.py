@@ -38,7 +38,8 @@ def renaming_of(graph: Graph, step: Step, cut: Cut, heads: Mapping[str, Key]) ->
         cut: the model cut at the layer.
         heads: the model's heads by name, with their tensors.
     """
-    names = call_names(step) if isinstance(step.arguments.args[0], Mapping) else {}
+    args = step.arguments.args
+    names = call_names(step) if args and isinstance(args[0], Mapping) else {}
     with keras.StatelessScope():
         args, kwargs = step.arguments.convert(lambda x: x)
         made = step.operation.compute_output_spec(*args, **kwargs)

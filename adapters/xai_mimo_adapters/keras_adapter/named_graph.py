@@ -43,5 +43,5 @@ class NamedGraph:
         return relabelled(interception_map, self._renamings[layer])
 
     def where_floats_begin(self) -> str | None:
-        """Path of the first layer at which a tail has no integer stream; None if there is none."""
+        """The first layer at which every stream of a tail holds floats, as ``at=`` takes it; None if there is none."""
         return where_floats_begin(self.graph, self.inputs)

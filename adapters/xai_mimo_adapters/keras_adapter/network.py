@@ -9,7 +9,7 @@ import numpy as np
 
 from xai_mimo.core.digest import digest
 from xai_mimo.core.errors import NotSupported, ShapeMismatch
-from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions
+from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions, instead_of_integers
 from xai_mimo.core.streams import Array, Head, Stream, check_inputs, count_rows, unknown
 from xai_mimo.core.targets import Selector
 from xai_mimo.sowing import override
@@ -35,6 +35,7 @@ class KerasNetwork:
         call: the network, from the tensors of its inputs to those of its outputs.
         graph: gives maps the model's names, and tells where to explain instead of at integers; None without a graph.
         part: path of the layer behind which the network begins; "" for the whole model.
+        held: what it reads beside its streams; see ``Holding``.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class KerasNetwork:
         *,
         graph: NamedGraph | None = None,
         part: str = "",
+        held: Sequence[Stream] = (),
     ) -> None:
         self.model = model
         self._streams = tuple(streams.values())
@@ -58,6 +60,8 @@ class KerasNetwork:
         self._runner = build(call, ())
         self._graph = graph
         self._part = part
+        self._held = tuple(held)
+        self._held_row: Arrays = {}
         self._maps: Arrays = {}
         self._with_maps: dict[tuple[str, ...], Runner] = {}
 
@@ -81,10 +85,25 @@ class KerasNetwork:
         """The named outputs, in the order the model declares them."""
         return self._heads
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """What it reads beside its streams, in every call; see ``Holding``."""
+        return () if self._held_row else tuple(stream.name for stream in self._held)
+
+    def holding(self, row: Arrays) -> "KerasNetwork":
+        """The same network with one row of what is held, for all rows that it is asked for; see ``Holding``."""
+        other = copy.copy(self)
+        other._held_row = check_inputs(row, self._held)
+        return other
+
     def fingerprint(self) -> str:
         """SHA-256 over the model's class, configuration and weights, and over the cut where there is one."""
         maps = f"|maps {digest(self._maps)}" if self._maps else ""
         return fingerprint(self.model, part=f"{self._part}{maps}")
+
+    def where_floats_begin(self) -> str | None:
+        """The first layer at which every stream of the model's tail holds floats; None if there is none."""
+        return None if self._graph is None else self._graph.where_floats_begin()
 
     @property
     def traces(self) -> int:
@@ -118,9 +137,10 @@ class KerasNetwork:
             if name not in by_name:
                 raise unknown(name, by_name, "input stream")
             if np.dtype(by_name[name].dtype).kind != "f":
+                holds = "truth values" if by_name[name].dtype == "bool" else "integers"
                 raise NotSupported(
-                    f"input stream '{name}' holds integers ({by_name[name].dtype}), which have no gradient. "
-                    f"{self._instead_of_integers()}"
+                    f"input stream '{name}' holds {holds} ({by_name[name].dtype}), which have no gradient. "
+                    f"{instead_of_integers(self)}"
                 )
         arrays = self._checked(inputs)
         units = np.stack([s.units for s in selectors]).astype(np.int32)
@@ -172,10 +192,11 @@ class KerasNetwork:
 
         One dtype, because another one would be compiled for again.
         """
-        if any(n is None for stream in self._streams for n in stream.shape):
+        if self._held or any(n is None for stream in self._streams for n in stream.shape):
             return arrays
         rows = max((len(values) for values in self._maps.values()), default=1)
-        sown = self.intercept({s.name: np.zeros((rows, *(n or 1 for n in s.shape)), s.dtype) for s in self._streams})
+        zeros = {s.name: np.zeros((rows, *(n or 1 for n in s.shape)), s.dtype) for s in self._streams}
+        sown = self.intercept(zeros)
         for key, values in arrays.items():
             if key not in sown:
                 raise unknown(key, sown, "map")
@@ -196,9 +217,12 @@ class KerasNetwork:
                 )
 
     def _checked(self, inputs: Any) -> Arrays:
-        arrays = check_inputs(inputs, self._streams)
+        arrays = check_inputs(inputs, self._streams if self._held_row else (*self._streams, *self._held))
         rows = count_rows(arrays)
         tensors = {inner: arrays[name] for name, inner in self._tensors.items()}
+        for stream in self._held:
+            row = self._held_row.get(stream.name)
+            tensors[stream.name] = arrays[stream.name] if row is None else np.repeat(row, rows, axis=0)
         for key, values in self._maps.items():
             if len(values) not in (1, rows):
                 raise ShapeMismatch(
@@ -210,12 +234,6 @@ class KerasNetwork:
 
     def _named_outputs(self, outputs: Arrays) -> Arrays:
         return {name: outputs[inner] for name, inner in self._outputs.items()}
-
-    def _instead_of_integers(self) -> str:
-        layer = self._graph.where_floats_begin() if self._graph is not None else None
-        if layer is None:
-            return "Explain it with a method that needs no gradients, such as Shapley values."
-        return f"Explain at the layer that reads its embedding: at={layer!r}."
 
 
 def _with_maps(call: Call, keys: Sequence[str], note: Callable[[set[str]], None]) -> Call:

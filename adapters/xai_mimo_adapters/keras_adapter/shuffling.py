@@ -43,8 +43,8 @@ def _as(tensors: Any, order: Any) -> Any:
 def _thawed(layer: keras.Operation) -> keras.Operation:
     """A copy whose weights can be told from what is none, such as a moving mean, also where the layer is frozen."""
     config = layer.get_config()
-    # A function of keras.ops in the graph is an operation without weights, and no layer.
-    return type(layer).from_config({**config, "trainable": True} if isinstance(layer, keras.Layer) else config)
+    # Operations that are no layers, and layers that never have weights, do not take it.
+    return type(layer).from_config({**config, "trainable": True} if "trainable" in config else config)
 
 
 def _chosen(model: keras.Model, layers: Sequence[str] | None) -> list[keras.Layer]:

@@ -1,0 +1,92 @@
+"""What belongs to a row and no method changes: a mask that says which of its steps there are.
+
+The part of a model behind a cut reads such masks beside its streams (``Holding``). Rows carry them in the same mapping,
+under names that no stream has, so that whoever picks, repeats or perturbs rows picks and repeats them too. A method
+does not see them: it is called once for all rows that have one mask, on a model that holds it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from xai_mimo.core.method import Attribution, Context, Method
+from xai_mimo.core.model import Arrays, Holding, Model
+from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.targets import Selector, rows_of
+
+
+def held_by(model: Model) -> tuple[str, ...]:
+    """Names of what rows of a model carry beside its streams."""
+    return tuple(model.held) if isinstance(model, Holding) else ()
+
+
+def call_method(
+    method: Method, model: Model, rows: Arrays, selectors: Sequence[Selector], context: Context
+) -> Attribution:
+    """What a method says of some rows, each explained with what the row holds.
+
+    Background rows take the place of a row's values under the mask of that row, not under their own.
+
+    Args:
+        method: with its settings. model: that is explained.
+        rows: as the model reads them. selectors: the targets of the rows.
+        context: with a background that may hold masks of its own.
+    """
+    if not isinstance(model, Holding) or not model.held:
+        return method(model, rows, selectors, context)
+    names = held_by(model)
+    context = replace(context, background=_without(context.background, names))
+    indices = list(_rows_of_one_kind(rows, names))
+    parts = [
+        method(
+            model.holding({name: rows[name][index[:1]] for name in names}),
+            _without({name: x[index] for name, x in rows.items()}, names),
+            rows_of(selectors, index),
+            replace(context, first_row=context.first_row + int(index[0])),
+        )
+        for index in indices
+    ]
+    return _joined(parts, np.argsort(np.concatenate(indices)))
+
+
+def _without(rows: Arrays, names: Sequence[str]) -> Arrays:
+    return {name: x for name, x in rows.items() if name not in names}
+
+
+def _rows_of_one_kind(rows: Arrays, names: Sequence[str]) -> Iterator[Array]:
+    """Numbers of the rows that hold the same, in the order in which each kind is first seen."""
+    kinds: dict[bytes, list[int]] = {}
+    for i in range(count_rows(rows)):
+        kinds.setdefault(b"".join(rows[name][i].tobytes() for name in names), []).append(i)
+    for index in kinds.values():
+        yield np.array(index)
+
+
+def _joined(parts: Sequence[Attribution], order: Array) -> Attribution:
+    """Attributions of different rows as one, its rows in this order of theirs."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+
+    def all_rows(arrays: Sequence[Array]) -> Array:
+        joined: Array = np.concatenate(arrays, axis=1)[:, order]
+        return joined
+
+    def by_name(mappings: Sequence[Mapping[str, Array]]) -> Arrays:
+        return {name: all_rows([each[name] for each in mappings]) for name in mappings[0]}
+
+    baselines = [p.baseline_prediction for p in parts if p.baseline_prediction is not None]
+    errors = [p.standard_error for p in parts if p.standard_error is not None]
+    draws = [p.draws for p in parts if p.draws is not None]
+    return Attribution(
+        values=by_name([p.values for p in parts]),
+        prediction=all_rows([p.prediction for p in parts]),
+        baseline_prediction=all_rows(baselines) if baselines else None,
+        standard_error=by_name(errors) if errors else None,
+        diagnostics=by_name([p.diagnostics for p in parts]),
+        signed=first.signed,
+        reference=first.reference,
+        unexplained=tuple(dict.fromkeys(name for p in parts for name in p.unexplained)),
+        draws=all_rows(draws) if draws else None,
+    )
