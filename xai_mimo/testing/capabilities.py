@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from xai_mimo.core.errors import NotSupported, ShapeMismatch, UnknownName
+from xai_mimo.core.held import held_by
 from xai_mimo.core.model import (
     Arrays,
     Differentiable,
@@ -135,7 +136,8 @@ def check_split(model: Splittable, arrays: Arrays, layer: str, tolerance: float)
     require(tail.heads == model.heads, f"the part behind '{layer}' has the heads {tail.heads}; expected {model.heads}.")
     activations = _can(lambda: model.activations(arrays, layer), model, "activations")
     names = [s.name for s in tail.streams]
-    require(list(activations) == names, f"activations at '{layer}' are {list(activations)}; tail reads {names}.")
+    read = [*names, *held_by(tail)]
+    require(list(activations) == read, f"activations at '{layer}' are {list(activations)}; tail reads {read}.")
     expected = model.predict(arrays)
     require_equal(tail.predict(activations), expected, tolerance, f"tail('{layer}') on activations at '{layer}'")
     sources = model.layer_streams(layer)
