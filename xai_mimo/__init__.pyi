@@ -19,6 +19,7 @@ from .core.streams import Head as Head
 from .core.streams import Stream as Stream
 from .core.targets import Target as Target
 from .explainers.explain import explain as explain
+from .explainers.frame import to_dataframe as to_dataframe
 from .explainers.installed import methods as methods
 from .explainers.interception.interception import intercept as intercept
 from .layers.saved import load_model as load_model
