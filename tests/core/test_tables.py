@@ -247,3 +247,24 @@ def test_words_are_taken_where_words_may_be():
     assert read_array(pd.Series(["a", "b"]), "labels", takes_words=True).tolist() == ["a", "b"]
     with pytest.raises(BadValues, match="labels holds text"):
         read_array(pd.Series(["a", "b"]), "labels")
+
+
+def test_frames_of_streams_whose_rows_are_in_another_order_are_refused():
+    streams = (Stream("a", (1,)), Stream("b", (1,)))
+    a = pd.DataFrame({"p": [1.0, 2.0, 3.0]}, index=[7, 8, 9])
+    b = pd.DataFrame({"q": [10.0, 20.0, 30.0]}, index=[7, 8, 9])
+    np.testing.assert_array_equal(check_inputs({"a": a, "b": b}, streams)["b"][:, 0], [10, 20, 30])
+    with pytest.raises(
+        BadValues, match=r"rows of input stream 'b' have the same index as those of .* 'a'.*loc\[x.index"
+    ):
+        check_inputs({"a": a, "b": b.iloc[::-1]}, streams)
+    check_inputs({"a": a, "b": b.iloc[::-1].loc[a.index]}, streams)
+    check_inputs({"a": a, "b": b.iloc[::-1].reset_index(drop=True)}, streams)  # numbered anew: by place
+    check_inputs({"a": a, "b": b.iloc[::-1].to_numpy()}, streams)
+
+
+def test_row_labels_that_cannot_be_sorted_are_compared():
+    index = [(1, "a"), "b", 3]
+    a, b = pd.DataFrame({"p": [1.0, 2.0, 3.0]}, index=index), pd.DataFrame({"p": [1.0, 2.0, 3.0]}, index=index[::-1])
+    with pytest.raises(BadValues, match="in another order"):
+        check_inputs([a, b], (Stream("a", (1,)), Stream("b", (1,))))

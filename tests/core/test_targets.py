@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import xai_mimo as xm
 from xai_mimo.core.errors import BadSetting, BadValues, DuplicateName, ShapeMismatch, UnknownName
 from xai_mimo.core.streams import Head
 from xai_mimo.core.targets import Target, check_labels, default_targets, expand, rows_of, select, take
@@ -165,6 +166,7 @@ def test_labels_may_be_a_data_frame_of_heads():
         ({"mode": [0, 3, 1, 4]}, BadValues, "'mode' must be whole numbers from 0 to 2, its classes; got 3 in row 1"),
         ({"mode": [0, np.nan, 1, 1]}, BadValues, "'mode' must be known for every row; got nan in row 1"),
         ({"mode": np.zeros((4, 7))}, ShapeMismatch, r"'mode' want \(4,\) classes; got \(4, 7\)"),
+        ({"mode": np.eye(4, 3)}, BadValues, r"must be 1 for the class of each row .* got \[0.0, 0.0, 0.0\] in row 3"),
         ({"mode": np.full((4, 3), 2.5)}, BadValues, "must be 1 for the class of each row and 0 for the others"),
         ({"mode": ["none", "cold", "wear", "wear"]}, BadValues, "hold 'cold', which names none of its units"),
         ({"risk": [1.0, np.inf, 1, 1]}, BadValues, "'risk' must be known for every row; got inf in row 1"),
@@ -187,3 +189,25 @@ def test_labels_may_be_a_data_frame_of_heads():
 def test_labels_that_do_not_fit_their_head_are_refused(labels, error, text):
     with pytest.raises(error, match=text):
         check_labels(labels, (*HEADS, FAULT, Head("many", (2,), kind="multilabel")), 4)
+
+
+@pytest.mark.parametrize("kind", ["series", "frame"])
+@pytest.mark.parametrize("inputs", ["frame", "mapping", "list"])
+def test_labels_whose_rows_are_in_another_order_than_the_inputs_are_refused(kind, inputs):
+    x = pd.DataFrame({"p": [1.0, 2.0, 3.0]}, index=[7, 8, 9])
+    given = {"frame": x, "mapping": {"s": x}, "list": [np.zeros(3), x]}[inputs]
+    y = pd.Series([0, 1, 2], index=[9, 7, 8], name="mode")
+    labels = {"mode": y} if kind == "series" else y.to_frame()
+    with pytest.raises(BadValues, match=r"the labels.* have the same index as those of the inputs.*y.loc\[x.index\]"):
+        check_labels(labels, (RISK, MODE), 3, given)
+    assert check_labels({"mode": y.loc[x.index]}, HEADS, 3, given)["mode"].tolist() == [1, 2, 0]
+    assert check_labels({"mode": y.reset_index(drop=True)}, HEADS, 3, given)["mode"].tolist() == [0, 1, 2]
+    assert check_labels({"mode": y.tolist()}, HEADS, 3, given)["mode"].tolist() == [0, 1, 2]
+
+
+def test_labels_and_inputs_in_two_orders_are_refused_by_explain():
+    x = pd.DataFrame({"p": [1.0, 2.0, 3.0]}, index=[7, 8, 9])
+    f = xm.adapt(lambda a: np.concatenate([a, -a], 1), streams={"a": 1}, heads={"c": xm.Head("c", (2,), "multiclass")})
+    y = pd.Series([0, 1, 1], index=[9, 7, 8])
+    with pytest.raises(BadValues, match="in another order"):
+        xm.explain(f, x, "occlusion", targets=[("c", "label")], labels=y)

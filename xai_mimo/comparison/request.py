@@ -150,7 +150,7 @@ def read_request(
     asked = default_metrics() if metrics is None else find_metrics(metrics)
     picked = _pick_rows(total, rows, _rng(seed, "rows"))
     inputs = {name: values[picked] for name, values in data.items()}
-    of_all = check_labels(labels, adapted.heads, total)
+    of_all = check_labels(labels, adapted.heads, total, x)
     checked = {head: values[picked] for head, values in of_all.items()}
     outputs = adapted.predict(data if of_all else inputs)
     explained = {head: values[picked] for head, values in outputs.items()} if of_all else outputs

@@ -19,7 +19,15 @@ from xai_mimo.core.errors import (
 )
 from xai_mimo.core.names import check_text
 from xai_mimo.core.precision import warn_of_lost_digits
-from xai_mimo.core.tables import column_labels, column_names, is_loader, read_array, read_table
+from xai_mimo.core.tables import (
+    check_row_order,
+    column_labels,
+    column_names,
+    is_loader,
+    read_array,
+    read_table,
+    with_row_labels,
+)
 
 Array = np.ndarray[Any, Any]
 HeadKind = Literal["regression", "binary", "multiclass", "multilabel"]
@@ -339,13 +347,15 @@ def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
     Returns:
         ``{stream name: array of the stream's dtype}`` in declared order; not copied where nothing had to change.
     Raises:
-        UnknownName, ShapeMismatch, EmptyData, BadValues. DuplicateName: two columns of one name.
+        UnknownName, ShapeMismatch, EmptyData, BadValues, such as two frames of the same rows in different orders.
+        DuplicateName: two columns of one name.
     Warns:
         PrecisionWarning: the stream's dtype cannot tell values apart that the data tells apart.
     """
     if is_loader(inputs):
         return _check_batches(inputs, streams)
     named = name_values(inputs, [s.name for s in streams], "input stream")
+    check_row_order(with_row_labels(named, "input stream"))
     arrays = {s.name: _check_array(named[s.name], s) for s in streams}
     rows = {name: len(x) for name, x in arrays.items()}
     if len(set(rows.values())) > 1:

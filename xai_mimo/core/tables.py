@@ -6,7 +6,8 @@ refused in our words. Nothing is imported for it; a thing is known by what it of
 
 import contextlib
 import numbers
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -49,6 +50,43 @@ def column_names(labels: Sequence[Any], what: str) -> list[str]:
         if names.count(name) > 1:
             raise DuplicateName(f"two columns of the data frame for {what} are called '{name}'; rename or drop one.")
     return names
+
+
+def with_row_labels(values: Any, what: str) -> dict[str, Any]:
+    """The row labels of data frames and series, by what these are in words; nothing of what has none.
+
+    Args:
+        values: a mapping or list of things, or one.
+        what: each of them is, e.g. "input stream".
+    """
+    if isinstance(values, Mapping):
+        each = {f"{what} '{name}'": value for name, value in values.items()}
+    elif isinstance(values, list | tuple):
+        each = {f"{what} {place}": value for place, value in enumerate(values) if hasattr(value, "index")}
+    else:
+        each = {what: values}
+    return {words: value.index for words, value in each.items() if hasattr(getattr(value, "index", None), "equals")}
+
+
+def check_row_order(labels: Mapping[str, Any]) -> None:
+    """Refuse rows that have the same labels in different orders: rows go together by their place.
+
+    Other labels are no contradiction, as of rows that were numbered anew.
+
+    Args:
+        labels: of the rows of things that belong together row by row, as ``with_row_labels`` gives them.
+    Raises:
+        BadValues: e.g. labels of a head that were sorted, and inputs that were not.
+    """
+    first = next(iter(labels), "")
+    for what, index in labels.items():
+        is_apart = len(index) == len(labels[first]) and not index.equals(labels[first])
+        if is_apart and Counter(index) == Counter(labels[first]):
+            raise BadValues(
+                f"the rows of {what} have the same index as those of {first}, in another order; rows go together by "
+                "their place, so each would be put beside another one. Bring them into one order, e.g. "
+                "y = y.loc[x.index]; or give arrays, x.to_numpy(), if their places are right."
+            )
 
 
 def read_table(table: Any, labels: Sequence[Any], what: str) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.streams import Array, Head, check_unique, name_values, unknown
-from xai_mimo.core.tables import column_labels, read_array
+from xai_mimo.core.tables import check_row_order, column_labels, read_array, with_row_labels
 
 # Shares of classes sum to 1 but for so much.
 _ROUNDED = 1e-3
@@ -179,7 +179,7 @@ def select(
     ]
 
 
-def check_labels(labels: Any, heads: Sequence[Head], rows: int) -> dict[str, Array]:
+def check_labels(labels: Any, heads: Sequence[Head], rows: int, inputs: Any = None) -> dict[str, Array]:
     """Check labels once, at the door.
 
     Args:
@@ -189,16 +189,19 @@ def check_labels(labels: Any, heads: Sequence[Head], rows: int) -> dict[str, Arr
             where it is unknown) or the number of the unit that speaks for the row.
         heads: the model's heads.
         rows: of the data.
+        inputs: the data as it was given; where it and the labels are data frames or series, their rows must not have
+            the same labels in different orders.
     Returns:
         Labels by head, for the heads that have some: whole numbers where they are classes.
     Raises:
         UnknownName: no such head. ShapeMismatch: another number of rows, of units, or of heads. BadValues: text, NaN,
-            or numbers that are no classes of the head.
+            numbers that are no classes of the head, or rows in another order than the inputs'.
     """
     if labels is None:
         return {}
     by_name = {head.name: head for head in heads}
     columns = column_labels(labels)
+    check_row_order({**with_row_labels(inputs, "the inputs"), **with_row_labels(labels, "the labels")})
     if isinstance(labels, Mapping):
         named = {str(name): values for name, values in labels.items()}
     elif columns is not None and (len(heads) > 1 or tuple(columns) == tuple(by_name)):

@@ -101,7 +101,7 @@ def explain(
         inputs=inputs,
         background=background_there,
         targets=targets,
-        labels=check_labels(labels, adapted.heads, count_rows(inputs)),
+        labels=check_labels(labels, adapted.heads, count_rows(inputs), x),
         seed=seed,
         max_memory=int(max_memory),
         rows_per_block=rows_per_block,
