@@ -1,5 +1,7 @@
 """``compare`` on small MAIL networks: at the inputs, behind encoders, as stream shares, and subclassed."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -109,6 +111,9 @@ def test_a_subclassed_model_is_compared_where_its_names_allow(data, encoded, spa
     result = xm.compare(adapted, data, {"attention": "interception", "gradient": "gradient"}, settings=FAST)
     check(result.to_dict())
     assert result.record["space"]["name"] == space
+    seeds = {m.label: m.seed for m in result.record.methods}
+    facts = json.loads(result.explanations.attrs["methods"])
+    assert {label: fact["seed"] for label, fact in facts.items()} == seeds
     shares = {(r["method"], r["head"], r["stream"]): r["mean"] for r in result.record["shares"]}
     weights = attention_of(adapted, data, "risk")
     half = weights.shape[1] // 2 if encoded else WIDTHS["thermal"]

@@ -1,6 +1,9 @@
 """The explanation's layout: names, completeness gap, stream shares, joining, and what is saved and loaded again."""
 
+import importlib.metadata
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from xai_mimo.core.explanation import (
     stream_shares,
     streams_of,
     to_dataset,
+    versions,
 )
 from xai_mimo.core.method import Attribution
 from xai_mimo.core.saved import load, save
@@ -147,3 +151,26 @@ def test_a_folder_that_cannot_be_written_is_an_error_in_words(rng, tmp_path):
     with pytest.raises(FileProblem, match=r"taken: it is a folder\. Give the name of a file"):
         save(make(rng), tmp_path / "taken")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_version_is_read_from_disk_once_and_a_package_that_is_loaded_later_is_there(monkeypatch):
+    versions()
+    read = []
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: read.append(package) or "1.2")
+    monkeypatch.delitem(sys.modules, "captum", raising=False)
+    first = versions()
+    assert read == []
+    assert first["numpy"] == np.__version__
+    assert "captum" not in first
+    monkeypatch.setitem(sys.modules, "captum", types.ModuleType("captum"))
+    assert "captum" in versions()
+    assert "captum" in versions()
+    assert read in ([], ["captum"])  # another test may have loaded it
+
+
+def test_a_joined_explanation_says_of_each_method_which_streams_it_does_not_explain(rng):
+    joined = join({"all": make(rng), "some": make(rng, unexplained=("b",))})
+    assert "unexplained" not in joined.attrs
+    facts = json.loads(joined.attrs["methods"])
+    assert json.loads(facts["some"]["unexplained"]) == ["b"]
+    assert "unexplained" not in facts["all"]

@@ -135,7 +135,7 @@ class ExplainRequest:
 
     def _explain(self, method: Method, background: Arrays, seed: int, advance: Advance) -> xr.Dataset:
         if self.reads_shares(method):
-            return layer_shares(self.model, self.inputs, self.selectors, method)
+            return layer_shares(self.model, self.inputs, self.selectors, method, seed=seed)
         cut = self.cut_of(method)
         return explain(
             self.model,
@@ -196,7 +196,8 @@ class Again:
             cut = cut_at(model, cut.layer)
         rows, background = asked.inputs if inputs is None else inputs, self.background
         if asked.reads_shares(method):
-            return values_of(asked.shown(layer_shares(whole, rows, asked.selectors, method)))
+            seed = self.first.seeds[label]
+            return values_of(asked.shown(layer_shares(whole, rows, asked.selectors, method, seed=seed)))
         if cut is not None:
             # Moved rows of a comparison at the layer are rows of the layer already.
             rows = rows if inputs is not None and asked.space.is_at_layer else cut.enter(rows)

@@ -21,7 +21,9 @@ from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.interception.from_map import head_rows
 
 
-def layer_shares(model: Model, inputs: Arrays, selectors: Sequence[Selector], method: Method) -> xr.Dataset:
+def layer_shares(
+    model: Model, inputs: Arrays, selectors: Sequence[Selector], method: Method, *, seed: int
+) -> xr.Dataset:
     """An interception method's explanation with whole streams as players.
 
     A[h, n, s] = sum over the layer's features of stream s (and over steps) of attention of head h
@@ -31,6 +33,7 @@ def layer_shares(model: Model, inputs: Arrays, selectors: Sequence[Selector], me
         inputs: the explained rows.
         selectors: the explained targets.
         method: the interception method; only its kind "attention" can be read this way.
+        seed: of the method, as the record has it; nothing is drawn here.
     Raises:
         NotSupported: another kind, or no one attention map with a stream for each feature.
     """
@@ -49,7 +52,7 @@ def layer_shares(model: Model, inputs: Arrays, selectors: Sequence[Selector], me
         "settings": json.dumps(settings_of(method), sort_keys=True),
         "reference": attention.reference,
         "speaks_of": speaks_of(method),
-        "seed": 0,
+        "seed": seed,
         "versions": json.dumps(versions()),
         "fingerprint": model.fingerprint(),
         "space": "streams",

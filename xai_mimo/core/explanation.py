@@ -23,10 +23,13 @@ Several methods joined have a leading ``explainer`` dimension, selected by ``.se
 called ``method`` because ``.sel(method=...)`` means something else in xarray and would silently return every method. A
 variable that some of them lack is NaN there, and its attribute ``methods`` lists those that have it: NaN never stands
 in silently for a value.
+
+As a data frame: ``xai_mimo.to_dataframe``. ``Dataset.to_dataframe`` would pair the values of all streams.
 """
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import platform
@@ -63,12 +66,16 @@ _PACKAGES = {  # distribution -> module
 
 def versions() -> dict[str, str]:
     """Versions of Python, of this package and of every framework loaded in this process."""
-    loaded = {"python": platform.python_version()}
-    for package, module in _PACKAGES.items():
-        if module in sys.modules:
-            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-                loaded[package] = importlib.metadata.version(package)
-    return loaded
+    loaded = {package: _version(package) for package, module in _PACKAGES.items() if module in sys.modules}
+    return {"python": platform.python_version(), **{package: version for package, version in loaded.items() if version}}
+
+
+@functools.cache
+def _version(package: str) -> str:
+    """Of a package that is loaded, which cannot change any more; "" where it is not known. Read from disk, so once."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(package)
+    return ""
 
 
 def settings_of(method: Method) -> dict[str, Any]:
@@ -327,7 +334,7 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
     for v in every:
         have = [label for label, e in explanations.items() if v in e]
         joined[v].attrs = {"methods": json.dumps(have)}
-    per_method = ("method", "settings", "seed", "signed", "speaks_of")
+    per_method = ("method", "settings", "seed", "signed", "speaks_of", "unexplained")
     joined.attrs = {k: v for k, v in first.attrs.items() if k not in per_method}
     joined.attrs["methods"] = json.dumps(
         {label: {k: e.attrs[k] for k in per_method if k in e.attrs} for label, e in explanations.items()}
