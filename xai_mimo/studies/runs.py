@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,33 +33,64 @@ BACKGROUND_ROWS = 100
 _LEAN = ScoreSettings(steps=1, controls=1, ceilings=False, resamples=100)
 
 
+@dataclass(frozen=True)
+class Identity:
+    """What decides a result, as hashes.
+
+    Attributes:
+        network: of all that decides how training ends: table, streams, heads, training settings, versions.
+        figures: of that and of all that decides how its maps are scored: methods, rows, truth.
+    """
+
+    network: str
+    figures: str
+
+
 def train_and_score(
     settings: StudySettings,
     prepared: Prepared,
     network: str,
     seed: int,
     folder: Path,
-    digest: str,
+    identity: Identity,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Train and score one network, or read what an earlier run of the same study left.
+    """Train and score one network, or take what an earlier run left, as far as it is the same.
 
     Args:
         settings: of the study. prepared: the split of this seed.
         network: "baseline" or "mail_<scoring>". seed: of weights and order.
         folder: for ``<network>-seed<k>.keras`` and ``.json``.
-        digest: hash of everything that decides the result; an earlier result with another one is replaced.
+        identity: an earlier network with another one is replaced; of one that has only other figures, the maps are
+            scored again.
         progress: told the step and the share of this run that is done.
     Returns:
-        ``{network, seed, digest, network_sha256, seconds, loss, task: {head: {metric: value}}, chance: the same of
-        guessing, truth:
-        [{head, method, rows, share, auroc}], held_out: row numbers, mean, std: {stream: [...]}}``.
+        ``{network, seed, digest, network_digest, network_sha256, seconds, loss, task: {head: {metric: value}}, chance:
+        the same of guessing, held_out: row numbers, mean, std: {stream: [...]},
+        truth: [{head, method, rows, share, auroc}]}``.
     """
     make_folder(folder)
-    earlier = _earlier_run(folder, network, seed, digest)
-    if earlier is not None:
+    run = _earlier_run(folder, network, seed, identity)
+    if run is not None and run["digest"] == identity.figures:
         progress("there already", 1.0)
-        return earlier
+        return run
+    if run is None:
+        model, run = _trained(settings, prepared, network, seed, folder, progress)
+    else:
+        model = load_network(folder, run, prepared.test)
+    truth = []
+    for i, head in enumerate(prepared.test.heads):
+        progress(f"explaining {head.name}", 0.7 + 0.3 * i / len(prepared.test.heads))
+        truth += _truth_scores(settings, prepared, model, network, head, seed)
+    run |= {"digest": identity.figures, "network_digest": identity.network, "truth": truth}
+    write_text(json.dumps(run, indent=1, allow_nan=False), _path(folder, network, seed, "json"))
+    return run
+
+
+def _trained(
+    settings: StudySettings, prepared: Prepared, network: str, seed: int, folder: Path, progress: Progress
+) -> tuple[Model, dict[str, Any]]:
+    """A network fresh from training, saved, and what is known of it before its maps are scored."""
     started = time.perf_counter()
     with training.seeded(seed):
         net = _build(settings, prepared, network)
@@ -76,26 +108,18 @@ def train_and_score(
     network_sha256 = save_model(net, _path(folder, network, seed, "keras"))
     model = adapt(net, streams=prepared.test.streams, heads=prepared.test.heads)
     scores = task_scores(prepared.test.heads, prepared.test.labels, model.predict(prepared.test.inputs))
-    truth = []
-    for i, head in enumerate(prepared.test.heads):
-        progress(f"explaining {head.name}", 0.7 + 0.3 * i / len(prepared.test.heads))
-        truth += _truth_scores(settings, prepared, model, network, head, seed)
-    run = {
+    return model, {
         "network": network,
         "seed": seed,
-        "digest": digest,
         "network_sha256": network_sha256,
         "seconds": time.perf_counter() - started,
         "loss": loss,
         "task": estimates(scores),
         "chance": {head: {s.metric: s.chance for s in of_head} for head, of_head in scores.items()},
-        "truth": truth,
         "held_out": prepared.test_rows.tolist(),
         "mean": {name: values.tolist() for name, values in prepared.mean.items()},
         "std": {name: values.tolist() for name, values in prepared.std.items()},
     }
-    write_text(json.dumps(run, indent=1, allow_nan=False), _path(folder, network, seed, "json"))
-    return run
 
 
 def mail_name(scoring: Scoring) -> str:
@@ -137,14 +161,19 @@ def _path(folder: Path, network: str, seed: int, kind: str) -> Path:
     return folder / f"{network}-seed{seed}.{kind}"
 
 
-def _earlier_run(folder: Path, network: str, seed: int, digest: str) -> dict[str, Any] | None:
-    """What an earlier run of the same study left; None, with a warning, where its files do not belong together."""
+def _earlier_run(folder: Path, network: str, seed: int, identity: Identity) -> dict[str, Any] | None:
+    """What an earlier run left of the same network, with whichever figures.
+
+    None where it was another network, and, with a warning, where its files do not belong together.
+    """
     path, saved = _path(folder, network, seed, "json"), _path(folder, network, seed, "keras")
     if not path.is_file() or not saved.is_file():
         return None
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
-        belongs, held = run["digest"] == digest, run.get("network_sha256")
+        # Networks of the first version have one digest, that of the figures.
+        belongs = run["digest"] == identity.figures or run.get("network_digest") == identity.network
+        held = run.get("network_sha256")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         _LOG.warning("%s is damaged: the network is trained again.", path)
         return None

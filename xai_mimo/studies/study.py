@@ -55,7 +55,8 @@ def run_study(
     training and held-out rows, the initial weights and the order of rows. Inputs are standardised by the training
     rows before they reach a network (means and deviations stand in the network's JSON file), so that MAIL reads the
     network's own inputs and all maps are over them; zero is the mean row. A network whose files are there already,
-    made with the same settings, data and versions, is not trained again.
+    made with the same training settings, data and versions, is not trained again; where only methods, explained rows
+    or truth are others, its maps are scored again.
 
     Args:
         settings: see ``load_settings``.
@@ -87,23 +88,21 @@ def run_study(
     return StudyResult(folder, tuple(rows), comparison, report)
 
 
-def _identity(settings: StudySettings, data: Data) -> str:
-    """A hash of all that decides how a single network comes out, whichever others are trained beside it."""
+def _identity(settings: StudySettings, data: Data) -> runs.Identity:
+    """Hashes of all that decides how a single network comes out, whichever others are trained beside it."""
     import keras
 
-    training = settings.training.model_dump(mode="json", exclude={"scorings", "seeds"})
-    explaining = settings.explaining.model_dump(mode="json", include={"methods", "rows"})
-    facts = {
-        "training": training,
-        "explaining": explaining,
+    trained = {
+        "training": settings.training.model_dump(mode="json", exclude={"scorings", "seeds"}),
         "streams": [s.plain() for s in data.streams],
         "heads": [dataclasses.asdict(h) for h in data.heads],
-        "truth": data.truth,
         "inputs": digest(data.inputs),
         "labels": digest(data.labels),
         "versions": [xai_mimo.__version__, keras.version(), keras.backend.backend()],
     }
-    return digest_of_facts(facts)
+    explaining = settings.explaining.model_dump(mode="json", include={"methods", "rows"})
+    figures = digest_of_facts({**trained, "explaining": explaining, "truth": data.truth})
+    return runs.Identity(digest_of_facts(trained), figures)
 
 
 def _write_tables(
