@@ -120,3 +120,13 @@ def test_writing_checks_the_record(tmp_path):
     assert path.read_text().startswith("% Tables of a comparison by xai_mimo")
     with pytest.raises(SchemaError, match="got None"):
         latex.write({}, path)
+
+
+@pytest.mark.parametrize("largest", [1e308, -1e308, 1.7976931348623157e308])
+def test_the_largest_numbers_are_written(largest):
+    record = make_record(1)
+    record["shares"][0]["mean"] = largest
+    record["scores"][0]["estimate"] = largest
+    text = latex.render(record)
+    assert r"$\infty$" in text
+    assert "inf" not in text.replace(r"\infty", "")

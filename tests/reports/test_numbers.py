@@ -32,6 +32,8 @@ pytestmark = pytest.mark.all_frameworks
     [
         (None, "–"),
         (0.0, "0"),
+        (float("inf"), "∞"),
+        (-float("inf"), "−∞"),
         (-0.0, "0"),
         (0.12345, "0.123"),
         (-2.5, "−2.50"),

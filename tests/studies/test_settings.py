@@ -64,6 +64,15 @@ def test_the_shipped_study_is_found_by_name():
         (("[heads.y]", "[training]\nepoch = 9\n[heads.y]"), r"no key of \[training\] is called 'epoch'.*mean 'epochs'"),
         (("[heads.y]", '[explaining]\nreport = "dense"\n[heads.y]'), r"explaining\.report = 'dense' is not one of"),
         (("[streams.a]", '[streams."a b"]'), r"key 'streams\.a b\.\[key\]'"),
+        (("[streams.a]", '[streams."a\\u0000"]'), "key 'streams.*the name .* holds .* at place 1"),
+        (("[heads.y]", '[heads."\\u001b[31m"]'), "key 'heads.*the name .* holds .* at place 0"),
+        (('csv = "table.csv"', 'csv = "a\\u0000.csv"'), "key 'csv': .* is no path: it holds the character NUL"),
+        (("[heads.y]", "[training]\nlearning_rate = inf\n[heads.y]"), "learning_rate': .*finite number; got inf"),
+        (("[heads.y]", f"[training]\nbatch = {'9' * 400}\n[heads.y]"), r"batch': .*less than .*; got 9{80}\.\.\."),
+        (("[heads.y]", "[training]\nseeds = [4294967296]\n[heads.y]"), "seeds.0': .*less than 4294967296"),
+        (("[heads.y]", f"[training]\nepochs = {'9' * 5000}\n[heads.y]"), "holds a number too large"),
+        (("[heads.y]", f"[training]\nepochs = {'[' * 500}\n[heads.y]"), "lists too deep to be a study"),
+        (("[heads.y]", f"[training]\nepochs = {'{a=' * 500}\n[heads.y]"), "lists too deep to be a study"),
     ],
 )
 def test_a_bad_study_is_refused_in_one_line_that_names_the_key(write, change, message):
@@ -82,3 +91,9 @@ def test_a_binary_file_is_refused(tmp_path):
     (tmp_path / "s.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FileProblem, match="is not UTF-8 text"):
         load_settings(tmp_path / "s.toml")
+
+
+@pytest.mark.parametrize("source", [3, None, b"s.toml", ["s.toml"], "a\0b", "a\ud800"])
+def test_what_is_no_path_is_refused(source):
+    with pytest.raises(FileProblem, match=r"is no path|expected the path of a study"):
+        load_settings(source)

@@ -140,3 +140,23 @@ def test_a_file_that_is_no_table_is_refused(read, tmp_path):
     (tmp_path / "x.csv").write_bytes(b"\x89PNG\xff\xfe\x00\x01")
     with pytest.raises(FileProblem, match="is not a CSV table in UTF-8"):
         read(csv=tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_number_that_no_float_holds_is_named_with_its_row(read, digits):
+    with pytest.raises(BadValues, match=r"column 'heat' of 'machines\.csv' holds '9{80}\.\.\.' in row 3; expected fin"):
+        read(edited(3, "heat", "9" * digits))
+    with pytest.raises(BadValues, match="column 'life'"):
+        read(edited(3, "life", "9" * digits))
+
+
+def test_two_columns_of_one_name_are_refused(read):
+    rows = [ROWS[0].replace("spin", " heat"), *ROWS[1:]]
+    with pytest.raises(BadValues, match=r"table '.*machines\.csv' has two columns called 'heat'; rename one"):
+        read(rows)
+
+
+@pytest.mark.parametrize("name", ["a\0.csv", "x" * 300])
+def test_a_table_that_is_no_path_is_refused(read, name):
+    with pytest.raises(FileProblem, match="is no path"):
+        read(csv=name)

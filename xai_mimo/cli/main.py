@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything random.")]
 Heads = Annotated[str | None, typer.Option(help="Only these heads, separated by commas.")]
 Backend = Annotated[
     str | None, typer.Option(help="jax, torch or tensorflow; default $KERAS_BACKEND, else the lightest.")
@@ -75,7 +75,7 @@ def demo(
 def study(
     study: Annotated[str, typer.Argument(help="A study.toml, or the name of a shipped study: ai4i2020.")],
     out: Annotated[Path | None, typer.Option(help="Folder for everything it makes.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Only this seed.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Only this seed.")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Explain at most so many rows per head.")] = None,
     heads: Heads = None,
     epochs: Annotated[int | None, typer.Option(min=1, hidden=True)] = None,

@@ -1,6 +1,7 @@
 """Where and how a file is written: one rule and one wording for datasets and for reports."""
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -10,13 +11,37 @@ from pathlib import Path
 from xai_mimo.core.errors import FileProblem
 
 
+def as_path(path: object, of: str = "a file") -> Path:
+    """A path from what a caller gives.
+
+    Args:
+        path: text or a ``Path``. of: what it is the path of, for the error.
+    Raises:
+        FileProblem: it is neither text nor a path, or holds characters that no name of a file can hold.
+    """
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise FileProblem(f"expected the path of {of}, as text or as a Path; got {type(path).__name__}.")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as err:
+        raise FileProblem(f"{os.fspath(path)!r} is no path: it holds half of a surrogate pair.") from err
+    if "\0" in os.fspath(path):
+        raise FileProblem(f"{os.fspath(path)!r} is no path: it holds the character NUL.")
+    try:
+        os.stat(path)
+    except OSError as err:
+        if err.errno == errno.ENAMETOOLONG:
+            raise FileProblem(f"{os.fspath(path)[:40]!r}... is no path: {reason(err)}.") from err
+    return Path(path)
+
+
 def check_folder_of(path: Path) -> None:
     """Refuse a path whose folder is not there: a misspelt one is not made.
 
     Raises:
         FileProblem: there is no such folder.
     """
-    if not path.parent.is_dir():
+    if not _is_folder(path.parent):
         raise FileProblem(f"cannot write {path}: there is no folder {path.parent}. Make it first, or name another.")
 
 
@@ -26,8 +51,15 @@ def check_no_folder(path: Path) -> None:
     Raises:
         FileProblem: the path is a folder.
     """
-    if path.is_dir():
+    if _is_folder(path):
         raise FileProblem(f"cannot write {path}: it is a folder. Give the name of a file inside it.")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as err:  # a folder that may not be entered
+        raise FileProblem(f"cannot write {path}: {reason(err)}. Choose another place or name.") from err
 
 
 @contextlib.contextmanager
@@ -42,7 +74,7 @@ def written_whole(path: str | Path, *, suffix: str = "") -> Iterator[Path]:
     Raises:
         FileProblem: the path's folder is not there, or what the block writes cannot be written.
     """
-    path = Path(path)
+    path = as_path(path)
     check_folder_of(path)
     beside = path.with_name(f"{part_prefix(path)}{secrets.token_hex(4)}.part{suffix}")
     try:

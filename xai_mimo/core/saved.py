@@ -14,7 +14,7 @@ from xai_mimo.core.digest import digest_of_variables
 from xai_mimo.core.errors import FileProblem, MissingDependency
 from xai_mimo.core.names import disk_names
 from xai_mimo.core.netcdf import read_netcdf, with_indexes
-from xai_mimo.core.paths import check_folder_of, check_no_folder, reason, written_whole
+from xai_mimo.core.paths import as_path, check_folder_of, check_no_folder, reason, written_whole
 
 ZARR_FORMAT = 2  # names of any length and script are stored alike by every version of the library
 Answer = TypeVar("Answer")
@@ -33,7 +33,7 @@ def save(dataset: xr.Dataset, path: str | Path) -> Path:
         FileProblem: its folder is not there, a folder stands in the place of the file, or it cannot be written.
         MissingDependency: ``.zarr`` without zarr.
     """
-    target = Path(path)
+    target = as_path(path)
     check_folder_of(target)
     if target.suffix == ".zarr":  # Zarr is a folder itself
         require_zarr(f"save(..., {target.name!r})")
@@ -60,7 +60,7 @@ def load(path: str | Path) -> xr.Dataset:
     Raises:
         FileProblem: no such file, none of ours, or one that is not what was written any more.
     """
-    target = Path(path)
+    target = as_path(path)
     dataset = open_dataset(target)
     if _CONTENT in dataset.attrs:
         content = dataset.attrs.pop(_CONTENT)
@@ -88,7 +88,31 @@ def open_dataset(path: Path) -> xr.Dataset:
         raise FileProblem(f"there is no file or folder {path}.")
     if path.suffix == ".zarr":
         require_zarr(f"load({path.name!r})")
+    elif other := _other_kind(path):
+        raise FileProblem(f"{path} is no explanation but {other}.")
     return _checked(path, lambda: from_disk(_read(path)))
+
+
+def _other_kind(path: Path) -> str:
+    """What a file is that something else of this package wrote, and how to read it; "" for all others."""
+    if path.is_dir():
+        return "a folder; give the name of a file inside it, or of a folder that ends in '.zarr'"
+    try:
+        with path.open("rb") as file:
+            start = file.read(4096).lstrip().lower()
+    except OSError:  # said when it is read
+        return ""
+    if start.startswith(b"{") and b'"xai_mimo.comparison/' in start:
+        return (
+            f"a comparison: read its record with xai_mimo.record.json_file.from_json({str(path)!r}), or draw its "
+            f"report again with `xai-mimo report {path}`"
+        )
+    if start.startswith(b"<!doctype html"):
+        return "a report, which nothing can be read back from; its comparison is kept by to_json"
+    if start.startswith(b"pk\x03\x04"):
+        ours = {".keras": f"a saved Keras model: load it with xai_mimo.load_model({str(path)!r})"}
+        return ours.get(path.suffix, f"an archive of arrays: read it with numpy.load({str(path)!r})")
+    return ""
 
 
 def to_disk(dataset: xr.Dataset) -> xr.Dataset:

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -352,6 +353,11 @@ def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
     Warns:
         PrecisionWarning: the stream's dtype cannot tell values apart that the data tells apart.
     """
+    if isinstance(inputs, str | os.PathLike):
+        raise BadValues(
+            f"a path is no data: got {os.fspath(inputs)!r} in the place of the rows. Read it first, e.g. with "
+            "numpy.load or pandas.read_csv, and give what each input stream shall hold."
+        )
     if is_loader(inputs):
         return _check_batches(inputs, streams)
     named = name_values(inputs, [s.name for s in streams], "input stream")

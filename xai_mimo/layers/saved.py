@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xai_mimo.core.errors import FileProblem
-from xai_mimo.core.paths import written_whole
+from xai_mimo.core.paths import as_path, written_whole
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -22,7 +22,7 @@ def save_model(model: Any, path: str | os.PathLike[str]) -> str:
     Raises:
         FileProblem: it cannot be written.
     """
-    with written_whole(Path(path), suffix=".keras") as beside:
+    with written_whole(as_path(path), suffix=".keras") as beside:
         model.save(beside)
         digest = digest_of_file(beside)  # what was written here, not what others may have put in its place
     return digest  # noqa: RET504
@@ -52,15 +52,12 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True) -> Any:
     from xai_mimo.layers import register
 
     register()
-    if not isinstance(path, str | os.PathLike):
-        raise FileProblem(
-            f"expected the path of a '.keras' file; got {type(path).__name__}. Give it as text or a Path."
-        )
-    if Path(path).is_dir():
+    path = as_path(path, "a '.keras' file")
+    if path.is_dir():
         raise FileProblem(f"cannot read '{path}': it is a folder. Give the name of a '.keras' file inside it.")
-    if not Path(path).is_file():
+    if not path.is_file():
         raise FileProblem(f"cannot read '{path}': there is no such file.")
-    if not _is_archive(Path(path)):
+    if not _is_archive(path):
         raise FileProblem(f"'{path}' is not a saved Keras model; write one with model.save('model.keras').")
     try:
         return keras.models.load_model(path, compile=compile, safe_mode=True)

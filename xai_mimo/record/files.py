@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from xai_mimo.core.errors import FileProblem
-from xai_mimo.core.paths import check_no_folder, written_whole
+from xai_mimo.core.paths import as_path, check_no_folder, written_whole
 
 
 def write_bytes(content: bytes, path: str | Path) -> Path:
@@ -18,7 +18,7 @@ def write_bytes(content: bytes, path: str | Path) -> Path:
     Raises:
         FileProblem: the path is a folder, its folder is not there, or it cannot be written.
     """
-    path = Path(path)
+    path = as_path(path)
     check_no_folder(path)
     with written_whole(path) as beside:
         beside.write_bytes(content)
@@ -36,7 +36,7 @@ def make_folder(folder: str | Path) -> Path:
     Raises:
         FileProblem: it cannot be made, or is a file.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
@@ -52,7 +52,7 @@ def writable_folder(path: str | os.PathLike[str]) -> Path:
     Raises:
         FileProblem: a file stands in its place, or it cannot be written.
     """
-    folder = Path(path)
+    folder = as_path(path)
     if folder.exists() and not folder.is_dir():
         raise FileProblem(f"output folder '{folder}' cannot be made: a file stands in its place. Name another --out.")
     make_folder(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xai_mimo.core.errors import BadSetting, NotSupported
+from xai_mimo.core.paths import as_path
 from xai_mimo.core.plugins import load_plugin, plugins
 from xai_mimo.core.streams import unknown
 from xai_mimo.record.check import check
@@ -30,7 +31,7 @@ def write(record: Record | Mapping[str, Any], path: str | Path, format: str | No
         BadSetting: the path ends as that of another format.
         SchemaError: see ``record.check``. FileProblem: the file cannot be written.
     """
-    path = Path(path)
+    path = as_path(path)
     by_end = _of_end(path)
     writer = find(format or by_end or "html")
     if format is not None and by_end not in (None, format):

@@ -13,7 +13,7 @@ from xai_mimo.record.check import check
 from xai_mimo.record.files import write_text
 from xai_mimo.record.rows import RANDOM, Family, Record, Role, Score, Share, VerdictWord
 from xai_mimo.record.select import main_agreement, of_head, unexplained_streams, unique
-from xai_mimo.reports.numbers import DASH, MINUS, Bounded, directions, metric_title, number
+from xai_mimo.reports.numbers import DASH, INFINITY, MINUS, Bounded, directions, metric_title, number
 from xai_mimo.reports.verdicts import MEANINGS, USES, have_uses, legend, uses
 
 _ESCAPES = {
@@ -201,7 +201,7 @@ def _cell(value: float | None, row: Bounded, *, scale: float = 1.0) -> str:
 
 
 def _plain(value: float) -> str:
-    return number(value).replace(MINUS, "$-$").replace(DASH, "--")
+    return number(value).replace(MINUS, "$-$").replace(DASH, "--").replace(INFINITY, r"$\infty$")
 
 
 def _table(headings: Sequence[str], body: Sequence[Sequence[str]], caption: str, label: str, *, names: int) -> str:

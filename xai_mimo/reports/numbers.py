@@ -1,5 +1,6 @@
 """How numbers and names are written: the same in HTML, LaTeX and figures."""
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -7,6 +8,7 @@ from xai_mimo.record.rows import CHANCE, PERMUTED, RANDOM, Record, Role
 
 DASH = "–"
 MINUS = "−"
+INFINITY = "∞"
 _TINY, _HUGE = 1e-4, 1e6
 
 
@@ -19,6 +21,8 @@ def number(value: float | None) -> str:
         return DASH
     if value == 0:
         return "0"
+    if math.isinf(value):  # of a number near the largest, times 100
+        return INFINITY if value > 0 else f"{MINUS}{INFINITY}"
     if not _TINY <= abs(value) < _HUGE:
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{mantissa}e{int(exponent)}".replace("-", MINUS)

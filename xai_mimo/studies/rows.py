@@ -10,7 +10,7 @@ import numpy as np
 
 from xai_mimo.core.errors import BadValues, FileProblem, XaiMimoError
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.paths import written_whole
+from xai_mimo.core.paths import as_path, written_whole
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.datasets import Data
 
@@ -68,7 +68,8 @@ def load_rows(path: str | os.PathLike[str]) -> Rows:
         FileProblem: it cannot be read, is no ``.npz`` or damaged, or unpacks to far more than it is large.
         BadValues: an array would have to be unpickled, or names are no list.
     """
-    if not Path(path).is_file():
+    path = as_path(path)
+    if not path.is_file():
         raise FileProblem(f"cannot read '{path}': there is no such file.")
     if not zipfile.is_zipfile(path):
         raise FileProblem(f"'{path}' is not an .npz file; write one with numpy.savez('{path}', stream=array, ...).")

@@ -6,13 +6,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xai_mimo.core.errors import BadSetting, FileProblem
+from xai_mimo.core.names import check_text
+from xai_mimo.core.paths import as_path
 from xai_mimo.core.streams import unknown
 
 Scoring = Literal["dense", "stream", "local", "additive", "static"]
-Name = Annotated[str, Field(min_length=1, pattern=r"^[^/\s]+$")]
+Name = Annotated[str, Field(min_length=1, pattern=r"^[^/\s]+$"), AfterValidator(lambda name: check_text(name, "entry"))]
+_SHOWN = 80  # characters of a value in an error
+_LARGEST = 2**31 - 1  # of whole numbers: what NumPy and the frameworks take everywhere
+Positive = Annotated[int, Field(gt=0, le=_LARGEST)]
 
 
 class _Settings(BaseModel):
@@ -69,11 +74,11 @@ class TrainingSettings(_Settings):
     """
 
     scorings: Annotated[tuple[Scoring, ...], Field(min_length=1)] = ("local",)
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
-    epochs: Annotated[int, Field(gt=0)] = 100
-    batch: Annotated[int, Field(gt=0)] = 128
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    hidden: Annotated[int, Field(gt=0)] = 32
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
+    epochs: Positive = 100
+    batch: Positive = 128
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3e-3
+    hidden: Positive = 32
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0
 
@@ -90,8 +95,8 @@ class ExplainingSettings(_Settings):
     """
 
     methods: Annotated[tuple[str, ...], Field(min_length=1)] = ("interception", "integrated_gradients", "shapley")
-    rows: Annotated[int, Field(gt=0)] = 100
-    negatives: Annotated[int, Field(ge=0)] = 20
+    rows: Positive = 100
+    negatives: Annotated[int, Field(ge=0, le=_LARGEST)] = 20
     report: Scoring | None = None
 
 
@@ -179,9 +184,9 @@ def load_settings(source: str | os.PathLike[str]) -> StudySettings:
         FileProblem: the file cannot be read. BadSetting: it is no TOML, or a key is missing, unknown or out of range;
             one line that names the key.
     """
+    path = as_path(source, "a study")
     if str(source) in shipped():
-        return _checked(resources.files("xai_mimo.studies").joinpath(f"{source}.toml").read_text("utf-8"), Path(source))
-    path = Path(source)
+        return _checked(resources.files("xai_mimo.studies").joinpath(f"{source}.toml").read_text("utf-8"), path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as err:
@@ -192,7 +197,11 @@ def load_settings(source: str | os.PathLike[str]) -> StudySettings:
     settings = _checked(text, path)
     if settings.csv is None:
         return settings
-    return settings.model_copy(update={"csv": (path.parent / settings.csv).resolve()})
+    try:
+        table = as_path(path.parent / settings.csv).resolve()
+    except FileProblem as err:
+        raise BadSetting(f"study '{path}': key 'csv': {err}") from err
+    return settings.model_copy(update={"csv": table})
 
 
 def _checked(text: str, path: Path) -> StudySettings:
@@ -202,6 +211,10 @@ def _checked(text: str, path: Path) -> StudySettings:
         raise BadSetting(f"study '{path}' is not valid TOML: {err}.") from err
     except ValidationError as err:
         raise BadSetting(f"study '{path}': {_first_problem(err)}") from err
+    except (ValueError, RecursionError) as err:  # of the parser, which leaves both to Python
+        raise BadSetting(
+            f"study '{path}' holds a number too large or lists too deep to be a study ({str(err).split(';')[0]})."
+        ) from err
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -215,9 +228,14 @@ def _first_problem(error: ValidationError) -> str:
         return f"{unknown(where[-1], _keys_at(where[:-1]), f'key of {table}')}{more}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing.{more}"
-    got = "" if problem["type"] == "value_error" else f"; got {problem['input']!r}"
+    got = "" if problem["type"] == "value_error" else f"; got {_shortened(problem['input'])}"
     text = problem["msg"].removeprefix("Value error, ")
     return f"key '{key}': {text}{got}.{more}" if key else f"{text}.{more}"
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _keys_at(where: list[str]) -> list[str]:

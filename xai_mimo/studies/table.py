@@ -1,6 +1,5 @@
 """A CSV file and a study's settings in; streams, heads and labels out."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,13 @@ import pandas as pd
 
 from xai_mimo.core.errors import BadValues, EmptyData, FileProblem
 from xai_mimo.core.model import Arrays
+from xai_mimo.core.paths import as_path
 from xai_mimo.core.streams import Array, Head, Stream, unknown
 from xai_mimo.datasets import Data, ai4i2020_path
 from xai_mimo.studies.settings import HeadSettings, StreamSettings, StudySettings
 
 _LEVELS_AT_MOST = 50
+_SHOWN = 80  # characters of a cell in an error
 
 
 def read_table(settings: StudySettings) -> Data:
@@ -25,7 +26,7 @@ def read_table(settings: StudySettings) -> Data:
             the message names the nearest one. BadValues: text in a numeric column, an empty cell, a label that its
             kind of head cannot have; the message names column, row (counted from 1 below the header) and value.
     """
-    path = ai4i2020_path() if settings.dataset == "ai4i2020" else Path(os.fspath(settings.csv or ""))
+    path = ai4i2020_path() if settings.dataset == "ai4i2020" else as_path(settings.csv, "a table")
     frame = _read(path)
     inputs: Arrays = {}
     streams = []
@@ -60,6 +61,9 @@ def _read(path: Path) -> pd.DataFrame:
     except (pd.errors.ParserError, UnicodeDecodeError) as err:
         raise FileProblem(f"'{path}' is not a CSV table in UTF-8: {str(err).strip()}.") from err
     frame.columns = [str(c).strip() for c in frame.columns]
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise BadValues(f"table '{path}' has two columns called '{twice[0]}'; rename one.")
     if frame.empty:
         raise EmptyData(f"table '{path}' has a header but no rows.")
     return frame
@@ -80,14 +84,29 @@ def _column(frame: pd.DataFrame, name: str, file: str) -> "pd.Series[Any]":
 
 def _numbers(frame: pd.DataFrame, name: str, file: str) -> Array:
     column = _column(frame, name, file)
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    try:
+        numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    except OverflowError:  # a whole number of hundreds of digits
+        numbers = np.array([_number(cell) for cell in column])
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if len(wrong):
         raise BadValues(
-            f"column '{name}' of '{file}' holds {str(column.iloc[wrong[0]])!r} in row {wrong[0] + 1}; expected finite "
-            "numbers. Clean the cell, or name the column under 'categorical' of its stream."
+            f"column '{name}' of '{file}' holds {_shortened(column.iloc[wrong[0]])!r} in row {wrong[0] + 1}; expected "
+            "finite numbers. Clean the cell, or name the column under 'categorical' of its stream."
         )
     return numbers
+
+
+def _number(cell: object) -> float:
+    try:
+        return float(str(cell))
+    except ValueError:
+        return np.nan
+
+
+def _shortened(cell: object) -> str:
+    text = str(cell)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _stream(
