@@ -56,7 +56,11 @@ class Gate(keras.layers.Layer):
             self.idle = self.add_weight(shape=(1,), initializer="ones", name="idle")
 
     def call(self, x):
+        if self.flaw == "narrow output":
+            x = ops.cast(ops.cast(x, "float32"), x.dtype)
         gate = ops.sigmoid(x * self.kernel)
+        if self.flaw == "narrow map":
+            gate = ops.cast(gate, "float32")
         if self.flaw == "nan map":
             gate = gate * float("nan")
         axes = ("time",) if self.flaw == "axes" else ("feature",)
@@ -65,7 +69,8 @@ class Gate(keras.layers.Layer):
             sow(self, "gate", gate, axes=axes, coords={axes[0]: labels})
         if self.flaw == "hoards":
             object.__setattr__(self, "last", gate)
-        y = x * ops.sigmoid(x * self.kernel)
+        kernel = ops.cast(ops.cast(self.kernel, "float32"), x.dtype) if self.flaw == "narrow weight" else self.kernel
+        y = x * ops.sigmoid(x * kernel)
         if self.flaw == "idle":
             y = y + 0.0 * self.idle
         return ops.cast(y, "float32") if self.flaw == "dtype" else y
@@ -123,6 +128,14 @@ def test_float64_is_checked_as_such_and_leaves_no_64_bit_mode_behind(monkeypatch
         import jax
 
         assert not jax.config.jax_enable_x64
+
+
+@pytest.mark.parametrize(
+    ("flaw", "what"), [("narrow output", "output 0"), ("narrow weight", "output 0"), ("narrow map", "map 'gate'")]
+)
+def test_a_layer_of_float64_that_rounds_to_float32_on_the_way_fails(flaw, what):
+    with pytest.raises(AssertionError, match=rf"policy float64 gives {what} with rounding of .*, as of float32"):
+        check_layer(lambda: Gate(flaw), inputs(4, 3), maps={"gate": ("feature",)}, dtypes=("float64",))
 
 
 def test_a_backend_that_differs_is_named():

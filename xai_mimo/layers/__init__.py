@@ -2,8 +2,9 @@
 
 House rule: inside ``call``, ``keras.ops`` only, so that TensorFlow, JAX and PyTorch give the same numbers; maps are
 sown (see ``xai_mimo.sowing``), never stored. What is read off a trained layer afterwards (each wing's ``summary``) is
-NumPy in float64, and xarray where it has names. Two files go by backend: ``interception`` keeps PyTorch from recording
-gradients, and ``flint.maximisation`` takes gradients, for which ``keras.ops`` has no function.
+NumPy in float64, and xarray where it has names. Three files go by backend: ``interception`` keeps PyTorch from
+recording gradients, ``flint.maximisation`` takes gradients, for which ``keras.ops`` has no function, and ``precision``
+has the operations that Keras does in float32 where float64 is given.
 
 Wing law: ``mail``, ``imv_lstm``, ``identity_mlp``, ``flint`` and ``mhex`` do not see each other; what they share stands
 beside them. ``__init__.pyi`` lists the public names; each is loaded when it is first used.

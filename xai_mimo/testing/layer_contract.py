@@ -15,6 +15,13 @@ from xai_mimo.testing.backends import check_backends
 
 DTYPES = ("float32", "float64", "mixed_float16", "mixed_bfloat16", "bfloat16")
 
+_STEP = 1e-6
+"""By which inputs and weights are moved to see how finely a layer of float64 answers."""
+
+_ROUGHNESS = 1e-9
+"""Most that an answer may be off a straight line over two such steps, as a share of its size: smooth functions are off
+by 1e-12, and one value of float32 on the way leaves 1e-8 to 1e-7."""
+
 
 def check_layer(
     make: Callable[[], Any],
@@ -33,7 +40,8 @@ def check_layer(
         make: makes a new, unbuilt layer; the contract calls it often.
         inputs: one batch of NumPy arrays, in the structure that the layer takes; 2 rows or more.
         maps: axes of each map that the layer sows: ``{"attention": ("head", "feature")}``.
-        dtypes: policies to try; JAX's 64-bit mode is on while float64 is tried, and only then.
+        dtypes: policies to try. With float64 outputs and maps have to be as fine as float64 is, whatever their dtype
+            says; JAX's 64-bit mode is on while it is tried, and only then: without it JAX has no float64.
         backends: Keras backends, each in a process of its own, to compare with the active one.
     Raises:
         AssertionError: the layer breaks the contract; the text says how.
@@ -116,6 +124,52 @@ def _check_dtype(layer: Any, inputs: Any, dtype: str) -> None:
         )
         values = keras.ops.convert_to_numpy(keras.ops.cast(output, "float32"))
         _require(np.isfinite(values).all(), f"policy {dtype} gives NaN or infinite outputs.")
+    if dtype == "float64":
+        _check_fineness(typed, inputs)
+
+
+def _check_fineness(layer: Any, inputs: Any) -> None:
+    """Nothing between inputs or weights and an output or a map of a float64 layer is rounded to float32.
+
+    Inputs and weights take two equal steps together, too small for the curvature of the layer to be seen: what it
+    answers lies on a straight line, unless it is rounded.
+    """
+    draws = np.random.default_rng(0)
+    start, direction = _moving(inputs, draws)
+    trained = list(layer.trainable_weights)
+    weights = [np.asarray(keras.ops.convert_to_numpy(w), "float64") for w in trained]
+    weights = [w + 0.1 * draws.normal(size=w.shape) for w in weights]  # zeros would be as fine in float32
+    directions = [draws.normal(size=w.shape) for w in weights]
+
+    def answer(step: float) -> dict[str, Any]:
+        for weight, value, change in zip(trained, weights, directions, strict=True):
+            weight.assign(value + step * change)
+        outputs, maps, labels = read_maps(layer, keras.tree.map_structure(lambda x, v: x + step * v, start, direction))
+        named = {f"output {i}": values for i, values in enumerate(keras.tree.flatten(outputs))}
+        return named | {f"map '{labels[key].name}'": values for key, values in maps.items()}
+
+    first, second, third = (answer(step) for step in (0.0, _STEP, 2 * _STEP))
+    sizes = {name: float(np.max(np.abs(values), initial=0.0)) for name, values in first.items()}
+    smallest = 1e-6 * max(sizes.values(), default=1.0) or 1.0  # below, an array is what cancellation left over
+    for name, values in first.items():
+        bent = np.max(np.abs(values - 2.0 * second[name].astype("float64") + third[name]), initial=0.0)
+        share = float(bent) / max(sizes[name], smallest)
+        _require(share <= _ROUGHNESS, f"policy float64 gives {name} with rounding of {share:.1g}, as of float32.")
+
+
+def _moving(inputs: Any, draws: np.random.Generator) -> tuple[Any, Any]:
+    """Inputs in float64, with a direction to move them in; whole numbers stay."""
+
+    def is_real(x: Any) -> bool:
+        return bool(np.issubdtype(np.asarray(x).dtype, np.floating))
+
+    def start(x: Any) -> Any:
+        return np.asarray(x, "float64") if is_real(x) else np.asarray(x)
+
+    def direction(x: Any) -> Any:
+        return draws.normal(size=np.shape(x)) if is_real(x) else np.zeros_like(x)
+
+    return keras.tree.map_structure(start, inputs), keras.tree.map_structure(direction, inputs)
 
 
 def precision(dtype: str) -> contextlib.AbstractContextManager[Any]:

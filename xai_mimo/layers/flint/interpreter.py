@@ -9,7 +9,7 @@ from keras import ops
 
 from xai_mimo.layers.flint.networks import as_torch
 from xai_mimo.layers.heads import read_heads
-from xai_mimo.layers.precision import precise
+from xai_mimo.layers.precision import matmul, precise
 from xai_mimo.sowing import is_collecting, sow
 
 STREAM = "attributes"
@@ -86,7 +86,7 @@ class InterpreterHead(keras.layers.Layer):
         """Scores of all heads; the maps are sown if somebody collects."""
         if is_collecting():
             self._sow(inputs)
-        scores = ops.matmul(self._drop(inputs, training=training), self.kernel)
+        scores = matmul(self._drop(inputs, training=training), self.kernel)
         return self._of_heads(scores if self.bias is None else scores + self.bias)
 
     def compute_output_shape(self, input_shape: Any) -> dict[str, tuple[int | None, int]]:

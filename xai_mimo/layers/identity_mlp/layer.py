@@ -11,6 +11,7 @@ from xai_mimo.layers.heads import check_count, initialize_each, read_heads
 from xai_mimo.layers.identity_mlp import states as identity_states
 from xai_mimo.layers.identity_mlp.maps import Names, sow_maps
 from xai_mimo.layers.identity_mlp.states import ACTIVATIONS, States
+from xai_mimo.layers.precision import precise, precise_dtype
 from xai_mimo.layers.stream_layout import check_names
 from xai_mimo.sowing import is_collecting
 
@@ -256,15 +257,11 @@ class IdentityMLP(keras.layers.Layer):
         """f^0: the rows mapped to [-scale_to, scale_to], with a constant feature at zero."""
         if self.scale == "none":
             return rows if self.scale_to == 1.0 else rows * self.scale_to
-        precise = self._precise()
         low, high = (self.low, self.high) if self.scale == "adapt" else self.scale
-        low, high = ops.convert_to_tensor(low, dtype=precise), ops.convert_to_tensor(high, dtype=precise)
+        low, high = (ops.convert_to_tensor(value, dtype=precise_dtype(rows)) for value in (low, high))
         half = ops.where(high == low, ops.ones_like(low), (high - low) / 2.0)
-        scaled = (ops.cast(rows, precise) - (low + (high - low) / 2.0)) / half * self.scale_to
+        scaled = (precise(rows) - (low + (high - low) / 2.0)) / half * self.scale_to
         return ops.cast(scaled, self.compute_dtype)
-
-    def _precise(self) -> str:
-        return str(keras.backend.result_type(self.compute_dtype, "float32"))
 
     def _of_heads(self, values: Any) -> list[Any]:
         """The last axis, C long, cut into the heads."""
@@ -277,7 +274,6 @@ class IdentityMLP(keras.layers.Layer):
         return dict(zip(self._head_names, values, strict=True)) if self._pack == "by name" else values
 
     def _sow(self, states: States, kernel: Any, bias: Any) -> None:
-        precise = self._precise()
         count = self._input_axes[-1]
         names = Names(
             self._input_axes,
@@ -286,15 +282,15 @@ class IdentityMLP(keras.layers.Layer):
             dict(zip(self._head_names, self._widths, strict=True)),
             self.regression,
         )
-        kernel, bias = ops.cast(kernel, precise), ops.cast(bias, precise)
-        sow_maps(self, states.cast(precise), kernel, bias, names=names, alpha=self.alpha)
+        sow_maps(self, states.precise(), precise(kernel), precise(bias), names=names, alpha=self.alpha)
 
 
 def _pull_to_identity(strength: float, alpha: float) -> Callable[[Any], Any]:
-    """mu * sum_l ||W^l - alpha I||_F^2."""
+    """mu * sum_l ||W^l - alpha I||_F^2, in ``floatx`` like the loss of ``compile`` that Keras adds it to."""
 
     def penalty(kernel: Any) -> Any:
-        return strength * ops.sum(ops.square(kernel - alpha * ops.eye(kernel.shape[-1], dtype=kernel.dtype)))
+        away = ops.sum(ops.square(kernel - alpha * ops.eye(kernel.shape[-1], dtype=kernel.dtype)))
+        return ops.cast(strength * away, keras.config.floatx())
 
     return penalty
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from keras import ops
 
+from xai_mimo.layers.precision import matmul, mean, precise, tanh
+
 
 def hard_tanh(z: Any) -> Any:
     """clip(z, -1, 1), with the derivative 1 at the bounds on every backend.
@@ -25,7 +27,7 @@ def leaky_relu(z: Any) -> Any:
     return ops.where(z >= 0.0, z, 0.1 * z)
 
 
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"hard_tanh": hard_tanh, "tanh": ops.tanh, "leaky_relu": leaky_relu}
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"hard_tanh": hard_tanh, "tanh": tanh, "leaky_relu": leaky_relu}
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,12 @@ class States:
         """s^l, ``(B, C)``."""
         return self.hidden[layer][:, self.width :]
 
-    def cast(self, dtype: str) -> "States":
-        """The same values in another dtype."""
+    def precise(self) -> "States":
+        """The same values in float32 or better."""
         return States(
             self.width,
-            [ops.cast(h, dtype) for h in self.hidden],
-            [None if r is None else ops.cast(r, dtype) for r in self.residuals],
+            [precise(h) for h in self.hidden],
+            [None if r is None else precise(r) for r in self.residuals],
         )
 
 
@@ -86,7 +88,7 @@ def run(x: Any, kernels: Sequence[Any], biases: Sequence[Any], activation: str, 
     hidden = [ops.pad(x, ((0, 0), (0, kernels[0].shape[0] - width)))]
     residuals: list[Any] = []
     for layer, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
-        z = ops.matmul(hidden[-1], kernel) + bias
+        z = matmul(hidden[-1], kernel) + bias
         if layer == last:
             h = z
         elif linear_scores:
@@ -127,9 +129,9 @@ def decompose(states: States, kernels: Sequence[Any], biases: Sequence[Any]) -> 
     writing: list[Any] = []
     carries: list[Any] = []
     for kernel in reversed(kernels):
-        writing.insert(0, ops.matmul(kernel[:width, width:], carry))
+        writing.insert(0, matmul(kernel[:width, width:], carry))
         carries.insert(0, carry)
-        carry = ops.matmul(kernel[width:, width:], carry)
+        carry = matmul(kernel[width:, width:], carry)
     sources = [states.features(i) for i in range(len(kernels))]
     return _gather(states, sources, writing, biases, carries)
 
@@ -161,9 +163,9 @@ def _gather(
     residual = ops.zeros_like(states.scores(0))
     for source, kernel, b, r, carry in zip(sources, writing, biases, states.residuals, carries, strict=True):
         terms = terms + ops.expand_dims(source, 1) * ops.transpose(kernel)
-        bias = bias + ops.matmul(b[width:], carry)
+        bias = bias + matmul(b[width:], carry)
         if r is not None:
-            residual = residual + ops.matmul(r, carry)
+            residual = residual + matmul(r, carry)
     return Decomposition(terms, bias, residual)
 
 
@@ -176,7 +178,7 @@ def deviation(kernel: Any, alpha: float) -> Any:
 
 def mean_diagonal(kernel: Any) -> Any:
     """Mean of W^l_jj, ``(L,)``."""
-    return ops.mean(ops.diagonal(kernel, axis1=1, axis2=2), axis=-1)
+    return mean(ops.diagonal(kernel, axis1=1, axis2=2), axis=-1)
 
 
 def mean_off_diagonal(kernel: Any) -> Any:

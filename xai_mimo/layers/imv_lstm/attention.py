@@ -7,13 +7,14 @@ whatever the policy.
 from collections.abc import Callable
 from typing import Any
 
-import keras
 from keras import ops
+
+from xai_mimo.layers.precision import precise, tanh
 
 _NEVER = -1e9
 """Logit of a step that takes no part: far below every other, and finite, so that a row without any step is not NaN."""
 
-LOGIT_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": ops.tanh, "linear": lambda logits: logits}
+LOGIT_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": tanh, "linear": lambda logits: logits}
 
 
 def attended_steps(hidden: Any, mask: Any, *, attend_last: bool) -> Any:
@@ -70,8 +71,3 @@ def _softmax(logits: Any, axis: int) -> Any:
     """Softmax along an axis that may have length 1, which ``ops.softmax`` takes for a mistake."""
     weights = ops.exp(logits - ops.stop_gradient(ops.max(logits, axis=axis, keepdims=True)))
     return weights / ops.sum(weights, axis=axis, keepdims=True)
-
-
-def precise(values: Any) -> Any:
-    """The values in float32, or in float64 where they are."""
-    return ops.cast(values, keras.backend.result_type(values.dtype, "float32"))

@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from xai_mimo.layers.heads import check_count, draw_alike, initialize_each
+from xai_mimo.layers.precision import matmul, tanh
 
 
 class _VariableWiseCell(keras.layers.Layer):
@@ -149,8 +150,8 @@ class IMVTensorCell(_VariableWiseCell):
         x = self._matrix(inputs, self._values)
         gates = _per_variable(x, self.kernel) + _per_variable(h, self.recurrent_kernel) + self.bias
         i, f, j, o = ops.split(gates, 4, axis=-1)
-        c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(j)
-        h = self._flat(ops.sigmoid(o) * ops.tanh(c))
+        c = ops.sigmoid(f) * c + ops.sigmoid(i) * tanh(j)
+        h = self._flat(ops.sigmoid(o) * tanh(c))
         return h, [h, self._flat(c)]
 
 
@@ -192,12 +193,12 @@ class IMVFullCell(_VariableWiseCell):
         h, c = states
         x = self._matrix(inputs, self._values)
         update = _per_variable(x, self.kernel) + _per_variable(self._matrix(h, self.units), self.recurrent_kernel)
-        j = self._flat(ops.tanh(update + self.bias))
+        j = self._flat(tanh(update + self.bias))
         seen = ops.reshape(inputs, (-1, self.num_variables * self._values))
-        gates = ops.matmul(seen, self.gate_kernel) + ops.matmul(h, self.gate_recurrent_kernel) + self.gate_bias
+        gates = matmul(seen, self.gate_kernel) + matmul(h, self.gate_recurrent_kernel) + self.gate_bias
         i, f, o = ops.split(ops.sigmoid(gates), 3, axis=-1)
         c = f * c + i * j
-        h = o * ops.tanh(c)
+        h = o * tanh(c)
         return h, [h, c]
 
     def _add_mixing(self, name: str, initializer: Any, rows: int) -> Any:

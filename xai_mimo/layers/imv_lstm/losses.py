@@ -20,6 +20,8 @@ from typing import Any, Literal, NamedTuple
 import keras
 from keras import ops
 
+from xai_mimo.layers.precision import mean
+
 
 class Mixture(NamedTuple):
     """A mixture taken apart.
@@ -101,7 +103,7 @@ def em_bound(targets: Any, parameters: Any, posterior: Any = None, importance: A
     """
     joint = log_joint(targets, parameters)
     q = ops.stop_gradient(_normalized(joint) if posterior is None else ops.convert_to_tensor(posterior, joint.dtype))
-    shares = ops.mean(q, axis=0) if importance is None else ops.convert_to_tensor(importance, joint.dtype)
+    shares = mean(q, axis=0) if importance is None else ops.convert_to_tensor(importance, joint.dtype)
     # Where I_n = 0 with q_n = 0 the term is 0; where q_n > 0 it is infinite.
     log_shares = ops.where(q > 0, ops.log(shares), 0.0)
     return -ops.sum(q * (joint + log_shares), axis=-1)

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from xai_mimo.layers.heads import draw_alike
-from xai_mimo.layers.imv_lstm.attention import precise
+from xai_mimo.layers.precision import precise
 
 
 class OutputNetworks(keras.layers.Layer):

@@ -20,6 +20,7 @@ from xai_mimo.layers.heads import (
 )
 from xai_mimo.layers.mail.normalizers import NORMALIZERS, softmax
 from xai_mimo.layers.mail.scoring import SCORINGS, Scores, Weight
+from xai_mimo.layers.precision import matmul, precise
 from xai_mimo.layers.stream_layout import check_feature_names, check_names, feature_labels, joint_mask, read_layout
 from xai_mimo.sowing import is_collecting, replacement, sow
 
@@ -193,8 +194,8 @@ class MAIL(keras.layers.Layer):
         for i, (block, (weights, kernel, bias)) in enumerate(zip(blocks, self._weights_of(blocks), strict=True)):
             attention, streams = self._attend(SCORINGS[self.scoring].score(x, weights, self._layout))
             attention = attention if others is None else ops.cast(others[i], attention.dtype)
-            context = ops.cast(attention * self._gain(), self.compute_dtype) * x
-            output = ops.matmul(context, kernel) if bias is None else ops.matmul(context, kernel) + bias
+            context = ops.cast(attention * self._gain(attention), self.compute_dtype) * x
+            output = matmul(context, kernel) if bias is None else matmul(context, kernel) + bias
             for head, values in zip(block, by_head(output, len(block)), strict=True):
                 outputs[head] = ops.reshape(values, (*lead, self._widths[head]))
             if is_collecting():
@@ -320,11 +321,10 @@ class MAIL(keras.layers.Layer):
         return [ops.squeeze(part, 0) if len(block) == 1 else part for part, block in zip(parts, blocks, strict=True)]
 
     def _prepare(self, scores: Any) -> Any:
-        precise = ops.cast(scores, keras.backend.result_type(self.compute_dtype, "float32"))
-        return precise if self.temperature == 1.0 else precise / self.temperature
+        return precise(scores) if self.temperature == 1.0 else precise(scores) / self.temperature
 
-    def _gain(self) -> Any:
-        """What attention is multiplied with: 1, a number, or one number per feature ``(D,)``."""
+    def _gain(self, attention: Any) -> Any:
+        """What attention is multiplied with: 1, a number, or one number per feature ``(D,)`` in its dtype."""
         if not self.rescale:
             return 1.0
         neutral = NORMALIZERS[self.normalizer].neutral
@@ -332,8 +332,7 @@ class MAIL(keras.layers.Layer):
             return 1.0 / neutral(self._layout.width)
         widths = np.asarray(self._layout.widths)
         gains = [len(widths) / neutral(int(width)) for width in widths]
-        precise = keras.backend.result_type(self.compute_dtype, "float32")
-        return ops.convert_to_tensor(np.repeat(gains, widths), dtype=precise)
+        return ops.convert_to_tensor(np.repeat(gains, widths), dtype=attention.dtype)
 
     def _named(self, values: list[Any]) -> Any:
         return dict(zip(self._head_names, values, strict=True)) if self._heads_by_name else values

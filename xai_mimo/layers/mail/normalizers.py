@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from xai_mimo.layers.precision import cumsum
+
 
 @dataclass(frozen=True)
 class Normalizer:
@@ -42,7 +44,7 @@ def _sparsemax(scores: Any) -> Any:
     shifted = scores - ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))
     descending = -ops.sort(-ops.stop_gradient(shifted), axis=-1)
     rank = ops.arange(1, scores.shape[-1] + 1, dtype=scores.dtype)
-    sums = ops.cumsum(descending, axis=-1)
+    sums = cumsum(descending)
     size = ops.sum(ops.cast(1.0 + rank * descending > sums, scores.dtype), axis=-1, keepdims=True)
     smallest = ops.max(ops.where(rank == size, descending, -np.inf), axis=-1, keepdims=True)
     support = ops.cast(ops.stop_gradient(shifted) >= smallest, scores.dtype)

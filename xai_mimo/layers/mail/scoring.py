@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from keras import ops
 
+from xai_mimo.layers.precision import matmul, mean, tanh
 from xai_mimo.layers.stream_layout import StreamLayout
 
 Weights = Mapping[str, Any]
@@ -92,21 +93,21 @@ def _dense(x: Any, w: Weights, layout: StreamLayout) -> Scores:
 def _hidden(x: Any, kernel: Any, bias: Any | None) -> Any:
     """tanh(x U_j + c_j) of each head, by the way that moves the least memory."""
     if len(kernel.shape) == 2:
-        return ops.tanh(_plus(ops.matmul(x, kernel), bias))
+        return tanh(_plus(matmul(x, kernel), bias))
     width, heads, units = kernel.shape
     if width < units:  # repeating x is cheaper than moving the axes of the result
         repeated = ops.broadcast_to(x, (heads, *ops.shape(x)))
-        return ops.tanh(_plus(ops.matmul(repeated, ops.transpose(kernel, (1, 0, 2))), _per_head(bias)))
-    hidden = ops.matmul(x, ops.reshape(kernel, (width, heads * units)))
-    hidden = ops.tanh(_plus(hidden, None if bias is None else ops.reshape(bias, (heads * units,))))
+        return tanh(_plus(matmul(repeated, ops.transpose(kernel, (1, 0, 2))), _per_head(bias)))
+    hidden = matmul(x, ops.reshape(kernel, (width, heads * units)))
+    hidden = tanh(_plus(hidden, None if bias is None else ops.reshape(bias, (heads * units,))))
     return ops.transpose(ops.reshape(hidden, (-1, heads, units)), (1, 0, 2))
 
 
 def _read_out(hidden: Any, w: Weights) -> Scores:
-    features = _plus(ops.matmul(hidden, w["score_kernel"]), _per_head(w.get("score_bias")))
+    features = _plus(matmul(hidden, w["score_kernel"]), _per_head(w.get("score_bias")))
     if "stream_kernel" not in w:
         return Scores(features, None)
-    return Scores(features, _plus(ops.matmul(hidden, w["stream_kernel"]), _per_head(w.get("stream_bias"))))
+    return Scores(features, _plus(matmul(hidden, w["stream_kernel"]), _per_head(w.get("stream_bias"))))
 
 
 def _stream_weights(layout: StreamLayout, hidden: int | None, hierarchical: bool) -> dict[str, Weight]:
@@ -154,14 +155,14 @@ def _local(x: Any, w: Weights, layout: StreamLayout) -> Scores:
     A stream's score is the mean of a second read-out over its own features (our reading).
     """
     hidden = ops.expand_dims(x, 1) * _per_row(w["hidden_kernel"])
-    hidden = ops.tanh(_plus(hidden, _per_row(w["hidden_bias"]) if "hidden_bias" in w else None))
+    hidden = tanh(_plus(hidden, _per_row(w["hidden_bias"]) if "hidden_bias" in w else None))
     features = ops.sum(hidden * _per_row(w["score_kernel"]), axis=-2)
     features = _plus(features, _per_head(w.get("score_bias")))
     if "stream_kernel" not in w:
         return Scores(features, None)
     votes = ops.sum(hidden * _per_row(w["stream_kernel"]), axis=-2)
     means = [
-        ops.mean(votes[..., start : start + width], axis=-1)
+        mean(votes[..., start : start + width], axis=-1)
         for start, width in zip(layout.starts, layout.widths, strict=True)
     ]
     return Scores(features, _plus(ops.stack(means, axis=-1), _per_head(w.get("stream_bias"))))
@@ -188,11 +189,11 @@ def _additive_weights(layout: StreamLayout, hidden: int | None, hierarchical: bo
 
 def _additive(x: Any, w: Weights, layout: StreamLayout) -> Scores:
     """e_j = tanh(x W + q_j) V + d: the heads share W, V and d and differ in their query alone (our reading)."""
-    hidden = ops.tanh(ops.matmul(x, w["hidden_kernel"]) + w["query"])
-    features = _plus(ops.matmul(hidden, w["score_kernel"]), w.get("score_bias"))
+    hidden = tanh(matmul(x, w["hidden_kernel"]) + w["query"])
+    features = _plus(matmul(hidden, w["score_kernel"]), w.get("score_bias"))
     if "stream_kernel" not in w:
         return Scores(features, None)
-    return Scores(features, _plus(ops.matmul(hidden, w["stream_kernel"]), w.get("stream_bias")))
+    return Scores(features, _plus(matmul(hidden, w["stream_kernel"]), w.get("stream_bias")))
 
 
 def _static_weights(layout: StreamLayout, hidden: int | None, hierarchical: bool) -> dict[str, Weight]:

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from xai_mimo.layers.heads import check_count, initialize_each, read_heads
+from xai_mimo.layers.precision import matmul, mean, precise, precise_dtype
 from xai_mimo.layers.stream_layout import joint_mask
 from xai_mimo.sowing import is_collecting, sow
 
@@ -119,17 +120,15 @@ class MHEXHead(keras.layers.Layer):
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """The block's output; logits and maps if somebody wants them."""
         local, shortcut = (ops.cast(values, self.compute_dtype) for values in inputs)
-        weights = _weights_of(joint_mask(mask), local, self._precise())
+        weights = _weights_of(joint_mask(mask), local)
         total = local + shortcut
-        gate = ops.sigmoid(ops.matmul(self._mean(total, weights), self._of("gate_kernel")))
+        gate = ops.sigmoid(matmul(self._mean(total, weights), self._of("gate_kernel")))
         per_position = ops.reshape(gate, (-1, *[1] * (len(local.shape) - 2), local.shape[-1]))
         output = local * ops.cast(per_position, self.compute_dtype) + shortcut
         if not (self.return_logits or is_collecting()):
             return output
         features = ops.relu(total)
-        logits = ops.matmul(
-            ops.matmul(self._mean(features, weights), self._of("gate_kernel")), self._of("class_kernel")
-        )
+        logits = matmul(matmul(self._mean(features, weights), self._of("gate_kernel")), self._of("class_kernel"))
         logits = logits if self.class_bias is None else logits + self._of("class_bias")
         self._sow(logits, gate, features, output, weights)
         return (output, ops.cast(logits, self.compute_dtype)) if self.return_logits else output
@@ -139,7 +138,7 @@ class MHEXHead(keras.layers.Layer):
 
         It is the transpose of the paper's W_2 W_1, in Keras's orientation of kernels.
         """
-        return ops.matmul(self._of("gate_kernel"), self._of("class_kernel"))
+        return matmul(self._of("gate_kernel"), self._of("class_kernel"))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of one input; ``((batch, *S, C), (batch, K))`` with ``return_logits``."""
@@ -167,19 +166,17 @@ class MHEXHead(keras.layers.Layer):
             "class_initializer": keras.initializers.serialize(self.class_initializer),
         }
 
-    def _precise(self) -> str:
-        return str(keras.backend.result_type(self.compute_dtype, "float32"))
-
     def _of(self, weight: str) -> Any:
-        return ops.cast(ops.convert_to_tensor(getattr(self, weight)), self._precise())
+        return precise(ops.convert_to_tensor(getattr(self, weight)))
 
     def _mean(self, values: Any, weights: Any | None) -> Any:
         """Mean over the real positions, ``(batch, C)``; zero where no position is real."""
         axes = tuple(range(1, len(values.shape) - 1))
-        values = ops.cast(values, self._precise())
+        values = precise(values)
         if weights is None:
-            return ops.mean(values, axis=axes)
-        return ops.sum(values * weights, axis=axes) / ops.maximum(ops.sum(weights, axis=axes), 1.0)
+            return mean(values, axis=axes)
+        count = ops.sum(weights, axis=axes)
+        return ops.sum(values * weights, axis=axes) / ops.where(count > 1.0, count, 1.0)
 
     def _sow(self, logits: Any, gate: Any, features: Any, output: Any, weights: Any | None) -> None:
         count = len(features.shape) - 2
@@ -189,12 +186,11 @@ class MHEXHead(keras.layers.Layer):
             "target.unit": [str(unit) for width in self.heads.values() for unit in range(width)],
         }
 
-        def precise(values: Any) -> Any:
-            values = ops.cast(values, self._precise())
-            return values if weights is None else values * weights
+        def real(values: Any) -> Any:
+            return precise(values) if weights is None else precise(values) * weights
 
         def class_map() -> Any:
-            return ops.matmul(precise(features), self.equivalent_matrix())
+            return matmul(real(features), self.equivalent_matrix())
 
         sow(self, "logits", logits, axes=("target",), coords=targets)
         sow(self, "gate", gate, axes=("channel",))
@@ -202,7 +198,7 @@ class MHEXHead(keras.layers.Layer):
         if weights is not None:
             sow(self, "mask", ops.squeeze(weights, -1), axes=positions)
         for name, values in (("features", features), ("gated_features", output)):
-            sow(self, name, functools.partial(precise, values), axes=(*positions, "channel"), on_request=True)
+            sow(self, name, functools.partial(real, values), axes=(*positions, "channel"), on_request=True)
 
 
 MHEX = MHEXHead
@@ -222,8 +218,8 @@ def _read_shape(input_shape: Any) -> tuple[Any, ...]:
     return tuple(a if b is None else b for a, b in zip(*shapes, strict=True))
 
 
-def _weights_of(mask: Any | None, values: Any, dtype: str) -> Any | None:
-    """The mask as weights ``(batch, *S, 1)``."""
+def _weights_of(mask: Any | None, values: Any) -> Any | None:
+    """The mask as weights ``(batch, *S, 1)`` of these values."""
     if mask is None:
         return None
     if len(mask.shape) != len(values.shape) - 1:
@@ -231,4 +227,4 @@ def _weights_of(mask: Any | None, values: Any, dtype: str) -> Any | None:
             f"Expected a mask with one entry per position, (batch, positions...). Received: mask of shape "
             f"{tuple(mask.shape)} for inputs of shape {tuple(values.shape)}"
         )
-    return ops.expand_dims(ops.cast(mask, dtype), -1)
+    return ops.expand_dims(ops.cast(mask, precise_dtype(values)), -1)
