@@ -7,7 +7,7 @@ import pytest
 import xai_mimo as xm
 from xai_mimo.core.errors import BadSetting, BadValues, DuplicateName, ShapeMismatch, UnknownName
 from xai_mimo.core.streams import Head
-from xai_mimo.core.targets import Target, check_labels, default_targets, expand, rows_of, select, take
+from xai_mimo.core.targets import Target, check_labels, default_targets, expand, labels_of, rows_of, select, take
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -211,3 +211,85 @@ def test_labels_and_inputs_in_two_orders_are_refused_by_explain():
     y = pd.Series([0, 1, 1], index=[9, 7, 8])
     with pytest.raises(BadValues, match="in another order"):
         xm.explain(f, x, "occlusion", targets=[("c", "label")], labels=y)
+
+
+TAG = Head("tag", (4, 3), kind="multiclass", units=("none", "wear", "heat"))
+LOGITS = Head("map", (2, 2, 3), kind="multiclass")
+
+
+def tags(rng, rows=5):
+    return {"tag": rng.normal(size=(rows, 4, 3)), "map": rng.normal(size=(rows, 2, 2, 3))}
+
+
+def test_a_head_with_classes_at_each_step_has_a_target_for_each(rng):
+    outputs = tags(rng)
+    chosen = select(None, (TAG,), outputs)
+    assert [s.name for s in chosen] == ["tag:0", "tag:1", "tag:2", "tag:3"]
+    assert [(s.unit, s.step) for s in chosen] == [("predicted", step) for step in range(4)]
+    for step, selector in enumerate(chosen):
+        np.testing.assert_array_equal(selector.units, 3 * step + outputs["tag"][:, step].argmax(axis=1))
+    np.testing.assert_allclose(take(outputs, chosen), outputs["tag"].max(axis=2).T)
+    assert [s.name for s in select(["map"], (LOGITS,), outputs)] == ["map:0,0", "map:0,1", "map:1,0", "map:1,1"]
+    assert select([s.target for s in chosen], (TAG,), outputs)[2].step == 2
+
+
+def test_classes_of_a_single_step_are_one_target_and_steps_of_one_value_are_units():
+    assert default_targets([Head("h", (1, 3), kind="multiclass")]) == [Target("h", "predicted")]
+    assert default_targets([Head("h", (3, 1))]) == [Target("h", 0), Target("h", 1), Target("h", 2)]
+    assert Head("h", (3, 1)).units == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5, 4, 1), (5, 4, 3)])
+def test_labels_may_name_a_class_at_each_step(rng, shape):
+    classes = rng.integers(0, 3, (5, 4))
+    labels = np.eye(3)[classes] if shape[-1] == 3 else classes.reshape(shape)
+    checked = check_labels({"tag": labels}, (TAG,), 5)
+    chosen = select([("tag", "label")], (TAG,), tags(rng), checked)
+    assert [s.name for s in chosen] == ["tag:0", "tag:1", "tag:2", "tag:3"]
+    np.testing.assert_array_equal([s.units for s in chosen], (3 * np.arange(4) + classes).T)
+    words = np.array(["none", "wear", "heat"])[classes]
+    np.testing.assert_array_equal(check_labels({"tag": words}, (TAG,), 5)["tag"], classes)
+    for selector, step in zip(chosen, range(4), strict=True):
+        np.testing.assert_array_equal(labels_of(selector, TAG, checked), 3 * step + classes[:, step])
+
+
+def test_one_step_and_one_class_can_be_asked_for(rng):
+    asked = [("tag", (3, "predicted")), ("tag", (-1, "label")), ("tag", (2, 1)), ("tag", "2,heat"), ("tag", (0, 0))]
+    chosen = select(asked, (TAG,), tags(rng), {"tag": np.ones((5, 4), int)})
+    assert [s.name for s in chosen] == ["tag:3:predicted", "tag:3:label", "tag:2,wear", "tag:2,heat", "tag:0,none"]
+    assert [s.units[0] for s in chosen[1:]] == [10, 7, 8, 0]
+    assert TAG.units[:4] == ("0,none", "0,wear", "0,heat", "1,none")
+    assert LOGITS.units[-1] == "1,1,2"
+    assert select([Target("tag", "predicted", 1)], (TAG,), tags(rng))[0].name == "tag:1"
+
+
+@pytest.mark.parametrize(
+    ("target", "labels", "error", "text"),
+    [
+        (("tag", (4, "predicted")), None, BadSetting, r"has shape \(4, 3\); step \(4,\) does not exist"),
+        (("tag", ("predicted",)), None, BadSetting, r"step \(\) does not exist"),
+        (("tag", ("x", "label")), None, BadSetting, r"step \('x',\) does not exist"),
+        (("risk", (0, "predicted")), None, BadSetting, "kind regression has no classes at each of several steps"),
+        (Target("tag", 3, 1), None, BadSetting, r"the unit 3 and the step 1; .*\('tag', \(step, class\)\)"),
+        (Target("tag", "label", "x"), None, BadSetting, r"step \('x',\) does not exist"),
+        (
+            ("tag", "label"),
+            [[0, 1, 2, 3]] * 5,
+            BadValues,
+            r"from 0 to 2, its classes; got 3 in row 0.*\('tag', \(0, 0\)\)",
+        ),
+        (("tag", "label"), [0, 1, 2, 2, 1], ShapeMismatch, r"want \(5, 4\) classes; got \(5,\)"),
+        (("tag", "label"), np.full((5, 4, 3), 0.5), BadValues, "must be 1 for the class of each row"),
+    ],
+)
+def test_steps_that_do_not_exist_are_refused_in_words(rng, target, labels, error, text):
+    outputs = {**tags(rng), "risk": np.zeros((5, 1))}
+    with pytest.raises(error, match=text):
+        select([target], (TAG, RISK), outputs, None if labels is None else {"tag": labels})
+
+
+def test_more_targets_than_anybody_wants_have_to_be_asked_for():
+    picture = Head("mask", (40, 40, 5), kind="multiclass")
+    with pytest.raises(BadSetting, match=r"1601 targets.*'mask'.*targets=\[\('mask', \(0, 0, 'predicted'\)\)\]"):
+        default_targets([picture, RISK])
+    assert len(expand([("mask", "predicted")], [picture])) == 1600

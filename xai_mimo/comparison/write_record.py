@@ -22,6 +22,7 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.positions import has_positions
 from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import Stream, count_rows
+from xai_mimo.core.targets import labels_of
 from xai_mimo.record.rows import (
     DataRow,
     Example,
@@ -164,7 +165,7 @@ def _examples(request: Request, explained: Explained) -> tuple[Example, ...]:
         example_rows(
             explained.first.shown,
             perturbed.inputs if space.is_streams else _as_maps_lie(perturbed.inputs, streams, space.by_variable),
-            request.labels,
+            _labels_of_targets(request),
             request.heads,
             _units_of_rows(request),
             request.picked,
@@ -179,6 +180,13 @@ def _units_of_rows(request: Request) -> dict[str, list[str]]:
     """Target -> the name of the unit that is explained in each row."""
     names = {head.name: head.units for head in request.model.heads}
     return {s.name: [names[s.head][unit] for unit in s.units] for s in request.selectors}
+
+
+def _labels_of_targets(request: Request) -> Arrays:
+    """Target -> what the labels say of it; targets without labels are left out."""
+    heads = {head.name: head for head in request.model.heads}
+    labels = {s.name: labels_of(s, heads[s.head], request.labels) for s in request.selectors}
+    return {name: values for name, values in labels.items() if values is not None}
 
 
 def _as_maps_lie(inputs: Arrays, streams: Sequence[Stream], by_variable: bool) -> Arrays:

@@ -166,7 +166,8 @@ class Head:
         name: unique among the heads.
         shape: without the batch axis; ``()`` for one value per row. A head's *units* are its flattened values.
         kind: "regression", "binary", "multiclass" or "multilabel"; decides the default target.
-        units: one name per unit; by default ``"0", "1", ...``.
+        units: one name per unit, or per class of a head with classes at each step, ``(step, class)``; by default ``"0",
+            "1", ...``. Units of several axes are called by their place on each, ``"11,wear"``.
         unit: what the values are measured in, e.g. "log-odds", "h"; "" when unknown.
     """
 
@@ -183,7 +184,7 @@ class Head:
             raise BadValues(
                 f"head '{self.name}' has kind {self.kind!r}; expected regression, binary, multiclass or multilabel."
             )
-        units = tuple(str(u) for u in self.units) or tuple(str(i) for i in range(self.size))
+        units = _unit_names(tuple(str(u) for u in self.units), self.shape)
         if len(units) != self.size:
             raise ShapeMismatch(
                 f"head '{self.name}' of shape {self.shape} has {self.size} units but {len(units)} unit names."
@@ -197,6 +198,36 @@ class Head:
     def size(self) -> int:
         """Number of units."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def classes(self) -> int:
+        """Number of units along the last axis: of classes, where there are some."""
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names along the last axis: of the units, without their steps where those are the same at each."""
+        first = self.units[: self.classes]
+        if self.steps == 1:
+            return first
+        ends = tuple(name.rpartition(",")[2] for name in first)
+        return ends if self.units == _unit_names(ends, self.shape) else first
+
+    @property
+    def steps(self) -> int:
+        """Number of places along the axes before the last one: 1 for a head of one axis."""
+        return int(np.prod(self.shape[:-1], dtype=np.int64))
+
+
+def _unit_names(names: tuple[str, ...], shape: tuple[int, ...]) -> tuple[str, ...]:
+    """One name per unit; where there are none, or one per class of several steps, by the place on each axis."""
+    axes = [n for n in shape if n != 1]
+    if len(axes) < 2:
+        return names or tuple(str(i) for i in range(int(np.prod(shape, dtype=np.int64))))
+    if names and len(names) != axes[-1]:
+        return names
+    ends = names or tuple(str(i) for i in range(axes[-1]))
+    return tuple(",".join([*(str(i) for i in place), end]) for place in np.ndindex(*axes[:-1]) for end in ends)
 
 
 def _check_name(name: str, what: str, reserved: frozenset[str] = RESERVED) -> None:

@@ -13,8 +13,11 @@ from xai_mimo.core.tables import check_row_order, column_labels, read_array, wit
 # Shares of classes sum to 1 but for so much.
 _ROUNDED = 1e-3
 
+# More targets than these are hardly wanted by somebody who named none.
+_MOST_BY_DEFAULT = 1024
+
 Unit = int | Literal["predicted", "label"]
-AnyUnit = Unit | str | tuple[int, ...]
+AnyUnit = Unit | str | tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,16 @@ class Target:
 
     Attributes:
         head: the head's name.
-        unit: an index, flat or one for each axis of the head, ``(step, class)``; a unit's name; "predicted" (the
-            largest output of the row) or "label" (the true class).
+        unit: an index, flat or one for each axis of the head, ``(step, class)``; a unit's name; "predicted" (the class
+            with the largest output in the row) or "label" (the true class). Of a head with classes for each step of a
+            sequence, the two words stand for a target per step, and ``(step, "predicted")`` for one of them.
+        step: of a head with classes for each step, the step that "predicted" or "label" is of, counted flat where a
+            head has several axes of steps; else None.
     """
 
     head: str
     unit: Unit = 0
+    step: int | None = None
 
 
 AnyTarget = Target | str | tuple[str, AnyUnit]
@@ -44,28 +51,55 @@ class Selector(NamedTuple):
         head: the head's name.
         units: ``(sample,)`` int64, the flat unit index of each row, fixed before anything is perturbed.
         unit: as it was asked for: a flat index, "predicted" or "label".
+        step: see ``Target``.
     """
 
     name: str
     head: str
     units: Array
     unit: Unit = 0
+    step: int | None = None
 
     @property
     def target(self) -> Target:
         """The target, not resolved: for other rows, or for a record."""
-        return Target(self.head, self.unit)
+        return Target(self.head, self.unit, self.step)
 
 
 def default_targets(heads: Sequence[Head]) -> list[Target]:
-    """One target per head, so that nothing is left out: the predicted class of a multiclass head, else every unit."""
+    """Targets by which nothing is left out: the predicted class of a multiclass head, at each step, else every unit.
+
+    Raises:
+        BadSetting: there would be more than 1024 of them.
+    """
+    count = sum(head.steps if _is_of_classes(head) else head.size for head in heads)
+    if count > _MOST_BY_DEFAULT:
+        largest = max(heads, key=lambda head: head.size)
+        example = (*(0,) * (len(largest.shape) - 1), "predicted") if _is_of_classes(largest) else 0
+        raise BadSetting(
+            f"there would be {count} targets, {largest.size} units of head '{largest.name}' of shape {largest.shape} "
+            f"among them, and each costs as much as a head of its own. Name those to explain, at most "
+            f"{_MOST_BY_DEFAULT} are taken unasked: targets=[('{largest.name}', {example!r})]."
+        )
     targets: list[Target] = []
     for head in heads:
-        if head.kind == "multiclass" and head.size > 1:
-            targets.append(Target(head.name, "predicted"))
-        else:
-            targets.extend(Target(head.name, unit) for unit in range(head.size))
+        targets += _at_each_step(head, "predicted") if _is_of_classes(head) else _every_unit(head)
     return targets
+
+
+def _is_of_classes(head: Head) -> bool:
+    return head.kind == "multiclass" and head.classes > 1
+
+
+def _every_unit(head: Head) -> list[Target]:
+    return [Target(head.name, unit) for unit in range(head.size)]
+
+
+def _at_each_step(head: Head, word: Literal["predicted", "label"]) -> list[Target]:
+    """The word as targets: one for each step of a head that has classes at each."""
+    if not _is_of_classes(head) or head.steps == 1:
+        return [Target(head.name, word)]
+    return [Target(head.name, word, step) for step in range(head.steps)]
 
 
 def expand(targets: Sequence[AnyTarget] | AnyTarget | None, heads: Sequence[Head]) -> list[Target]:
@@ -96,8 +130,7 @@ def expand(targets: Sequence[AnyTarget] | AnyTarget | None, heads: Sequence[Head
             target = Target(*target)
         if not isinstance(target, Target):
             raise BadSetting(_no_targets(target, "one of them is"))
-        head = _head_of(target.head, by_name)
-        expanded.append(Target(head.name, _unit_of(target.unit, head)))
+        expanded.extend(_targets_of(target, _head_of(target.head, by_name)))
     if not expanded:
         raise BadSetting(f"no targets: name at least one head ({', '.join(by_name)}), or leave targets out for all.")
     return expanded
@@ -118,13 +151,49 @@ def _head_of(name: Any, by_name: Mapping[str, Head]) -> Head:
     return by_name[name]
 
 
-def _unit_of(unit: Any, head: Head) -> Unit:
-    """A unit as a flat index, or the word that was given."""
+def _targets_of(target: Target, head: Head) -> list[Target]:
+    """A target with its unit as a flat index or a word; one for each step where a word stands for all."""
+    unit: Any = target.unit
+    if isinstance(unit, list | tuple) and unit and _is_word(unit[-1]):
+        return [Target(head.name, unit[-1], _step_of(unit[:-1], head))]
+    if _is_word(unit):
+        if target.step is not None:
+            return [Target(head.name, unit, _step_of((target.step,), head, flat=True))]
+        return _at_each_step(head, unit)
+    if target.step is not None:
+        raise BadSetting(
+            f"a target of head '{head.name}' has the unit {unit!r} and the step {target.step!r}; a step belongs to the "
+            f"units 'predicted' and 'label'. Give both as a unit: ('{head.name}', (step, class))."
+        )
+    return [Target(head.name, _unit_of(unit, head))]
+
+
+def _is_word(unit: Any) -> bool:
+    return isinstance(unit, str) and unit in ("predicted", "label")
+
+
+def _step_of(place: Sequence[Any], head: Head, *, flat: bool = False) -> int:
+    """The number of a step, from its place on each axis of steps or, ``flat``, from itself."""
+    shape = (head.steps,) if flat else head.shape[:-1]
+    if not _is_of_classes(head) or head.steps == 1:
+        raise BadSetting(
+            f"head '{head.name}' of shape {head.shape} and kind {head.kind} has no classes at each of several steps; "
+            "its targets have no step."
+        )
+    return _flat(place, shape, head, "step")
+
+
+def _flat(place: Sequence[Any], shape: Sequence[int], head: Head, what: str) -> int:
+    """The flat number of a place that is given as one index for each axis."""
+    are_whole = all(_is_whole(i) for i in place)
+    if not are_whole or len(place) != len(shape) or not all(-n <= i < n for i, n in zip(place, shape, strict=True)):
+        raise BadSetting(f"head '{head.name}' has shape {head.shape}; {what} {tuple(place)} does not exist in it.")
+    return int(np.ravel_multi_index([int(i) % n for i, n in zip(place, shape, strict=True)], shape)) if shape else 0
+
+
+def _unit_of(unit: Any, head: Head) -> int:
+    """A unit as a flat index."""
     if isinstance(unit, str):
-        if unit == "predicted":
-            return "predicted"
-        if unit == "label":
-            return "label"
         if unit not in head.units:
             raise unknown(unit, head.units, f"unit of head '{head.name}'")
         return head.units.index(unit)
@@ -140,11 +209,7 @@ def _unit_of(unit: Any, head: Head) -> Unit:
             f"the unit of a target of head '{head.name}' is a whole number, one for each axis of its shape "
             f"{head.shape}, a unit's name, 'predicted' or 'label'; got {unit!r}."
         )
-    is_there = len(unit) == len(head.shape) and all(-n <= i < n for i, n in zip(unit, head.shape, strict=True))
-    if not is_there:
-        raise BadSetting(f"head '{head.name}' has shape {head.shape}; unit {tuple(unit)} does not exist in it.")
-    places = [int(i) % n for i, n in zip(unit, head.shape, strict=True)]
-    return int(np.ravel_multi_index(places, head.shape)) if places else 0
+    return _flat(unit, head.shape, head, "unit")
 
 
 def _is_whole(value: Any) -> bool:
@@ -162,7 +227,8 @@ def select(
     Args:
         targets, heads: as ``expand`` takes them.
         predictions: ``{head: (sample, *shape)}`` for the rows to explain.
-        labels: ``{head: (sample,)}`` integer classes, needed for unit "label".
+        labels: ``{head: (sample,)}`` integer classes, ``(sample, *steps)`` of a head with classes at each step; needed
+            for unit "label".
     Returns:
         One selector for each scalar to explain, which holds its target too; names unique.
     Raises:
@@ -174,7 +240,7 @@ def select(
     names = [_name(target, expanded, by_name) for target in expanded]
     check_unique(names, "target")
     return [
-        Selector(name, target.head, _units(target, by_name[target.head], predictions, labels), target.unit)
+        Selector(name, target.head, _units(target, by_name[target.head], predictions, labels), target.unit, target.step)
         for name, target in zip(names, expanded, strict=True)
     ]
 
@@ -250,21 +316,28 @@ def _of_words(words: Array, head: Head, what: str) -> Array:
     flat = [str(word) for word in words.ravel()]
     if head.kind not in ("multiclass", "binary"):
         raise BadValues(f"{what} are words, e.g. {flat[0]!r}; expected numbers, as it is a {head.kind} head.")
+    names = head.class_names if _is_of_classes(head) else head.units
     for word in flat:
-        if word not in head.units or head.size == 1:
+        if word not in names or head.size == 1:
             raise BadValues(
-                f"{what} hold {word!r}, which names none of its units ({', '.join(head.units)}). Write each class as "
-                f"its number, or name the units: Head('{head.name}', {head.shape}, kind='{head.kind}', units=[...])."
+                f"{what} hold {word!r}, which names none of its units ({', '.join(names)}). Write each class as its "
+                f"number, or name the units: Head('{head.name}', {head.shape}, kind='{head.kind}', units=[...])."
             )
-    return np.array([head.units.index(word) for word in flat]).reshape(words.shape)
+    return np.array([names.index(word) for word in flat]).reshape(words.shape)
 
 
 def _name(target: Target, targets: Sequence[Target], by_name: Mapping[str, Head]) -> str:
-    if sum(other.head == target.head for other in targets) == 1:
+    same = [other for other in targets if other.head == target.head]
+    head = by_name[target.head]
+    if target.step is not None:
+        words = {other.unit if other.step is not None else None for other in same}
+        step = ",".join(str(i) for i in np.unravel_index(target.step, head.shape[:-1]))
+        return f"{target.head}:{step}" if len(words) == 1 else f"{target.head}:{step}:{target.unit}"
+    if len(same) == 1:
         return target.head
     if isinstance(target.unit, str):
         return f"{target.head}:{target.unit}"
-    units = by_name[target.head].units
+    units = head.units
     return f"{target.head}:{units[target.unit] if -len(units) <= target.unit < len(units) else target.unit}"
 
 
@@ -272,6 +345,8 @@ def _units(target: Target, head: Head, predictions: Mapping[str, Array], labels:
     values: Array = np.asarray(predictions[head.name])
     rows = len(values)
     if target.unit == "predicted":
+        if target.step is not None:
+            return _at_step(values.reshape(rows, head.steps, -1)[:, target.step].argmax(axis=1), target.step, head)
         largest: Array = values.reshape(rows, -1).argmax(axis=1)
         return largest
     if target.unit == "label":
@@ -286,12 +361,19 @@ def _units(target: Target, head: Head, predictions: Mapping[str, Array], labels:
                 f"the target of head '{head.name}' is its label, but no labels were given for it. Give the true class "
                 f"of each row: labels={{'{head.name}': ...}}."
             )
-        return _classes(labels[head.name], head, rows)
+        classes = _classes(labels[head.name], head, rows)
+        return classes if target.step is None else _at_step(classes[:, target.step], target.step, head)
     return np.full(rows, int(target.unit) % head.size, dtype=np.int64)
 
 
+def _at_step(classes: Array, step: int, head: Head) -> Array:
+    """Flat units of a step's classes: ``(sample,)``."""
+    units: Array = step * head.classes + classes.astype(np.int64)
+    return units
+
+
 def _classes(labels: Any, head: Head, rows: int) -> Array:
-    """The unit that speaks for each row's class: ``(sample,)``.
+    """The unit that speaks for each row's class, ``(sample,)``; the class at each step, ``(sample, step)``.
 
     A head of one unit has two classes, 0 and 1, and the unit speaks for both: what is explained is its value,
     whichever class the row has.
@@ -299,29 +381,55 @@ def _classes(labels: Any, head: Head, rows: int) -> Array:
     values: Array = np.asarray(labels)
     if values.dtype.kind not in "fiub":
         values = _of_words(values, head, f"labels of head '{head.name}'")
-    if values.shape == (rows, head.size) and head.size > 1:
-        is_share = (values >= 0).all(axis=1) & (np.abs(values.sum(axis=1, dtype=np.float64) - 1) < _ROUNDED)
-        if not is_share.all():
-            row = int(np.argmin(is_share))
-            raise BadValues(
-                f"labels of head '{head.name}' of shape {values.shape} must be 1 for the class of each row and 0 for "
-                f"the others; got {values[row].tolist()} in row {row}."
-            )
-        hot: Array = values.argmax(axis=1)
-        return hot
-    values = values.reshape(rows, -1) if values.size == rows else values
-    if values.shape != (rows, 1):
-        raise ShapeMismatch(f"labels of head '{head.name}' want ({rows},) classes; got {np.asarray(labels).shape}.")
-    largest = max(head.size, 2) - 1
-    is_class = np.isin(values[:, 0], np.arange(largest + 1)) if values.dtype.kind in "biuf" else np.zeros(rows, bool)
+    steps, classes = (head.steps, head.classes) if _is_of_classes(head) else (1, head.size)
+    if values.shape in ((rows, head.size), (rows, *head.shape)) and classes > 1:
+        hot = _hottest(values.reshape(rows, steps, classes), head)
+        return hot if steps > 1 else hot[:, 0]
+    wanted = (rows, *head.shape[:-1]) if steps > 1 else (rows,)
+    flat = values.reshape(rows, -1) if values.size == rows * steps else values
+    if flat.shape != (rows, steps):
+        raise ShapeMismatch(f"labels of head '{head.name}' want {wanted} classes; got {np.asarray(labels).shape}.")
+    largest = max(classes, 2) - 1
+    is_class = np.isin(flat, np.arange(largest + 1)) if flat.dtype.kind in "biuf" else np.zeros(flat.shape, bool)
     if not is_class.all():
-        row = int(np.argmin(is_class))
+        row, step = (int(i) for i in np.argwhere(~is_class)[0])
+        example = 0 if steps == 1 else (*(0,) * (len(head.shape) - 1), 0)
         raise BadValues(
             f"labels of head '{head.name}' must be whole numbers from 0 to {largest}, its classes; got "
-            f"{values[row, 0].item()!r} in row {row}. Write each class as its number and leave out rows without a "
-            f"label, or explain a fixed unit of the head: targets=[('{head.name}', 0)]."
+            f"{flat[row, step].item()!r} in row {row}. Write each class as its number and leave out rows without a "
+            f"label, or explain a fixed unit of the head: targets=[('{head.name}', {example})]."
         )
-    return np.minimum(values[:, 0].astype(np.int64), head.size - 1)
+    units = np.minimum(flat.astype(np.int64), classes - 1)
+    return units if steps > 1 else units[:, 0]
+
+
+def _hottest(shares: Array, head: Head) -> Array:
+    """The classes that ``(sample, step, class)`` of 1 and 0 mark: ``(sample, step)``."""
+    is_share = (shares >= 0).all(axis=2) & (np.abs(shares.sum(axis=2, dtype=np.float64) - 1) < _ROUNDED)
+    if not is_share.all():
+        row, step = (int(i) for i in np.argwhere(~is_share)[0])
+        raise BadValues(
+            f"labels of head '{head.name}' with a number for each class must be 1 for the class of each row and 0 for "
+            f"the others; got {shares[row, step].tolist()} in row {row}."
+        )
+    hot: Array = shares.argmax(axis=2)
+    return hot
+
+
+def labels_of(selector: Selector, head: Head, labels: Mapping[str, Array]) -> Array | None:
+    """What the labels say of a target, ``(sample, ...)``; None where its head has none.
+
+    Args:
+        selector: the target. head: its head. labels: checked, ``{head: (sample, ...)}``.
+    Returns:
+        The labels of the head as they are; of one with classes at each step the units of the step that is explained.
+    """
+    values = labels.get(head.name)
+    if values is None or not _is_of_classes(head) or head.steps == 1:
+        return values
+    step = selector.units // head.classes
+    classes = _classes(values, head, len(values))[np.arange(len(values)), step]
+    return np.asarray(step * head.classes + classes)
 
 
 def take(outputs: Mapping[str, Array], selectors: Sequence[Selector]) -> Array:

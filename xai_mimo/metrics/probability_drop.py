@@ -7,7 +7,7 @@ by a map: what it removes becomes 0, which should mean "nothing there", as in im
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 from scipy import special
@@ -104,13 +104,13 @@ def probabilities(outputs: Any, head: Head) -> Array:
     """
     if head.kind == "regression":
         raise BadSetting(f"head '{head.name}' is of kind regression: it gives no probabilities that could drop.")
-    values: Array = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1)
-    is_class = head.kind == "multiclass" and values.shape[1] > 1
+    values: Array = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1, head.classes)
+    is_class = head.kind == "multiclass" and head.classes > 1
     fits = (values >= 0).all() and (values <= 1).all()
-    sums_to_one = not is_class or np.allclose(values.sum(axis=1), 1.0, atol=1e-3)
-    if head.unit == "probability" or (not head.unit and fits and sums_to_one):
-        return np.clip(values, 0.0, 1.0)
-    return np.asarray(special.softmax(values, axis=1) if is_class else special.expit(values))
+    sums_to_one = not is_class or np.allclose(values.sum(axis=2), 1.0, atol=1e-3)
+    if not (head.unit == "probability" or (not head.unit and fits and sums_to_one)):
+        values = np.asarray(special.softmax(values, axis=2) if is_class else special.expit(values))
+    return np.clip(values.reshape(len(values), -1), 0.0, 1.0)
 
 
 def keep_marked(inputs: Mapping[str, Array], weights: Mapping[str, Array]) -> dict[str, Array]:
@@ -204,6 +204,19 @@ class _Target:
     def without_top(self, magnitudes: Arrays, k: int, rng: np.random.Generator) -> Array:
         """Probabilities without the top positions, ``(sample, unit)``."""
         return self._ask(delete_top(self.inputs, magnitudes, self.replacement, k, rng))
+
+    @overload
+    def of_step(self, values: Array) -> Array: ...
+
+    @overload
+    def of_step(self, values: None) -> None: ...
+
+    def of_step(self, values: Array | None) -> Array | None:
+        """Of values or labels at several steps of a head, those of the step that is explained in each row."""
+        if values is None or self.head.kind != "multiclass" or self.head.steps == 1:
+            return values
+        step = self.selector.units // self.head.classes
+        return np.asarray(values).reshape(len(values), self.head.steps, -1)[np.arange(len(values)), step]
 
     def _ask(self, inputs: Arrays) -> Array:
         return probabilities(self.model.predict(inputs)[self.head.name], self.head)
@@ -313,12 +326,13 @@ class DeletionAccuracy:
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and the targets of heads of classes; ``rng`` orders positions of equal magnitude."""
         for target in (t for t in _targets(scene) if t.head.kind != "multilabel"):
-            known = _classes(scene.labels.get(target.selector.head), target.before.shape[1])
-            classes, own = (classes_of(target.before), _OWN) if known is None else (known, "")
+            before = target.of_step(target.before)
+            known = _classes(target.of_step(scene.labels.get(target.selector.head)), before.shape[1])
+            classes, own = (classes_of(before), _OWN) if known is None else (known, "")
             note = "; ".join(n for n in (target.note, own) if n)
             for label, magnitudes in _magnitudes(scene, target):
                 k = max(1, round(scene.settings.deleted * sum(m[0].size for m in magnitudes.values())))
-                kept = deletion_accuracy(target.without_top(magnitudes, k, rng), classes)
+                kept = deletion_accuracy(target.of_step(target.without_top(magnitudes, k, rng)), classes)
                 yield _quantity(label, target.selector.name, kept, note, k)
 
 

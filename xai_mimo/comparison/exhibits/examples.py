@@ -38,7 +38,7 @@ def example_rows(
     Args:
         explanations: label of the method -> explanation.
         inputs: the explained rows, in the space of the comparison.
-        labels: ``{head: (sample, ...)}``.
+        labels: ``{target: (sample, ...)}``, of the targets that have some.
         head_of: name of the target -> head.
         units: name of the target -> name of the unit that is explained in each row.
         samples: number of each row in the user's data.
@@ -58,7 +58,7 @@ def example_rows(
         order = np.argsort(prediction, kind="stable")
         marked = regions.get(head, regions.get(head_of[head], {}))
         for i in dict.fromkeys(int(order[p]) for p in (-1, len(order) // 2, 0)):
-            label = labels.get(head_of[head])
+            label = labels.get(head)
             parts = {
                 name: _Part.of(
                     streams[name],
