@@ -100,9 +100,7 @@ class ExplainJob:
 
     def identity(self) -> dict[str, Any]:
         """What must agree before an interrupted run may go on."""
-        targets = [
-            t if isinstance(t, str) else (t.head, t.unit) if isinstance(t, Target) else t for t in self.targets or ()
-        ]
+        targets = [_as_pair(t) if isinstance(t, Target) else t for t in self.targets or ()]
         plain_targets = [plain(t) for t in targets]
         made_with = {package: v for package, v in json.loads(self.attrs["versions"]).items() if package != "python"}
         return {
@@ -114,6 +112,11 @@ class ExplainJob:
             or None,
             "versions": made_with,
         }
+
+
+def _as_pair(target: Target) -> tuple[Any, ...]:
+    """A target as its head and unit, and its step where it has one."""
+    return (target.head, target.unit) if target.step is None else (target.head, target.unit, target.step)
 
 
 def attributes(

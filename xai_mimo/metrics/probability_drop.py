@@ -216,7 +216,8 @@ class _Target:
         if values is None or self.head.kind != "multiclass" or self.head.steps == 1:
             return values
         step = self.selector.units // self.head.classes
-        return np.asarray(values).reshape(len(values), self.head.steps, -1)[np.arange(len(values)), step]
+        own: Array = np.asarray(values).reshape(len(values), self.head.steps, -1)[np.arange(len(values)), step]
+        return own
 
     def _ask(self, inputs: Arrays) -> Array:
         return probabilities(self.model.predict(inputs)[self.head.name], self.head)
