@@ -1,5 +1,6 @@
 """The explanation's layout: names, completeness gap, stream shares, joining, and what is saved and loaded again."""
 
+import dataclasses
 import importlib.metadata
 import json
 import sys
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xai_mimo.core.errors import DuplicateName, FileProblem, SchemaError
+from xai_mimo.core.errors import BadSetting, DuplicateName, FileProblem, SchemaError
 from xai_mimo.core.explanation import (
     describe,
     features_of,
     join,
+    settings_of,
     stream_names,
     stream_shares,
     streams_of,
@@ -174,3 +176,22 @@ def test_a_joined_explanation_says_of_each_method_which_streams_it_does_not_expl
     facts = json.loads(joined.attrs["methods"])
     assert json.loads(facts["some"]["unexplained"]) == ["b"]
     assert "unexplained" not in facts["all"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A method with one setting of any kind."""
+
+    value: object = None
+    name = "m"
+
+
+@pytest.mark.parametrize("value", [b"x", {1, 2}, object(), 1j, [{"a": b"x"}]], ids=str)
+def test_a_setting_that_json_cannot_hold_is_named(value):
+    with pytest.raises(BadSetting, match=r"setting 'value' of method 'm' is a .*, which a result cannot hold"):
+        settings_of(Setting(value))
+
+
+def test_arrays_and_numbers_of_numpy_are_settings():
+    held = settings_of(Setting([np.array(3), np.float32(0.5), np.array([1, 2]), np.bool_(True), (1, None)]))
+    assert json.loads(json.dumps(held)) == {"value": [3, 0.5, [1, 2], True, [1, None]]}

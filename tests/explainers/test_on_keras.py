@@ -128,3 +128,20 @@ def test_an_unused_stream_gets_exact_zeros_and_a_warning(x):
     with pytest.warns(UnusedStreamWarning, match="head 'part' exact zeros on input stream 'table'"):
         found = xm.explain(lopsided, x, IntegratedGradients())
     np.testing.assert_array_equal(found["table"].sel(head="part"), 0)
+
+
+@pytest.mark.parametrize("name", ["norm", "distance", "root"])
+def test_what_has_no_gradient_at_the_baseline_is_integrated_from_there(name):
+    import keras
+
+    ops = keras.ops
+    forward, expected = {
+        "norm": (lambda t: ops.sqrt(ops.sum(t * t, axis=-1, keepdims=True)), [1.8, 3.2]),
+        "distance": (lambda t: ops.sqrt((t[:, :1] - t[:, 1:]) ** 2), [-3.0, 4.0]),
+        "root": (lambda t: ops.sqrt(t[:, 1:]), [0.0, 2.0]),
+    }[name]
+    x = keras.Input((2,), name="x")
+    net = keras.Model(x, keras.layers.Lambda(forward, output_shape=(1,), name=name)(x))
+    found = xm.explain(net, np.array([[3.0, 4.0]]), "integrated_gradients")
+    np.testing.assert_allclose(found["x"][0, 0], expected, atol=2e-3)
+    assert bool(found["converged"].all())

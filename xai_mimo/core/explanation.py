@@ -16,7 +16,8 @@ Layout (version 1):
   feature names on the last axis of each stream, names of variables where it is theirs;
 - attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, speaks_of, streams, heads`` (JSON
   if nested), and ``unexplained``, streams that the method says nothing of, where there are any; ``backend``, the
-  framework that computed, where the model names one, several after a run that was gone on with; ``speaks_of`` (see
+  framework that computed, where the model names one, several after a run that was gone on with; ``precision``, the
+  narrowest dtype that the model computes in, where it tells; ``speaks_of`` (see
   ``core.speaks_of``) is absent from older files.
 
 Several methods joined have a leading ``explainer`` dimension, selected by ``.sel(explainer="shapley")``. It is not

@@ -64,9 +64,9 @@ def is_half(precision: str) -> bool:
 
 
 def rounding_of(precision: str) -> float:
-    """Relative rounding of a half precision, 0 of others."""
+    """Relative rounding of outputs that are computed in half precision, 0 of others: half the distance of 1 to the next
+    larger number."""
     return _HALF.get(precision, 0.0)
 
 
-# The distance of 1 to the next larger number.
-_HALF = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+_HALF = {"float16": 2.0**-11, "bfloat16": 2.0**-8}

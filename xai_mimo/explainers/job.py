@@ -16,6 +16,7 @@ from xai_mimo.core.explanation import describe, plain, settings_of, to_dataset, 
 from xai_mimo.core.held import call_method
 from xai_mimo.core.method import Context, Method
 from xai_mimo.core.model import Arrays, backend_of
+from xai_mimo.core.precision import precision_of
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import Array, count_rows
@@ -136,6 +137,7 @@ def attributes(
         "versions": json.dumps(versions()),
         "fingerprint": cut.whole.fingerprint(),
         **({"backend": backend_of(cut.whole)} if backend_of(cut.whole) else {}),
+        **({"precision": precision_of(cut.whole)} if precision_of(cut.whole) else {}),
         "space": cut.space,
         "reads": json.dumps(cut.owners),
         "data_sha256": digest(inputs),

@@ -10,6 +10,7 @@ import xarray as xr
 
 from xai_mimo.core.errors import NotConvergedWarning, UnusedStreamWarning
 from xai_mimo.core.explanation import stream_names
+from xai_mimo.core.precision import is_half
 
 _Pairs = frozenset[tuple[str, str]]
 
@@ -23,12 +24,14 @@ class RunWarnings:
         unused: pairs (target, stream) whose attributions were exactly zero in every row; None before the first block.
         missed: target -> rows that did not converge.
         rounded: rows among them, over all targets, that the rounding of the model's outputs kept from it.
+        precision: that the model computes in, "" where it is not known.
     """
 
     rows: int = 0
     unused: _Pairs | None = None
     missed: Mapping[str, int] | None = None
     rounded: int = 0
+    precision: str = ""
 
     @staticmethod
     def of(block: xr.Dataset) -> "RunWarnings":
@@ -43,6 +46,7 @@ class RunWarnings:
             _unused(block, heads) if block.attrs["signed"] else frozenset(),
             missed,
             int(block["rounding_limited"].sum()) if "rounding_limited" in block else 0,
+            str(block.attrs.get("precision", "")),
         )
 
     def merge(self, other: "RunWarnings") -> "RunWarnings":
@@ -53,6 +57,7 @@ class RunWarnings:
             _in_both(self.unused, other.unused),
             {head: mine.get(head, 0) + theirs.get(head, 0) for head in (*mine, *theirs)},
             self.rounded + other.rounded,
+            self.precision or other.precision,
         )
 
     def warnings(self, method: str) -> list[UserWarning]:
@@ -79,20 +84,29 @@ class RunWarnings:
         return texts
 
     def _remedy(self, missed: int) -> str:
-        precision = (
-            "could not: their gap is of the size of the rounding of the model's own outputs, so only a model of higher "
-            "precision or a larger tolerance helps."
+        is_by_half = is_half(self.precision)
+        half = f", which computes in half precision ({self.precision})" if is_by_half else ""
+        higher = "the float32 policy" if is_by_half else "a model of higher precision"
+        rounding = (
+            f"could not: their gap is of the size of the rounding of the model's own outputs{half}, so only {higher} "
+            "or a larger tolerance helps."
         )
         if self.rounded == missed:
-            return f"They {precision}"
+            return f"They {rounding}"
         if self.rounded:
-            return f"Allow more evaluations or a larger tolerance; {self.rounded} of them {precision}"
+            return f"Allow more evaluations or a larger tolerance; {self.rounded} of them {rounding}"
         return "Allow more evaluations or a larger tolerance; a model that computes in half precision may need float32."
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a store that is written over several sessions; ``silent`` is its word for unused."""
         unused = None if self.unused is None else sorted(self.unused)
-        return {"rows": self.rows, "silent": unused, "missed": dict(self.missed or {}), "rounded": self.rounded}
+        return {
+            "rows": self.rows,
+            "silent": unused,
+            "missed": dict(self.missed or {}),
+            "rounded": self.rounded,
+            "precision": self.precision,
+        }
 
     @staticmethod
     def from_json(values: Mapping[str, Any] | None) -> "RunWarnings":
@@ -105,6 +119,7 @@ class RunWarnings:
             None if unused is None else frozenset((h, t) for h, t in unused),
             values["missed"],
             values["rounded"],
+            values.get("precision", ""),
         )
 
 

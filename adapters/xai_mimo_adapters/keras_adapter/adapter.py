@@ -127,6 +127,11 @@ class FunctionalKeras:
         return self._whole.backend
 
     @property
+    def precision(self) -> str:
+        """The coarsest float dtype that a layer computes in; see ``core.precision.precision_of``."""
+        return self._whole.precision
+
+    @property
     def streams(self) -> tuple[Stream, ...]:
         """The named inputs, in the order the model declares them."""
         return self._whole.streams

@@ -76,6 +76,12 @@ class KerasNetwork:
         return str(keras.backend.backend())
 
     @property
+    def precision(self) -> str:
+        """The coarsest float dtype that a layer computes in; see ``core.precision.precision_of``."""
+        computed = {str(layer.compute_dtype) for layer in self.model._flatten_layers(include_self=False)}
+        return next((dtype for dtype in ("bfloat16", "float16", "float32", "float64") if dtype in computed), "")
+
+    @property
     def streams(self) -> tuple[Stream, ...]:
         """The named inputs, in the order the model declares them."""
         return self._streams

@@ -260,3 +260,21 @@ def test_a_series_and_a_model_without_layers():
         match=r"grad_cam needs a model that can be cut at a layer, and model '.*' cannot be cut. Build it as a functional",
     ):
         xm.explain(xm.adapt(lambda u: u, streams={"u": (5,)}, heads={"y": (5,)}), np.zeros((2, 5)), "grad_cam")
+
+
+def test_a_table_has_no_map_and_other_methods_are_named():
+    import keras
+
+    table = keras.Input((5,), name="table")
+    model = keras.Model(table, keras.layers.Dense(1, name="y")(keras.layers.Dense(4, name="code")(table)))
+    for at in (None, "code", "y"):
+        with pytest.raises(
+            NotSupported, match=r"reads no positions at all \('table'\).*take 'integrated_gradients', 's"
+        ):
+            xm.explain(model, np.ones((2, 5)), GradCAM(at=at))
+
+
+def test_the_layer_behind_is_named_where_the_output_was_meant(images, x):
+    with pytest.raises(NotSupported, match="what 'conv' puts out is read by the layer behind it, perhaps at='flat'"):
+        xm.explain(images[1], x, GradCAM(at="conv"))
+    assert bool((xm.explain(images[1], x, GradCAM(at="flat"))["image"] >= 0).all())

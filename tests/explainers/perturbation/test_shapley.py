@@ -373,3 +373,26 @@ def test_blocks_with_different_numbers_of_draws_are_put_together(tmp_path):
     np.testing.assert_array_equal(found["draws"] * 18, found["evaluations"])
     on_disk = xm.explain(model, x, method, store=tmp_path / "run.zarr", **call)
     np.testing.assert_array_equal(on_disk["draws"], found["draws"])
+
+
+@pytest.mark.parametrize("budget", [1, 2, 2048])
+def test_a_single_player_gets_the_whole_change_whatever_the_budget(budget):
+    model = toys.linear({"y": [[2.0]]}, {"u": 1})
+    found = xm.explain(model, {"u": np.array([[3.0], [5.0]])}, Shapley(budget=budget), background=np.array([[1.0]]))
+    np.testing.assert_allclose(found["u"][0], [[4.0], [8.0]])
+    np.testing.assert_array_equal(found["u_standard_error"], 0)
+
+
+@pytest.mark.parametrize(
+    "method", ["shapley", "occlusion", Shapley(players="streams"), Shapley(players="variables")], ids=str
+)
+def test_a_stream_of_single_values_is_one_player(method):
+    model = xm.adapt(
+        lambda a, b: {"y": 2 * a + b[:, 0]},
+        streams=[xm.Stream("a", ()), xm.Stream("b", (1,))],
+        heads=[xm.Head("y", ())],
+    )
+    rows = {"a": np.array([1.0, 3.0]), "b": np.array([[5.0], [6.0]])}
+    found = xm.explain(model, rows, method, background={"a": np.zeros(1), "b": np.zeros((1, 1))})
+    np.testing.assert_allclose(found["a"][0], [2.0, 6.0])
+    assert found["a"].dims == ("head", "sample")

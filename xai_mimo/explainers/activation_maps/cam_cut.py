@@ -9,7 +9,7 @@ from xai_mimo.core.cut import Cut, cut_at, layers_called
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Differentiable, Model, Splittable, require
-from xai_mimo.core.positions import has_channels
+from xai_mimo.core.positions import has_channels, has_positions
 from xai_mimo.core.streams import Stream, unknown
 from xai_mimo.core.targets import Selector
 
@@ -133,10 +133,36 @@ def _checked(cut: Cut, *, layer: str, stream: str | None, method: str) -> CamCut
         raise NotSupported(
             f"behind layer '{layer}' is read {_described(part, owners)}: no positions that are computed from "
             + (f"input stream '{stream}' alone" if stream else "one input stream alone")
-            + ", so there is no map to draw. Name a layer before the positions are pooled or flattened."
+            + f", so there is no map to draw. {_mend(cut)}"
         )
     source = candidates[0]
     return CamCut(cut, layer, source, by_name[owners[source.name][0]], stream is not None, method)
+
+
+def _mend(cut: Cut) -> str:
+    """What can be done where a layer reads no positions."""
+    streams = cut.whole.streams
+    if _is_table(streams):
+        return _no_positions(streams)
+    before = "Name a layer before the positions are pooled or flattened"
+    names = cut.whole.layers() if isinstance(cut.whole, Splittable) and cut.layer is not None else ()
+    own = [i for i, name in enumerate(names) if layers_called(str(cut.layer), [name])]
+    if len(own) == 1 and own[0] + 1 < len(names):
+        before += f"; what '{cut.layer}' puts out is read by the layer behind it, perhaps at='{names[own[0] + 1]}'"
+    return f"{before}."
+
+
+def _is_table(streams: Sequence[Stream]) -> bool:
+    """Whether streams are numbers without positions; whole numbers may be a text's."""
+    return not any(has_positions(s) or s.is_integer for s in streams)
+
+
+def _no_positions(streams: Sequence[Stream]) -> str:
+    names = ", ".join(f"'{s.name}'" for s in streams)
+    return (
+        f"The model reads no positions at all ({names}): class activation maps are for images, sequences and tokens. "
+        "For the columns of a table take 'integrated_gradients', 'shapley' or 'occlusion'."
+    )
 
 
 def _candidates(cut: Cut, stream: str | None) -> list[Stream]:
@@ -162,5 +188,7 @@ def _last_with_positions(model: Splittable, stream: str | None, method: str) -> 
     for name in reversed(names):
         if len(_candidates(cut_at(model, name), stream)) == 1:
             return name
+    if _is_table(model.streams):
+        raise NotSupported(f"{method} found no layer that reads positions. {_no_positions(model.streams)}")
     listed = f"; there are: {', '.join(names[-_SHOWN:])}" if names else ""
     raise BadSetting(f"{method} found no layer that reads positions of one stream. Name one: at='<layer>'{listed}.")

@@ -36,8 +36,10 @@ class GradCAM:
     also tells how the other classes lose.
 
     Attributes:
-        at: name or path of the layer whose inputs are read; None for the last layer of the model that reads positions,
-            often the pooling. In the space of a layer (``explain(..., at=...)``) these are that layer's inputs.
+        at: name or path of the layer whose inputs are read (for what a layer puts out, name the layer behind it: the
+            order of layers is ``xai_mimo.adapt(model).layers()``); None for the last layer of the model that reads
+            positions, often the pooling. In the space of a layer (``explain(..., at=...)``) these are that layer's
+            inputs.
         positive: False leaves the ReLU out, so that evidence against the target keeps its sign.
         stream: the input stream to explain. Needed where the heads read several: this map says nothing of the others,
             and they get zeros only if they are left out in this way or if no target reacts to them.

@@ -92,6 +92,8 @@ class _Ledger:
         evaluations: ``(path,)``.
         is_judged: ``(path,)``, whether ``allowed`` is known from an integration before.
         rounding: ``(target, 1)``, relative rounding of each target's outputs.
+        coarse: the same as a share of all that is attributed, of a model in half precision: what it sums up is rounded
+            too, and may be larger than its outputs; else 0.
         limit: evaluations that a path may take.
     """
 
@@ -100,10 +102,17 @@ class _Ledger:
     evaluations: Array
     is_judged: Array
     rounding: Array
+    coarse: float
     limit: int
 
+    def noise(self, path: Array, size: Array, tolerance: float) -> Array:
+        """Gaps on these paths that are no fault of the quadrature: ``(target, path)``, of targets of this size."""
+        mass = self.allowed[1][:, path] / (_MARGIN * tolerance)
+        noise: Array = np.maximum(_ROUNDINGS * self.rounding * size, 2 * self.coarse * mass)
+        return noise
+
     @staticmethod
-    def of(paths: Paths, rounding: Array, limit: int) -> "_Ledger":
+    def of(paths: Paths, rounding: Array, coarse: float, limit: int) -> "_Ledger":
         targets, count = len(paths.selectors), paths.rows * paths.per_row
         return _Ledger(
             np.full((2, targets, count), np.inf),
@@ -111,19 +120,22 @@ class _Ledger:
             np.zeros(count, dtype=np.int64),
             np.zeros(count, dtype=bool),
             rounding[:, None],
+            coarse,
             limit,
         )
 
 
-def integrate(paths: Paths, change: Array, *, tolerance: float, max_evaluations: int, rounding: Array) -> Integrated:
+def integrate(
+    paths: Paths, change: Array, *, tolerance: float, max_evaluations: int, rounding: Array, coarse: float = 0.0
+) -> Integrated:
     """Integrate along all paths to the tolerance.
 
     Args:
         change: ``(target, sample)``, of the targets from the baselines, on the mean, to the row.
         tolerance, max_evaluations: see ``IntegratedGradients``.
-        rounding: ``(target,)``, relative rounding of the outputs.
+        rounding: ``(target,)``, relative rounding of the outputs. coarse: that of half precision, else 0.
     """
-    ledger = _Ledger.of(paths, rounding, max_evaluations)
+    ledger = _Ledger.of(paths, rounding, coarse, max_evaluations)
     total = {n: np.zeros((len(paths.selectors), *x.shape)) for n, x in paths.inputs.items()}
     _integrate_rows(paths, np.arange(paths.rows), total, ledger, tolerance)
     again = _judged_too_mildly(paths, change, total, ledger, tolerance)
@@ -149,7 +161,7 @@ def _integrate_rows(paths: Paths, rows: Array, total: Arrays, ledger: _Ledger, t
             if is_first:
                 _set_allowance(paths, live, parts, ledger, tolerance)
                 live = _look(paths, live, whole, value, middle, ledger, tolerance)
-            share = _errors(paths, whole, parts, middle, ledger)
+            share = _errors(paths, whole, parts, middle, ledger, tolerance)
             must = is_open | (live.stop - live.start > live.widest)
             share = np.where(must, np.maximum(share, _TOO_MUCH), share)
             is_failed = _failed(live, share, ledger, _narrowest(paths))
@@ -209,8 +221,8 @@ def _look(
     path = live.path[starts]
     nodes = np.stack([live.low, value, live.high], axis=2)
     speed = np.stack([_speed(paths, live, s) for s in (whole.slope_low, slope, whole.slope_high)], axis=2)
-    roundings = _ROUNDINGS * ledger.rounding * np.maximum.reduceat(np.abs(nodes).max(axis=2), starts, axis=1)
-    allowed = np.maximum(ledger.allowed[0][:, path], roundings)
+    noise = ledger.noise(path, np.maximum.reduceat(np.abs(nodes).max(axis=2), starts, axis=1), tolerance)
+    allowed = np.maximum(ledger.allowed[0][:, path], noise)
     widest, off_by = look_between(paths, live.path, live.start, live.stop - live.start, nodes, speed, allowed)
     height = np.maximum.reduceat(off_by, starts, axis=1)
     # What was hidden is attributed too: where nothing else was seen, it gives the scale.
@@ -277,7 +289,7 @@ def _set_allowance(paths: Paths, live: Pieces, parts: Arrays, ledger: _Ledger, t
     ledger.allowed[:, :, path] = np.minimum(ledger.allowed[:, :, path], _MARGIN * tolerance * of_path)
 
 
-def _errors(paths: Paths, live: Pieces, parts: Arrays, slope: Arrays, ledger: _Ledger) -> Array:
+def _errors(paths: Paths, live: Pieces, parts: Arrays, slope: Arrays, ledger: _Ledger, tolerance: float) -> Array:
     """Errors of the pieces as shares of what their paths are allowed: ``(target, piece)``.
 
     The gap is the *sum* of the errors of the attributions, which may cancel. A kink within a piece turns the gradient
@@ -297,8 +309,8 @@ def _errors(paths: Paths, live: Pieces, parts: Arrays, slope: Arrays, ledger: _L
     allowed = np.maximum(ledger.allowed[:, :, live.path], least)
     with np.errstate(over="ignore"):
         share: Array = np.maximum(gap / allowed[0], spread_out / allowed[1])
-    by_rounding = gap <= _ROUNDINGS * ledger.rounding * np.maximum(np.abs(live.low), np.abs(live.high))
-    return np.where(by_rounding, 0.0, share)
+    noise = ledger.noise(live.path, np.maximum(np.abs(live.low), np.abs(live.high)), tolerance)
+    return np.where(gap <= noise, 0.0, share)
 
 
 def _failed(live: Pieces, share: Array, ledger: _Ledger, narrowest: float) -> Array:

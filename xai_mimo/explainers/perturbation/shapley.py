@@ -83,7 +83,8 @@ class Shapley:
         background = _thin(context.background, int(self.background_rows))
         game = Game.of(model, inputs, background, selectors, context, self.players, self.patch)
         count = game.masker.count
-        is_exact = count <= _MOST_EXACT and 2**count <= self.budget
+        # A single player is worth the difference of the two coalitions that are asked for in any case.
+        is_exact = count == 1 or (count <= _MOST_EXACT and 2**count <= self.budget)
         nobody = game.values(np.arange(game.rows), np.zeros((game.rows, count), dtype=bool))
         if is_exact:
             values = _enumerate(game, count, context)
