@@ -12,8 +12,9 @@ Layout (version 1):
   a normal interval is too short (value +- 1.96 standard errors of two draws misses every third value), so take
   Student's t, ``scipy.stats.t(draws - 1).ppf(0.975) * standard_error``. It is absent where nothing was drawn, since
   exact values have standard errors of 0, and from older files;
-- coordinates ``head`` (target names), ``sample`` (row numbers), ``unit`` (the explained unit, ``(head, sample)``) and
-  feature names on the last axis of each stream, names of variables where it is theirs;
+- coordinates ``head`` (target names; read them as ``explanation["head"]``, since ``.head`` is a method of xarray's),
+  ``sample`` (row numbers), ``unit`` (the explained unit, ``(head, sample)``) and feature names on the last axis of each
+  stream, names of variables where it is theirs;
 - attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, speaks_of, streams, heads`` (JSON
   if nested), and ``unexplained``, streams that the method says nothing of, where there are any; ``backend``, the
   framework that computed, where the model names one, several after a run that was gone on with; ``precision``, the
