@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xai_mimo.core.declare import declared_heads, declared_streams
-from xai_mimo.core.errors import BadValues, NotSupported, ShapeMismatch
+from xai_mimo.core.errors import BadValues, NotFinite, NotSupported, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.precision import warn_of_lost_digits
@@ -181,7 +181,9 @@ def _checked(values: Any, head: Head, rows: int, first: int) -> Array:
         array = array.astype(np.float32 if array.dtype.kind == "f" else np.float64)
     if not np.isfinite(array).all():
         row = first + int(np.argwhere(~np.isfinite(array))[0][0])
-        raise BadValues(f"the function gave NaN or infinity for head '{head.name}', first in row {row}.")
+        raise NotFinite(
+            f"the function gave NaN or infinity for head '{head.name}', first in row {row}.", head.name, row
+        )
     return array.reshape(expected)
 
 

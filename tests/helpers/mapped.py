@@ -21,17 +21,20 @@ class Mapped:
         return "f" * 16
 
     def predict(self, inputs):
-        rows = len(next(iter(inputs.values())))
-        return {h.name: np.arange(rows * h.size, dtype=float).reshape(rows, h.size) for h in self.heads}
+        numbers = self._numbers(inputs)[:, None]
+        return {h.name: (numbers * h.size + np.arange(h.size)).astype(float) for h in self.heads}
 
     def intercept(self, inputs):
-        rows = next(iter(inputs.values())).reshape(-1, inputs[self.streams[0].name][0].size)[:, 0].astype(int)
+        rows = self._numbers(inputs)
         coords = {"target.head": (self.names[0], *self.names), "target.unit": ("0", "1", "0")}
         axes = {4: ("height", "width", "target"), 3: ("token", "target")}
         return {
             f"{layer}/class_map": InterceptionMap(layer, "class_map", v[rows], axes[v.ndim], coords, "sun2025multihead")
             for layer, v in self.maps.items()
         }
+
+    def _numbers(self, inputs):
+        return next(iter(inputs.values())).reshape(-1, inputs[self.streams[0].name][0].size)[:, 0].astype(int)
 
 
 def rows_for(model, count=4):

@@ -37,6 +37,7 @@ def compare(
     settings: Settings | None = None,
     title: str = "",
     command: str = "",
+    check: bool = True,
     progress: bool | None = None,
 ) -> Comparison:
     """Explain a model with several methods and score them, head by head, in one space.
@@ -77,6 +78,7 @@ def compare(
             does not depend on which others run.
         settings: of the scores.
         title, command: written into the record.
+        check: refuse a model that does not do what explanations assume, see ``explain``; it is asked once.
         progress: show a progress bar; None does on a terminal, of work longer than a second.
     Returns:
         A ``Comparison``: the explanations, and the record with these tables, each a data frame under the same name;
@@ -112,9 +114,10 @@ def compare(
         DuplicateName: a method, a metric or a true feature twice.
         BadSetting: a setting out of range, a space that there is not or that contradicts ``at``, or several layers that
             explain themselves and none named.
-        NotSupported: the model has not what a method needs; the methods have no common space; or a metric that was
-            named does not apply (each says why).
+        NotSupported: the model does not do what explanations assume (see ``check``), or has not what a method needs;
+            the methods have no common space; or a metric that was named does not apply (each says why).
         ShapeMismatch, BadValues: rows, labels, truth or background that do not fit the model or each other.
+        NotFinite: the model answers NaN or infinity.
         EmptyData: no rows, or an empty list of methods.
         SchemaError: two methods divide a stream differently, so their maps cannot be laid side by side.
         MetricFailed: a metric raised an error, or gave what is no quantity; it is named.
@@ -142,6 +145,7 @@ def compare(
         occlusion       1.0
           shapley       1.0
     """
+    flag(check, "check")
     if progress is not None:
         flag(progress, "progress")
     request = read_request(
@@ -162,6 +166,7 @@ def compare(
         settings=settings,
         title=title,
         command=command,
+        check=check,
     )
     with bar(progress, "compare") as shown:
         step = steps(shown, "compare", request.steps)

@@ -146,6 +146,7 @@ class ExplainRequest:
             background=background,
             at=None if cut is None else cut.layer,
             seed=seed,
+            check=False,  # done once, when the comparison was asked for
             progress=advance,
         )
 

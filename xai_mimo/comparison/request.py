@@ -17,13 +17,15 @@ from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.comparison.task_scores import check_task_rows, task_rows, task_scores
 from xai_mimo.comparison.truth import NamedTruth, Truth, check_truth
 from xai_mimo.core.baselines import check_background, choose_background
+from xai_mimo.core.cut import Cut
 from xai_mimo.core.declare import named_like
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import adapt
+from xai_mimo.core.probes import answers, check_model
 from xai_mimo.core.streams import Array, check_inputs, count_rows
-from xai_mimo.core.targets import AnyTarget, Selector, check_labels, select
+from xai_mimo.core.targets import AnyTarget, Selector, check_labels, expand, select
 from xai_mimo.metrics.installed import default_metrics, find_metrics
 from xai_mimo.metrics.metric import Metric
 from xai_mimo.record.rows import Family, TaskRow
@@ -131,6 +133,7 @@ def read_request(
     settings: Settings | None,
     title: str,
     command: str,
+    check: bool = True,
 ) -> Request:
     """Check the arguments of ``compare``, whose docstring says what they mean and what is refused."""
     if rows is not None:
@@ -152,15 +155,18 @@ def read_request(
     inputs = {name: values[picked] for name, values in data.items()}
     of_all = check_labels(labels, adapted.heads, total, x)
     checked = {head: values[picked] for head, values in of_all.items()}
-    outputs = adapted.predict(data if of_all else inputs)
+    heads = {target.head for target in expand(targets, adapted.heads)}
+    outputs = answers(adapted, data if of_all else inputs, np.arange(total) if of_all else picked, heads)
     explained = {head: values[picked] for head, values in outputs.items()} if of_all else outputs
     selectors = select(targets, adapted.heads, explained, checked)
     if methods is None:
         named, chosen = choose_methods(adapted, inputs, at, space, selectors=selectors, labels=checked, background=data)
     known, regions = _check_truth(truth, adapted, selectors, total)
+    where = choose_space(adapted, first, intercepts=any(is_interception(m) for m in named.values()), at=at, space=space)
+    if check:
+        check_model(where.cut or Cut(adapted, adapted), inputs, heads)
     own = None if background is None else check_background(background, named_streams)
     again = ("background", "background again")
-    intercepts = any(is_interception(m) for m in named.values())
     if chosen:
         _LOG.info("compare chose its methods: %s", chosen)
     name = str(getattr(model, "name", "") or type(model).__name__)
@@ -184,7 +190,7 @@ def read_request(
             own or choose_background(data, _BACKGROUND_ROWS, _rng(seed, again[0])),
             own or choose_background(data, _BACKGROUND_ROWS, _rng(seed, again[1])),
         ),
-        space=choose_space(adapted, first, intercepts=intercepts, at=at, space=space),
+        space=where,
         settings=(settings or Settings()).for_rows(len(picked)),
         seed=int(seed),
         title=title or f"Comparison of {', '.join(named)}",

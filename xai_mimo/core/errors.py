@@ -80,5 +80,9 @@ class PrecisionWarning(UserWarning):
     """The dtype of a stream cannot tell values apart that the data tells apart."""
 
 
+class GradientWarning(UserWarning):
+    """A model's gradient does not say how its output changes; methods that follow gradients are wrong then."""
+
+
 class PluginWarning(UserWarning):
     """A plugin could not be loaded or shares its name with another one."""

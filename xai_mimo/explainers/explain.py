@@ -15,14 +15,16 @@ from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.declare import named_like
 from xai_mimo.core.engine import Engine
 from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.method import Method, positive, whole
-from xai_mimo.core.model import Arrays
+from xai_mimo.core.gradient_probe import gradient_warnings
+from xai_mimo.core.method import Method, flag, needs_of, positive, whole
+from xai_mimo.core.model import Arrays, Differentiable
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.plugins import engine as find_engine
 from xai_mimo.core.plugins import method as find_method
+from xai_mimo.core.probes import check_model
 from xai_mimo.core.progress import Advance, bar, check_progress, counted
 from xai_mimo.core.streams import Stream, check_inputs, check_together, count_rows
-from xai_mimo.core.targets import AnyTarget, check_labels
+from xai_mimo.core.targets import AnyTarget, check_labels, expand
 from xai_mimo.explainers.job import ExplainJob, attributes, blocks_of
 from xai_mimo.explainers.run_warnings import RunWarnings
 from xai_mimo.explainers.stored_run import explain_to_disk
@@ -43,6 +45,7 @@ def explain(
     rows_per_block: int = 1024,
     store: str | Path | None = None,
     engine: str | Engine | None = None,
+    check: bool = True,
     progress: bool | Advance | None = None,
 ) -> xr.Dataset:
     """Explain a model's heads for the given rows with one method.
@@ -68,23 +71,30 @@ def explain(
             with a warning, and a model that predicts something else for some stored rows is refused.
         engine: where blocks are done: the name of an installed engine, or an object with its ``run``; None does one
             after the other, here. The numbers are the same with every engine.
+        check: ask the model a few rows first, and refuse one that does not do what an explanation assumes: whose rows
+            depend on each other, that answers equal rows differently, or whose part behind ``at`` is not the model;
+            for a method that follows gradients compare them with differences of the answers. False for who knows
+            better.
         progress: show a bar; None does on a terminal, of work longer than a second; or a function to call with the
             number of rows just finished.
     Returns:
         The explanation; its layout is described in ``xai_mimo.core.explanation``. Of a stream with groups of features,
         Shapley values and occlusion have one value for each group; other methods have one for each feature.
     Raises:
-        UnknownName, ShapeMismatch, BadValues, EmptyData, BadSetting, NotSupported: the arguments do not fit.
+        UnknownName, ShapeMismatch, BadValues, EmptyData, BadSetting, NotSupported: the arguments do not fit, or the
+            model does not do what an explanation assumes (see ``check``). NotFinite: it answers NaN or infinity.
         FileProblem: the store cannot be written, holds another run, or is being written by another process.
         MissingDependency: ``store`` without zarr.
     Warns:
         UnusedStreamWarning: a head gave exact zeros on a whole stream. NotConvergedWarning: rows missed the tolerance.
-        StoreWarning: the store was damaged, or computed by another backend.
+        StoreWarning: the store was damaged, or computed by another backend. GradientWarning: a head's gradient does not
+        say how its output changes.
     """
     whole(rows_per_block, "rows_per_block")
     whole(background_rows, "background_rows")
     positive(max_memory, "max_memory")
     check_progress(progress)
+    flag(check, "check")
     if store is not None and not isinstance(store, str | os.PathLike):
         raise BadSetting(f"store is a folder ending in .zarr, or None for memory; got {store!r}.")
     engine = find_engine(engine)
@@ -93,6 +103,7 @@ def explain(
     adapted, named = named_like(adapted, x)
     cut = cut_at(adapted, at)
     check_together(cut.part.streams)
+    heads = {target.head for target in expand(targets, adapted.heads)}
     chosen, seed, rows_per_block = find_method(method), _seed(seed), int(rows_per_block)
     background_there = _background(background, inputs, cut, named, rows=background_rows, seed=seed)
     job = ExplainJob(
@@ -107,6 +118,11 @@ def explain(
         rows_per_block=rows_per_block,
         attrs=attributes(cut, chosen, inputs, background_there, seed=seed, rows_per_block=rows_per_block),
     )
+    if check:
+        few = check_model(cut, inputs, heads)
+        if Differentiable in needs_of(chosen) and isinstance(cut.part, Differentiable):
+            for text in gradient_warnings(cut.part, few, targets, job.labels):
+                warnings.warn(text, stacklevel=2)
     with bar(False if callable(progress) else progress, chosen.name) as shown:
         advance = progress if callable(progress) else counted(shown, chosen.name, job.rows)
         result, noticed = (

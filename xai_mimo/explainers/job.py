@@ -17,10 +17,11 @@ from xai_mimo.core.held import call_method
 from xai_mimo.core.method import Context, Method
 from xai_mimo.core.model import Arrays, backend_of
 from xai_mimo.core.precision import precision_of
+from xai_mimo.core.probes import answers
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import Array, count_rows
-from xai_mimo.core.targets import AnyTarget, Target, select, take
+from xai_mimo.core.targets import AnyTarget, Target, expand, select, take
 
 # What must agree, beside targets, labels and versions, before an interrupted run may go on.
 _IDENTITY = (
@@ -80,11 +81,12 @@ class ExplainJob:
         rows = self.cut.enter({name: x[part] for name, x in self.inputs.items()})
         model = self.cut.part
         labels = {head: values[part] for head, values in self.labels.items()}
-        selectors = select(self.targets, model.heads, model.predict(rows), labels)
+        samples = np.arange(part.start, part.stop)
+        heads = {target.head for target in expand(self.targets, model.heads)}
+        selectors = select(self.targets, model.heads, answers(model, rows, samples, heads), labels)
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, number)))
         context = Context(rng, self.background, self.max_memory, advance, self.cut.layer, part.start)
         attribution = call_method(self.method, model, rows, selectors, context)
-        samples = np.arange(part.start, part.stop)
         return to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=self.attrs)
 
     def predictions(self, rows: Array, units: Array) -> Array:
