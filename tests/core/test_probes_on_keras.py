@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
-from xai_mimo.core.errors import GradientWarning, NotFinite, NotSupported
+from xai_mimo.core.errors import GradientWarning, LeftOutWarning, NotFinite, NotSupported
 
 ROWS = np.random.default_rng(0).normal(size=(7, 3)).astype("float32")
 ops = keras.ops
@@ -148,3 +148,44 @@ def test_a_row_of_padding_that_gives_no_number_is_named():
             xm.explain(model_of(logarithm), data, method)
     with pytest.raises(NotFinite, match="first in row 5,"):
         xm.compare(model_of(logarithm), data, ["gradient"], rows=7)
+
+
+def with_class_numbers():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((3,), name="x")
+    scores = keras.layers.Dense(4, name="scores")(x)
+    best = keras.layers.Lambda(lambda t: ops.cast(ops.argmax(t, axis=-1, keepdims=True), "int32"), name="best")(scores)
+    return xm.adapt(keras.Model(x, [scores, best], name="m"))
+
+
+def test_a_head_of_whole_numbers_is_left_out_by_name_or_refused():
+    model = with_class_numbers()
+    for method in ("gradient", "integrated_gradients"):
+        with pytest.warns(LeftOutWarning, match=rf"{method}: left out: head 'best' gives whole numbers .*\(int32\)"):
+            explanation = xm.explain(model, ROWS, method)
+        assert {name.split(":")[0] for name in explanation["head"].values} == {"scores"}
+        with pytest.raises(
+            NotSupported, match=r"head 'best' gives whole numbers .* put them out as a head of their own"
+        ):
+            xm.explain(model, ROWS, method, targets=["best"])
+        assert "scores:0" in xm.explain(model, ROWS, method, targets=["scores"])["head"]
+
+
+def test_a_comparison_leaves_such_a_head_out_and_says_so():
+    model, settings = with_class_numbers(), xm.Settings(ceilings=False, resamples=100)
+    for methods in (None, ["integrated_gradients", "occlusion"]):
+        with pytest.warns(LeftOutWarning, match="compare: left out: head 'best' gives whole numbers"):
+            result = xm.compare(model, ROWS, methods, settings=settings, metrics=["gini"])
+        assert {target.head for target in result.record.targets} == {"scores"}
+        assert "left out: head 'best'" in result.record.settings["targets"]
+    named = xm.compare(model, ROWS, targets=["best"], settings=settings, metrics=["gini"])
+    assert "integrated_gradients (head 'best' gives whole numbers)" in named.record.settings["methods"]
+    with pytest.raises(NotSupported, match="head 'best' gives whole numbers"):
+        xm.compare(model, ROWS, ["gradient"], targets=["best"], settings=settings, metrics=["gini"])
+
+
+@pytest.mark.filterwarnings("ignore::xai_mimo.core.errors.UnusedStreamWarning")
+def test_a_comparison_warns_of_a_gradient_that_is_none():
+    settings = xm.Settings(ceilings=False, resamples=100)
+    with pytest.warns(GradientWarning, match="the gradient of head 'y' of model 'm' is 0 while its output changes"):
+        xm.compare(model_of(Rounded()), ROWS, ["gradient", "occlusion"], settings=settings, metrics=["gini"])

@@ -74,6 +74,8 @@ def choose_methods(
         left_out.append("integrated_gradients (the model gives no gradients)")
     elif any(s.is_integer for s in explained.streams):
         left_out.append("integrated_gradients (a stream holds whole numbers)")
+    elif whole := [s.head for s in targets if model.predict(first_row)[s.head].dtype.kind != "f"]:
+        left_out.append(f"integrated_gradients (head '{whole[0]}' gives whole numbers)")
     else:
         names.append("integrated_gradients")
     # Two pairs of permutations, without which Shapley values have no standard error.

@@ -1,6 +1,7 @@
 """The door of ``compare``: everything is checked once, rows are picked, and every random number gets its seed."""
 
 import logging
+import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ from xai_mimo.comparison.truth import NamedTruth, Truth, check_truth
 from xai_mimo.core.baselines import check_background, choose_background
 from xai_mimo.core.cut import Cut
 from xai_mimo.core.declare import named_like
-from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.method import Method
-from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.errors import BadSetting, LeftOutWarning
+from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradients
+from xai_mimo.core.method import Method, needs_of
+from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.probes import answers, check_model
 from xai_mimo.core.streams import Array, check_inputs, count_rows
@@ -49,6 +51,7 @@ class Request:
         name: what the record calls it.
         methods: label -> method.
         chosen: how the methods were chosen, "" where the user named them.
+        left_out: heads that nobody named and no gradient method can explain, and why; "" without any.
         metrics: that are asked for, in order.
         are_named: whether the user named the metrics: then each must apply.
         data: all rows, ``{stream: (row, *shape)}``.
@@ -71,6 +74,7 @@ class Request:
     name: str
     methods: Mapping[str, Method]
     chosen: str
+    left_out: str
     metrics: tuple[Metric, ...]
     are_named: bool
     data: Arrays
@@ -155,6 +159,7 @@ def read_request(
     inputs = {name: values[picked] for name, values in data.items()}
     of_all = check_labels(labels, adapted.heads, total, x)
     checked = {head: values[picked] for head, values in of_all.items()}
+    targets, left_out = _targets(targets, adapted, named, first, by_gradients=methods is None)
     heads = {target.head for target in expand(targets, adapted.heads)}
     outputs = answers(adapted, data if of_all else inputs, np.arange(total) if of_all else picked, heads)
     explained = {head: values[picked] for head, values in outputs.items()} if of_all else outputs
@@ -164,7 +169,7 @@ def read_request(
     known, regions = _check_truth(truth, adapted, selectors, total)
     where = choose_space(adapted, first, intercepts=any(is_interception(m) for m in named.values()), at=at, space=space)
     if check:
-        check_model(where.cut or Cut(adapted, adapted), inputs, heads)
+        _check_model(where.cut or Cut(adapted, adapted), inputs, named, targets, checked)
     own = None if background is None else check_background(background, named_streams)
     again = ("background", "background again")
     if chosen:
@@ -175,6 +180,7 @@ def read_request(
         name=name,
         methods=named,
         chosen=chosen,
+        left_out=left_out,
         metrics=asked,
         are_named=metrics is not None,
         data=data,
@@ -212,6 +218,44 @@ def method_seed(seed: int, label: str, run: Literal["methods", "methods again"])
 def _rng(seed: int, what: str) -> np.random.Generator:
     key = (_STREAMS[what],) if what in _STREAMS else (_BY_NAME, zlib.crc32(what.encode()))
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def _targets(
+    targets: Sequence[AnyTarget] | None,
+    model: Model,
+    methods: Mapping[str, Method],
+    first: Arrays,
+    *,
+    by_gradients: bool,
+) -> tuple[Sequence[AnyTarget] | None, str]:
+    """The targets, without heads that a method which follows gradients could not explain, where none are named.
+
+    Args:
+        methods: that are named. first: a row. by_gradients: whether methods are still to be chosen.
+    """
+    if not isinstance(model, Differentiable) or not (by_gradients or _follow_gradients(methods)):
+        return targets, ""
+    outputs = model.predict(first)
+    if by_gradients and targets is not None:
+        return targets, ""
+    targets, left_out = targets_with_gradients(targets, model.heads, outputs)
+    if left_out:
+        warnings.warn(f"compare: {left_out}", LeftOutWarning, stacklevel=4)
+    return targets, left_out
+
+
+def _follow_gradients(methods: Mapping[str, Method]) -> bool:
+    return any(Differentiable in needs_of(method) for method in methods.values())
+
+
+def _check_model(
+    cut: Cut, inputs: Arrays, methods: Mapping[str, Method], targets: Sequence[AnyTarget] | None, labels: Arrays
+) -> None:
+    """Refuse a model that does not do what explanations assume, and warn of gradients that are not its output's."""
+    few = check_model(cut, inputs, {target.head for target in expand(targets, cut.whole.heads)})
+    if isinstance(cut.part, Differentiable) and _follow_gradients(methods):
+        for text in gradient_warnings(cut.part, few, targets, labels):
+            warnings.warn(text, stacklevel=4)
 
 
 def _check_truth(

@@ -51,7 +51,11 @@ def write_record(request: Request, explained: Explained, scores: Scores) -> Reco
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         seed=request.seed,
         command=request.command,
-        settings={**request.settings.plain(), **({"methods": request.chosen} if request.chosen else {})},
+        settings={
+            **request.settings.plain(),
+            **({"methods": request.chosen} if request.chosen else {}),
+            **({"targets": request.left_out} if request.left_out else {}),
+        },
         model=_model_row(request),
         data=DataRow(rows=count_rows(request.data), explained_rows=len(request.picked), sha256=digest(request.data)),
         space=SpaceRow(name=request.space.name, text=request.space.text, streams=_space_streams(shown, explained)),

@@ -80,6 +80,10 @@ class PrecisionWarning(UserWarning):
     """The dtype of a stream cannot tell values apart that the data tells apart."""
 
 
+class LeftOutWarning(UserWarning):
+    """A head that nobody named cannot be explained in this way, and was left out."""
+
+
 class GradientWarning(UserWarning):
     """A model's gradient does not say how its output changes; methods that follow gradients are wrong then."""
 

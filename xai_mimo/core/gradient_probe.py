@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xai_mimo.core.errors import GradientWarning, NotFinite
+from xai_mimo.core.errors import GradientWarning, NotFinite, NotSupported
 from xai_mimo.core.model import Arrays, Differentiable, described
 from xai_mimo.core.probes import Probe
 from xai_mimo.core.rounding import relative_rounding
-from xai_mimo.core.streams import Array
-from xai_mimo.core.targets import AnyTarget, rows_of, select, take
+from xai_mimo.core.streams import Array, Head
+from xai_mimo.core.targets import AnyTarget, expand, rows_of, select, take
 
 _STEPS = (0.3, 0.03, 0.003)
 """As shares of each feature's range: a kink near the row spoils the largest, rounding the smallest."""
@@ -22,6 +22,35 @@ _NARROWEST = 0.1
 _ROUNDINGS = 64
 _DIFFERENT = 0.5
 """Gradient and difference are apart by more than this share of the larger, at every step."""
+
+
+def targets_with_gradients(
+    targets: Sequence[AnyTarget] | None, heads: Sequence[Head], outputs: Arrays
+) -> tuple[Sequence[AnyTarget] | None, str]:
+    """The targets that a method can explain which follows gradients, and a sentence on what is left out, or "".
+
+    Args:
+        targets: as users name them; None for every head, of which those of whole numbers are left out.
+        heads: of the model.
+        outputs: a few of its answers.
+    Raises:
+        NotSupported: a head of whole numbers or truth values was named, or there are no others.
+    """
+    dtypes = {head.name: np.asarray(outputs[head.name]).dtype for head in heads}
+    whole = {name: dtype for name, dtype in dtypes.items() if dtype.kind != "f"}
+    named = [target.head for target in expand(targets, heads) if target.head in whole]
+    if not named:
+        return targets, ""
+    text = (
+        f"head '{named[0]}' gives whole numbers or truth values ({whole[named[0]]}), which have no gradient. Explain "
+        "the scores it was made from: put them out as a head of their own; or use 'shapley', which asks for "
+        "predictions alone."
+    )
+    if targets is not None or len(whole) == len(heads):
+        raise NotSupported(text)
+    others = " and ".join(f"'{name}'" for name in whole)
+    also = f" (left out are {others})" if len(whole) > 1 else ""
+    return [head.name for head in heads if head.name not in whole], f"left out: {text}{also}"
 
 
 def gradient_warnings(

@@ -14,8 +14,8 @@ from xai_mimo.core.baselines import check_background, choose_background
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.declare import named_like
 from xai_mimo.core.engine import Engine
-from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.gradient_probe import gradient_warnings
+from xai_mimo.core.errors import BadSetting, LeftOutWarning
+from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradients
 from xai_mimo.core.method import Method, flag, needs_of, positive, whole
 from xai_mimo.core.model import Arrays, Differentiable
 from xai_mimo.core.plugins import adapt
@@ -88,7 +88,7 @@ def explain(
     Warns:
         UnusedStreamWarning: a head gave exact zeros on a whole stream. NotConvergedWarning: rows missed the tolerance.
         StoreWarning: the store was damaged, or computed by another backend. GradientWarning: a head's gradient does not
-        say how its output changes.
+        say how its output changes. LeftOutWarning: a head of whole numbers, where the method follows gradients.
     """
     whole(rows_per_block, "rows_per_block")
     whole(background_rows, "background_rows")
@@ -103,8 +103,13 @@ def explain(
     adapted, named = named_like(adapted, x)
     cut = cut_at(adapted, at)
     check_together(cut.part.streams)
-    heads = {target.head for target in expand(targets, adapted.heads)}
     chosen, seed, rows_per_block = find_method(method), _seed(seed), int(rows_per_block)
+    follows_gradients = Differentiable in needs_of(chosen) and isinstance(cut.part, Differentiable)
+    if follows_gradients and (check or targets is None):
+        outputs = cut.part.predict(cut.enter({name: values[:1] for name, values in inputs.items()}))
+        targets, left_out = targets_with_gradients(targets, adapted.heads, outputs)
+        if left_out:
+            warnings.warn(f"{chosen.name}: {left_out}", LeftOutWarning, stacklevel=2)
     background_there = _background(background, inputs, cut, named, rows=background_rows, seed=seed)
     job = ExplainJob(
         cut=cut,
@@ -119,8 +124,8 @@ def explain(
         attrs=attributes(cut, chosen, inputs, background_there, seed=seed, rows_per_block=rows_per_block),
     )
     if check:
-        few = check_model(cut, inputs, heads)
-        if Differentiable in needs_of(chosen) and isinstance(cut.part, Differentiable):
+        few = check_model(cut, inputs, {target.head for target in expand(targets, adapted.heads)})
+        if follows_gradients and isinstance(cut.part, Differentiable):
             for text in gradient_warnings(cut.part, few, targets, job.labels):
                 warnings.warn(text, stacklevel=2)
     with bar(False if callable(progress) else progress, chosen.name) as shown:
