@@ -20,6 +20,8 @@ _ROWS = 2
 _NARROWEST = 0.1
 """A feature's range is taken to be at least this share of the stream's largest value."""
 _ROUNDINGS = 64
+_SMALLEST = float(np.finfo(np.float32).tiny)
+"""No model answers in numbers smaller than this."""
 _DIFFERENT = 0.5
 """Gradient and difference are apart by more than this share of the larger, at every step."""
 
@@ -94,7 +96,8 @@ def gradient_warnings(
     said = []
     for t, selector in enumerate(selectors):
         is_zero = not any(gradients[n][t].any() for n in floats)
-        noise = _ROUNDINGS * relative_rounding(np.r_[up[t], down[t]]) * float(np.abs(values[t]).max())
+        largest = max(float(np.abs(values[t]).max()), _SMALLEST)
+        noise = _ROUNDINGS * relative_rounding(np.r_[up[t], down[t]]) * largest
         text = (
             _of_zeros(max(float(np.ptp(values[t])), float(np.nanmax(np.abs(changes[t]), initial=0.0))), noise)
             if is_zero
