@@ -41,7 +41,7 @@ class CallableAdapter:
         heads: name -> ``Head``, number of units or kind; or ``Head`` objects.
         max_memory: bytes that one call may take; decides how many rows it gets. 512 MiB by default.
     Raises:
-        NotSupported: streams or heads are not declared.
+        NotSupported: streams or heads are not declared, or it is a method of a network of PyTorch.
     """
 
     def __init__(
@@ -61,13 +61,18 @@ class CallableAdapter:
         self.function = function
         self._streams = declared_streams(streams, dtype="float64")
         self._free = _undeclared_dtypes(streams)
-        self._is_narrow: bool | None = None if self._free else False
         self._heads = declared_heads(heads)
         self._max_memory = max_memory or DEFAULT_MAX_MEMORY
         check_unique([s.name for s in self._streams], "input stream")
         check_unique([h.name for h in self._heads], "head")
         self._binding = bind(function, [s.name for s in self._streams], _label(function))
         self._modules = torch_modules(function)
+        if any(module is getattr(function, "__self__", None) for module in self._modules):
+            raise NotSupported(
+                f"'{_label(function)}' is a method of a network of PyTorch, which takes tensors; expected a function "
+                "of arrays. Wrap it: xai_mimo.adapt(lambda sensors: model(torch.from_numpy(sensors)).detach().numpy(), "
+                "streams={'sensors': (12,)}, heads={'risk': 1})."
+            )
 
     @property
     def name(self) -> str:
@@ -128,20 +133,20 @@ class CallableAdapter:
         return {head.name: _checked(named[head.name], head, rows, first) for head in self._heads}
 
     def _answer(self, arrays: Arrays) -> Any:
-        """What the function returns, in the widest dtype that it takes; which that is, its first answer tells."""
-        if self._is_narrow is not None:
-            return self._binding.call(self.function, self._narrow(arrays) if self._is_narrow else arrays)
+        """What the function returns, in the widest dtype that it takes.
+
+        Which that is is seen in every call, so that no answer depends on the calls before.
+        """
         try:
-            outputs = self._binding.call(self.function, arrays)
+            return self._binding.call(self.function, arrays)
         except Exception as err:  # whatever a framework says to a dtype that its weights have not
+            if not self._free:
+                raise
+            narrow = self._narrow(arrays)
             try:
-                outputs = self._binding.call(self.function, self._narrow(arrays))
+                return self._binding.call(self.function, narrow)
             except Exception:
                 raise err from None
-            self._is_narrow = True
-            return outputs
-        self._is_narrow = False
-        return outputs
 
     def _narrow(self, arrays: Arrays) -> Arrays:
         with np.errstate(over="ignore"):
@@ -168,7 +173,7 @@ def _undeclared_dtypes(streams: Mapping[str, Any] | Sequence[Stream]) -> frozens
 def _checked(values: Any, head: Head, rows: int, first: int) -> Array:
     """One head's output as floats of the declared shape."""
     expected = (rows, *head.shape)
-    array = np.asarray(values)
+    array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)  # a tensor that may have a tape
     if array.dtype.kind not in "fiub":
         raise BadValues(f"the function gave dtype {array.dtype} for head '{head.name}'; expected numbers.")
     one_value = head.size == 1 and array.shape == (rows,)

@@ -178,6 +178,36 @@ def test_a_function_that_takes_no_float64_gets_float32_and_a_word_on_lost_digits
         model.predict(1e300 * rows)
 
 
+def test_what_is_answered_does_not_depend_on_the_calls_before():
+    def asked(t):
+        if t.dtype == np.float64 and (t < 0).any():
+            raise TypeError("expected Float but found Double")
+        return t[:, :1] * 10.0
+
+    fine, other = np.array([[1 / 3]]), np.array([[-1 / 3]])
+    for first in (fine, other):
+        model = adapt(asked, streams={"t": 1}, heads={"y": 1})
+        model.predict(first)
+        np.testing.assert_array_equal(model.predict(fine)["y"], fine * 10.0)
+        np.testing.assert_array_equal(model.predict(other)["y"], asked(other.astype("float32")))
+
+
+def test_a_method_of_a_torch_network_is_refused_with_a_way_out_that_works():
+    model = torch.nn.Linear(12, 1).eval()
+    with pytest.raises(NotSupported, match=r"'Linear\.forward' is a method of a network of PyTorch") as refusal:
+        adapt(model.forward, streams={"x": 12}, heads={"y": 1})
+    example = str(refusal.value).split("Wrap it: ")[1].removesuffix(".")
+    adapted = eval(example, {"xai_mimo": xm, "model": model, "torch": torch})
+    assert adapted.predict(np.ones((2, 12)))["risk"].shape == (2, 1)
+
+
+def test_a_tensor_that_remembers_its_gradient_is_read():
+    model = torch.nn.Linear(3, 1)
+    adapted = adapt(lambda x: model(torch.from_numpy(x)), streams={"x": 3}, heads={"y": 1})
+    rows = np.ones((2, 3), "float32")
+    np.testing.assert_array_equal(adapted.predict(rows)["y"], model(torch.from_numpy(rows)).detach().numpy())
+
+
 def test_a_function_that_fails_fails_with_its_own_error():
     def broken(t):
         raise KeyError("no such table")

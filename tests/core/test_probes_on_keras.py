@@ -189,3 +189,34 @@ def test_a_comparison_warns_of_a_gradient_that_is_none():
     settings = xm.Settings(ceilings=False, resamples=100)
     with pytest.warns(GradientWarning, match="the gradient of head 'y' of model 'm' is 0 while its output changes"):
         xm.compare(model_of(Rounded()), ROWS, ["gradient", "occlusion"], settings=settings, metrics=["gini"])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+def test_pictures_of_whole_numbers_get_the_maps_of_floats(dtype):
+    net = xm.adapt(model_of(keras.layers.Dense(2), size=3))
+    data = np.random.default_rng(0).integers(0, 256, (3, 3)).astype(dtype)
+    for method in ("integrated_gradients", "shapley"):
+        expected, maps = (xm.explain(net, x, method, background=x) for x in (data.astype("float32"), data))
+        np.testing.assert_array_equal(maps["x"], expected["x"])
+    function = xm.adapt(lambda x: (x - 128) @ [1.0, 2, 3], streams={"x": 3}, heads={"y": 1})
+    np.testing.assert_array_equal(function.predict(data)["y"], function.predict(data.astype(float))["y"])
+
+
+def test_a_picture_whose_network_scales_bytes_is_sent_to_the_layer_behind():
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    x = keras.Input((4, 4, 1), name="x", dtype="uint8")
+    flat = layers.Flatten(name="flat")(layers.Rescaling(1 / 255)(x))
+    net = keras.Model(x, layers.Dense(1, name="y")(flat), name="m")
+    data = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1)).astype("uint8")
+    with pytest.raises(NotSupported, match=r"'x' holds integers \(uint8\), .*at='flat'"):
+        xm.explain(net, data, "integrated_gradients")
+    weights = net.get_layer("y").get_weights()[0].reshape(4, 4, 1)
+    maps = xm.explain(net, data, "integrated_gradients", at="flat")
+    np.testing.assert_allclose(next(iter(maps.data_vars.values()))[0], data / 255 * weights, rtol=1e-4, atol=1e-6)
+
+
+def test_a_background_that_the_model_has_no_answer_to_is_named():
+    logarithm = keras.layers.Lambda(lambda t: ops.log(ops.sum(ops.abs(t), axis=1, keepdims=True)))
+    with pytest.raises(NotFinite, match="for head 'y' to row 1 of the background"):
+        xm.explain(model_of(logarithm), ROWS, "shapley", background=np.array([[1.0, 1, 1], [0, 0, 0]]))

@@ -74,6 +74,19 @@ def answers(model: Model, rows: Arrays, numbers: Array, heads: Collection[str]) 
     return outputs
 
 
+def check_background(model: Model, background: Arrays, heads: Collection[str]) -> None:
+    """Refuse a model that answers NaN or infinity to the rows that stand for "nothing known"; see ``answers``."""
+    try:
+        answers(model, background, np.arange(count_rows(background)), heads)
+    except NotFinite as err:
+        raise NotFinite(
+            f"{described(model)} answers NaN or infinity for head '{err.head}' to row {err.row} of the background, "
+            "from which attributions are measured. Give a background that the model has an answer to: background=...",
+            err.head,
+            err.row,
+        ) from err
+
+
 def check_answers(model: Model, outputs: Arrays, numbers: Array, heads: Collection[str]) -> None:
     """Refuse outputs that are NaN or infinite; see ``answers``."""
     for head in heads:

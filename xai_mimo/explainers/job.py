@@ -17,7 +17,7 @@ from xai_mimo.core.held import call_method
 from xai_mimo.core.method import Context, Method
 from xai_mimo.core.model import Arrays, backend_of
 from xai_mimo.core.precision import precision_of
-from xai_mimo.core.probes import answers
+from xai_mimo.core.probes import answers, check_background
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import Array, count_rows
@@ -87,6 +87,8 @@ class ExplainJob:
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, number)))
         context = Context(rng, self.background, self.max_memory, advance, self.cut.layer, part.start)
         attribution = call_method(self.method, model, rows, selectors, context)
+        if not all(np.isfinite(values).all() for values in attribution.values.values()):
+            check_background(model, self.background, heads)
         return to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=self.attrs)
 
     def predictions(self, rows: Array, units: Array) -> Array:
