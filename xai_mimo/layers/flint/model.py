@@ -1,5 +1,6 @@
 """FLINT: a second, small network that decides like the predictor and says why in attributes learned beside it."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -248,8 +249,8 @@ class FLINT(keras.Model):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> "FLINT":
-        """Make the model again, with networks of its own."""
-        revived = dict(config)
+        """Make the model again, with networks of its own; what is given stays, where Keras takes it apart in place."""
+        revived = copy.deepcopy(dict(config))
         for name in ("predictor", "dictionary", "interpreter", "decoder"):
             if revived[name]:
                 revived[name] = keras.saving.deserialize_keras_object(revived[name], custom_objects)

@@ -1,5 +1,6 @@
 """What FLINT has to know of a predictor: its heads, the tensors that are tapped, and one network that gives both."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +84,7 @@ class Frozen(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Frozen":
         """Make the layer again, with a network of its own, which nobody trains."""
-        network = keras.saving.deserialize_keras_object(config["network"], custom_objects)
+        network = keras.saving.deserialize_keras_object(copy.deepcopy(config["network"]), custom_objects)
         network.trainable = False
         return cls(**{**config, "network": network})
 

@@ -31,7 +31,9 @@ def attended_steps(hidden: Any, mask: Any, *, attend_last: bool) -> Any:
     counted = ops.cast(real, "float32")
     later = ops.sum(counted, axis=1, keepdims=True) - ops.cumsum(counted, axis=1)
     earlier = ops.logical_and(real, later > 0)
-    return ops.where(ops.any(earlier, axis=1, keepdims=True), earlier, real)
+    # Not by `where`: there is none of booleans in ONNX Runtime, which runs what PyTorch exports.
+    single = ops.logical_not(ops.any(earlier, axis=1, keepdims=True))
+    return ops.logical_or(earlier, ops.logical_and(real, single))
 
 
 def weigh_steps(hidden: Any, kernel: Any, bias: Any, steps: Any, activation: str) -> Any:

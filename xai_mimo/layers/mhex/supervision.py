@@ -1,5 +1,6 @@
 """Deep supervision: every MHEX head inside a network is trained towards the labels of the network's outputs."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 from xai_mimo.core.cut import last_name
 from xai_mimo.core.head_kinds import HEAD_KINDS, activation_name, head_nature, losses_of_heads
 from xai_mimo.core.streams import HeadKind, pair_names
-from xai_mimo.layers.keras_graph import named_outputs
+from xai_mimo.layers.keras_graph import functional_core, named_outputs
 from xai_mimo.layers.mhex.head import MHEXHead
 from xai_mimo.sowing import MapLabels, collect
 
@@ -84,7 +85,10 @@ class DeepSupervision(keras.Model):
         names = [layer.name for layer in blocks]
         by_name = {last_name(key): value for key, value in (block_weights or {}).items()}
         self.block_weights = _weights(by_name, names, "block_weights", otherwise=1.0)
-        self.built = network.built  # it has no weights of its own
+        core = functional_core(network)
+        if core is not None:  # it has no weights of its own
+            self.build(core.input_shape)
+        self.built = network.built
 
     @property
     def output_names(self) -> list[str]:
@@ -149,9 +153,10 @@ class DeepSupervision(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "DeepSupervision":
-        """Rebuild the network first."""
-        network = keras.saving.deserialize_keras_object(config.pop("network"), custom_objects=custom_objects)
-        return cls(network, **config)
+        """Rebuild the network first; what is given stays as it is, where Keras takes models apart in place."""
+        revived = copy.deepcopy(config)
+        network = keras.saving.deserialize_keras_object(revived.pop("network"), custom_objects=custom_objects)
+        return cls(network, **revived)
 
     def _read_kinds(self, compiled: keras.Model) -> dict[str, HeadKind]:
         units = {self.outputs_of[head]: width for head, width in self.heads.items()}
