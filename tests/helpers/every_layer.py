@@ -148,3 +148,22 @@ def answers(model: Any, inputs: Any) -> list[np.ndarray]:
     """All outputs in inference, in one order."""
     outputs = keras.tree.flatten(model(keras.tree.map_structure(keras.ops.convert_to_tensor, inputs), training=False))
     return [keras.ops.convert_to_numpy(keras.ops.cast(y, precise_dtype(y))) for y in outputs]
+
+
+def two_steps(case: Case, model: Any) -> list[float]:
+    """The losses of two steps of training towards ones, from weights that are the same in every process."""
+    draws = np.random.default_rng(3)
+    model.set_weights([draws.uniform(0.1, 0.5, size=w.shape) for w in model.get_weights()])
+    for layer in model._flatten_layers():
+        if isinstance(layer, layers.Dropout):
+            layer.rate = 0.0
+    if not model.trainable_variables:
+        return []
+    x = case.inputs(8)
+    symbols = keras.tree.map_structure(lambda v: keras.KerasTensor((None, *v.shape[1:]), str(v.dtype)), x)
+    ones = keras.tree.map_structure(
+        lambda spec: np.ones((8, *spec.shape[1:]), "float32"), model.compute_output_spec(symbols)
+    )
+    model.compile(keras.optimizers.SGD(0.01), loss="mse")
+    fitted = model.fit(x, ones, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    return [float(loss) for loss in fitted.history["loss"]]
