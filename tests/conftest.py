@@ -15,6 +15,7 @@ if "XAI_MIMO_DATA" not in os.environ and _SHARED.is_dir():
 collect_ignore = ["toy_plugin"]
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("XAI_MIMO_CACHE", "off")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
 

@@ -1,6 +1,8 @@
 """Splits, scaling, class weights and task scores of a study, by hand."""
 
 import random
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -173,3 +175,28 @@ def test_the_baseline_is_towers_of_dense_layers_on_the_joined_streams():
 def test_training_that_diverges_is_an_error():
     with pytest.raises(BadValues, match=r"training of 'baseline' ended with a loss of (nan|inf); lower"):
         train(regression(), None, seed=0, epochs=3, learning_rate=1e30)
+
+
+_SEEDED = """
+import sys, keras, numpy as np
+from xai_mimo.studies.training import seeded
+
+def drawn():
+    layer = keras.layers.Dense(3)
+    layer.build((None, 4))
+    noise = keras.layers.GaussianNoise(1.0)(np.zeros((2, 3)), training=True)
+    values = [layer.kernel, noise, keras.random.normal((2, 3)), np.random.rand(3)]
+    return np.concatenate([np.ravel(keras.ops.convert_to_numpy(v)) for v in values])
+
+with seeded(7):
+    ours = drawn()
+print("tensorflow" in sys.modules)
+keras.utils.set_random_seed(7)
+np.testing.assert_array_equal(ours, drawn())
+"""
+
+
+def test_seeding_draws_as_keras_does_and_loads_no_framework_that_is_not_used():
+    done = subprocess.run([sys.executable, "-c", _SEEDED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == str(keras.config.backend() == "tensorflow")

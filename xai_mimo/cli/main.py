@@ -143,6 +143,7 @@ def doctor(backend: Backend = None, debug: Debug = False) -> None:
     """Say what is installed and which plugins load, or why not; exit code 1 where no report can be made."""
     from xai_mimo.cli import doctor as examination
     from xai_mimo.cli import show
+    from xai_mimo.core.cache import cache_folder
 
     try:
         used = use_backend(backend)
@@ -155,6 +156,7 @@ def doctor(backend: Backend = None, debug: Debug = False) -> None:
     states = examination.plugin_states()
     show.table("Plugins", ["group", "name", "where", "state"], states)
     show.line(f"backend: {used} (installed: {', '.join(installed())})")
+    show.line(f"compiled programs of JAX: {cache_folder() or 'not kept'} (moved or stopped by XAI_MIMO_CACHE)")
     if not examination.usable(states):
         show.line("not usable: the Keras adapter and the standard methods must load; see the states above.")
         raise typer.Exit(1)

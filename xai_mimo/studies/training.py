@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -100,15 +101,31 @@ def class_weights(labels: Array, balance: float) -> Array:
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed what Keras and its backend draw from, and give Python and NumPy their own state back afterwards."""
-    import keras
-
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (Keras draws from the global one)
     try:
-        keras.utils.set_random_seed(seed)
+        _seed(seed)
         yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
+
+
+def _seed(seed: int) -> None:
+    """As ``keras.utils.set_random_seed``, which loads TensorFlow wherever it is installed: seconds for nothing."""
+    import keras
+    from keras.src.backend.common import global_state
+
+    if keras.config.backend() == "tensorflow" or "tensorflow" in sys.modules:
+        keras.utils.set_random_seed(seed)
+        return
+    global_state.set_global_attribute("global_random_seed", seed)
+    global_state.set_global_attribute("global_seed_generator", None)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    if keras.config.backend() == "torch":
+        import torch
+
+        torch.manual_seed(seed)
 
 
 def fit(

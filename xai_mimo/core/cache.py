@@ -1,0 +1,48 @@
+"""Where compiled programs are kept between processes: in the user's cache folder, elsewhere, or nowhere."""
+
+import hashlib
+import os
+import platform
+import sys
+from pathlib import Path
+
+import platformdirs
+
+VARIABLE = "XAI_MIMO_CACHE"
+_OFF = ("", "0", "off", "no", "none", "false")
+
+
+def cache_folder() -> Path | None:
+    """The folder for compiled programs, made where it is not there; None where they are not kept.
+
+    It is ``$XAI_MIMO_CACHE``, else the user's cache folder, and in it a folder for this kind of processor, because a
+    program that was compiled for another may not run. They are not kept where the variable is "0", "off" or empty, and
+    where the folder cannot be written or belongs to somebody else, who could put programs there for us to run.
+    """
+    named = os.environ.get(VARIABLE)
+    if named is not None and named.strip().lower() in _OFF:
+        return None
+    root = Path(platformdirs.user_cache_dir("xai_mimo", appauthor=False) if named is None else named).expanduser()
+    folder = root / f"compiled-{_processor()}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) and _is_ours(folder) else None
+
+
+def _is_ours(folder: Path) -> bool:
+    return sys.platform == "win32" or folder.stat().st_uid == os.getuid()
+
+
+def _processor() -> str:
+    """Digest of what this processor is and can do."""
+    says = f"{platform.machine()} {platform.processor()}"
+    if sys.platform == "linux":
+        try:
+            lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            lines = []
+        told = [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
+        says += "\n".join(dict.fromkeys(told))
+    return hashlib.sha256(says.encode()).hexdigest()[:12]
