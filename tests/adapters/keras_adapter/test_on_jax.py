@@ -33,9 +33,9 @@ def test_many_targets_have_the_numbers_of_few(count, units, rng):
     selectors = select(targets[::-1], adapter.heads, adapter.predict(x))
     assert len(selectors) > 16
     together = adapter.gradients(x, selectors)[1]["x"]
-    for start in range(0, len(selectors), 13):
-        few = adapter.gradients(x, selectors[start : start + 13])[1]["x"]
-        np.testing.assert_allclose(together[start : start + 13], few, atol=1e-6)
+    for start in range(0, len(selectors), 4):
+        few = adapter.gradients(x, selectors[start : start + 4])[1]["x"]
+        np.testing.assert_allclose(together[start : start + 4], few, atol=1e-6)
     assert np.abs(together).max() > 1e-2
 
 
