@@ -73,6 +73,24 @@ def test_a_model_without_rows(fails, model):
     assert f"'{model}' needs rows beside it" in fails("report", model)
 
 
+def test_files_in_each_others_place(fails, model, rows):
+    text = fails("report", rows, model)
+    assert f"the model comes first and the rows second: xai-mimo report {model} {rows}" in text
+    assert f"'{rows}' holds rows, and the model comes before them" in fails("report", rows)
+
+
+def test_files_of_another_kind(fails, model, tmp_path):
+    table = tmp_path / "machines.csv"
+    table.write_text("a,b\n1,2\n")
+    assert "is neither a comparison (.json) nor a saved model (.keras)" in fails("report", table)
+    text = fails("report", model, table)
+    assert f"is not an .npz file; write one with numpy.savez('{tmp_path / 'machines.npz'}', stream=array, ...)" in text
+    assert "a table as it is goes into a study: xai-mimo study" in text
+    assert "it is a folder; give the name of an .npz file inside it" in fails("report", model, tmp_path)
+    text = fails("study", table)
+    assert "is a table; a study is a TOML file beside it that says csv = 'machines.csv'" in text
+
+
 def test_rows_that_would_have_to_be_unpickled(fails, model, tmp_path):
     np.savez(tmp_path / "bad.npz", a=np.array([{"x": 1}, None], dtype=object))
     text = fails("report", model, tmp_path / "bad.npz", "--out", tmp_path / "r")

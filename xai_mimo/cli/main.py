@@ -118,7 +118,7 @@ def report(
     formats.find(format)  # a misspelt one is refused before anything is computed
     if data is None:
         if source.suffix != ".json":
-            raise BadSetting(f"'{source}' needs rows beside it: xai-mimo report {source} rows.npz")
+            raise BadSetting(_without_rows(source))
         from xai_mimo.record import json_file
 
         record, folder = json_file.from_json(source), writable_folder(out)
@@ -161,6 +161,17 @@ def doctor(backend: Backend = None, debug: Debug = False) -> None:
         show.line("not usable: the Keras adapter and the standard methods must load; see the states above.")
         raise typer.Exit(1)
     show.line("ready: `xai-mimo demo` makes a report.")
+
+
+def _without_rows(source: Path) -> str:
+    if source.suffix == ".keras":
+        return f"'{source}' needs rows beside it: xai-mimo report {source} rows.npz"
+    if source.suffix == ".npz":
+        return f"'{source}' holds rows, and the model comes before them: xai-mimo report model.keras {source}"
+    return (
+        f"'{source}' is neither a comparison (.json) nor a saved model (.keras), which needs rows beside it: "
+        "xai-mimo report model.keras rows.npz"
+    )
 
 
 def _names(heads: str | None) -> tuple[str, ...] | None:

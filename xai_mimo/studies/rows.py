@@ -70,9 +70,12 @@ def load_rows(path: str | os.PathLike[str]) -> Rows:
     """
     path = as_path(path)
     if not path.is_file():
-        raise FileProblem(f"cannot read '{path}': there is no such file.")
+        what = "it is a folder; give the name of an .npz file inside it" if path.is_dir() else "there is no such file"
+        raise FileProblem(f"cannot read '{path}': {what}.")
     if not zipfile.is_zipfile(path):
-        raise FileProblem(f"'{path}' is not an .npz file; write one with numpy.savez('{path}', stream=array, ...).")
+        mend = f"numpy.savez('{path.with_suffix('.npz')}', stream=array, ...)"
+        table = "; a table as it is goes into a study: xai-mimo study" if path.suffix == ".csv" else ""
+        raise FileProblem(f"'{path}' is not an .npz file; write one with {mend}{table}.")
     arrays = _read_arrays(Path(path))
     part = {mark: {n.removeprefix(mark): a for n, a in arrays.items() if n.startswith(mark)} for mark in _MARKS}
     for name, values in (part["features:"] | part["groups:"]).items():

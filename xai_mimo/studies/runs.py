@@ -18,6 +18,7 @@ from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.progress import Progress
 from xai_mimo.core.streams import Array, Head
+from xai_mimo.core.terminal import printable
 from xai_mimo.datasets import Data
 from xai_mimo.layers.saved import digest_of_file, load_model, save_model
 from xai_mimo.record.files import make_folder, write_text
@@ -175,12 +176,12 @@ def _earlier_run(folder: Path, network: str, seed: int, identity: Identity) -> d
         belongs = run["digest"] == identity.figures or run.get("network_digest") == identity.network
         held = run.get("network_sha256")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        _LOG.warning("%s is damaged: the network is trained again.", path)
+        _LOG.warning("%s is damaged: the network is trained again.", printable(path))
         return None
     if not belongs:
         return None
     if held != digest_of_file(saved):
-        _LOG.warning("%s is not the network whose figures are in %s: it is trained again.", saved, path.name)
+        _LOG.warning("%s is not the network whose figures are in %s: it is trained again.", printable(saved), path.name)
         return None
     return dict(run)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.result import Comparison
+from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Head, Stream, unknown
 from xai_mimo.layers.saved import load_model
@@ -30,8 +31,11 @@ def compare_saved(
         seed: of everything random.
         progress: show a bar; None does on a terminal, of work longer than a second.
     Raises:
-        FileProblem, BadValues: a file that is not what it should be; and whatever ``compare`` raises.
+        BadSetting: the two files have changed places. FileProblem, BadValues: a file that is not what it should be;
+        and whatever ``compare`` raises.
     """
+    if Path(data).suffix == ".keras" or Path(model).suffix == ".npz":
+        raise BadSetting(f"the model comes first and the rows second: xai-mimo report {data} {model}")
     rows_of_file = load_rows(data)
     net = load_model(model, compile=False)
     adapted = adapt(net)

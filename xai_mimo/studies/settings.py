@@ -187,6 +187,11 @@ def load_settings(source: str | os.PathLike[str]) -> StudySettings:
     path = as_path(source, "a study")
     if str(source) in shipped():
         return _checked(resources.files("xai_mimo.studies").joinpath(f"{source}.toml").read_text("utf-8"), path)
+    if path.suffix == ".csv":
+        raise BadSetting(
+            f"'{path}' is a table; a study is a TOML file beside it that says csv = '{path.name}', and which of its "
+            "columns are inputs and which are heads."
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as err:
