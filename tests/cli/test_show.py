@@ -10,6 +10,7 @@ from tests.helpers.records import make_record
 from xai_mimo.cli import doctor, show
 from xai_mimo.cli.backend import quiet_warnings
 from xai_mimo.cli.guard import guarded
+from xai_mimo.core import errors
 from xai_mimo.core.errors import BadSetting, PluginWarning
 from xai_mimo.record.check import check
 
@@ -100,6 +101,16 @@ def test_a_warning_is_one_line_without_control_codes(capsys):
     with quiet_warnings(sys.stderr):
         warnings.warn("stream '\x1b[2J[/x]\nb' is not read.", PluginWarning)
     assert capsys.readouterr().err == "warning: stream '\\x1b[2J[/x] b' is not read.\n"
+
+
+def test_every_warning_of_ours_is_shown_once_and_no_other(capsys):
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Warning)]
+    assert PluginWarning in kinds
+    assert len(kinds) > 4
+    with quiet_warnings(sys.stderr):
+        for kind in (*kinds, *kinds, UserWarning, DeprecationWarning, RuntimeWarning):
+            warnings.warn(f"of {kind.__name__}", kind)
+    assert capsys.readouterr().err.splitlines() == [f"warning: of {kind.__name__}" for kind in kinds]
 
 
 def test_the_doctor_shows_names_of_plugins_as_they_are(monkeypatch, capsys):

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from xai_mimo.core.errors import BadSetting, MissingDependency, NotConvergedWarning, PluginWarning, UnusedStreamWarning
+from xai_mimo.core import errors
+from xai_mimo.core.errors import BadSetting, MissingDependency
 from xai_mimo.core.terminal import printable
 
 BACKENDS = ("jax", "torch", "tensorflow")
@@ -61,7 +62,11 @@ def quiet_warnings(stream: TextIO) -> Iterator[None]:
     """Show this package's warnings, each once and in one line; leave out those of the frameworks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for ours in (NotConvergedWarning, PluginWarning, UnusedStreamWarning):
-            warnings.simplefilter("once", ours)
+        for kind in _own_warnings():
+            warnings.simplefilter("once", kind)
         warnings.showwarning = lambda message, *_, **__: print(f"warning: {printable(message)}", file=stream)
         yield
+
+
+def _own_warnings() -> list[type[Warning]]:
+    return [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Warning)]
