@@ -1,6 +1,9 @@
 """Pictures of places: what is drawn where, in which colour, under which name."""
 
 import dataclasses
+import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,8 @@ from xai_mimo.reports.figures.layers import layer_map
 from xai_mimo.reports.figures.maps import feature_map, stream_shares
 from xai_mimo.reports.figures.streams import stream_map, streams_with_positions
 from xai_mimo.reports.figures.svg import inline_svg
+
+TUTORIALS = Path(__file__).resolve().parents[3] / "tutorials"
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -283,3 +288,10 @@ def test_everything_is_saved_inside_the_folder_whatever_it_is_called(tmp_path):
     assert "01_x_stream1_up-magnitude.svg" in names
     assert f"01_x_row{record['examples'][0]['row']}_1_up.svg" in names
     assert "layer01_a-b_01_temporal-attention.svg" in names
+
+
+@pytest.mark.parametrize("path", sorted(TUTORIALS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_tutorials_paint_signs_in_the_colours_of_the_reports(path):
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    code = "".join(line for cell in cells for line in cell["source"])
+    assert not re.search(r"RdBu|RdYlBu|coolwarm|bwr|seismic|PuOr|PiYG|BrBG", code)
