@@ -44,6 +44,7 @@ LOGITS = {"from_logits": True}
         ("dense", 2, BinaryCrossentropy(**LOGITS), "multilabel", "logit", "log-odds"),
         ("linear", 1, FocalLoss(**LOGITS), "binary", "logit", "log-odds"),
         ("linear", 3, "sparse_categorical_crossentropy", "multiclass", "probability", "probability"),
+        ("lambda", 1, "bce", "binary", "probability", "probability"),
         ("lambda", 1, "binary_crossentropy", "binary", "probability", "probability"),
         ("add", 2, FocalLoss(name="binary_focal_crossentropy"), "multilabel", "probability", "probability"),
         ("linear", 1, "mse", "regression", "quantity", ""),

@@ -81,15 +81,20 @@ def head_nature(activation: str, units: int, loss: Any = None) -> HeadNature | N
         return HeadNature(choices, "probability")
     names = _loss_names(loss)
     from_logits = getattr(loss, "from_logits", False) is True
-    if from_logits or any("crossentropy" in name for name in names):
+    if from_logits or any("crossentropy" in name or name == "bce" for name in names):
         is_categorical = any("categorical" in name for name in names)
         return HeadNature("multiclass" if is_categorical else choices, "logit" if from_logits else "probability")
     return HeadNature("regression", "quantity") if any(name in _QUANTITY_LOSSES for name in names) else None
 
 
 def activation_name(operation: Any) -> str:
-    """The name of the activation that an operation ends in, else of the operation itself, in lower case."""
-    activation = getattr(operation, "activation", None)
+    """The name of the activation that an operation ends in, else of the operation itself, in lower case.
+
+    A wrapper, such as one that applies a layer at every step, ends in what its ``layer`` does.
+    """
+    activation, wrapped = getattr(operation, "activation", None), getattr(operation, "layer", None)
+    if activation is None and wrapped is not None:
+        return activation_name(wrapped)
     made_by = operation if activation is None else activation
     return str(getattr(activation, "__name__", None) or type(made_by).__name__).lower()
 

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from xai_mimo.core.errors import NotSupported, ShapeMismatch
 from xai_mimo.core.head_kinds import activation_name, head_nature, losses_of_heads
 from xai_mimo.core.streams import Head, HeadKind, Stream, check_unique
 from xai_mimo_adapters.keras_adapter.compiled import compiled_for
-from xai_mimo_adapters.keras_adapter.graph import Graph, Key, functional_core, stream_of
+from xai_mimo_adapters.keras_adapter.graph import Graph, Key, Step, functional_core, stream_of
 from xai_mimo_adapters.keras_adapter.named_graph import NamedGraph
 
 Tensors = dict[str, Any]
@@ -44,6 +44,7 @@ def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> tuple
     Outputs are called by their keys, else by the layers that make them; where one layer makes several they are called
     ``layer_0``, ``layer_1``, ....
     """
+    _check_stateless(model)
     core: Any = functional_core(model)  # there is one, as there is a graph
     inputs = _struct_names(core.input, [t.name for t in core.inputs])
     outputs = _struct_names(core.output, list(core.output_names))
@@ -56,7 +57,8 @@ def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> tuple
 
     head_keys = {name: graph.outputs[i] for name, i in outputs}
     read_streams = annotate_streams(tuple(stream_of(name, core.inputs[i]) for name, i in inputs), streams)
-    read_heads = annotate_heads(_functional_heads(model, graph, head_keys), heads)
+    losses = losses_of_heads(getattr(model, "loss", None), _flat(outputs))
+    read_heads = annotate_heads(_functional_heads(graph, head_keys, losses), heads)
     spec = Spec(
         {name: stream for (name, _), stream in zip(inputs, read_streams, strict=True)},
         dict(zip(head_keys, read_heads, strict=True)),
@@ -76,6 +78,7 @@ def read_other(model: Any, streams: Any, heads: Any) -> Spec:
         raise NotSupported(
             f"model '{model.name}' has no weights yet. Call it on data, fit it or load its weights before explaining."
         )
+    _check_stateless(model)
     if streams is None:
         raise NotSupported(
             f"the inputs of model '{model.name}' ({type(model).__name__}) cannot be read off, because its call is its "
@@ -94,7 +97,7 @@ def read_other(model: Any, streams: Any, heads: Any) -> Spec:
         # Looked up again: the first call of a layer may have set attributes of it.
         compiled_for(model).notes[asked] = _struct_names(answer, _default_outputs(answer)), shapes
     outputs, shapes = compiled_for(model).notes[asked]
-    losses = losses_of_heads(getattr(model, "loss", None), tuple(name for name, _ in outputs))
+    losses = losses_of_heads(getattr(model, "loss", None), _flat(outputs))
     read = tuple(head_of(name, shapes[i], *_nature(shapes[i], "", losses.get(name))) for name, i in outputs)
 
     def call(tensors: Tensors) -> Tensors:
@@ -163,16 +166,47 @@ def head_of(name: str, shape: tuple[int | None, ...], kind: HeadKind = "regressi
     return Head(name, tuple(int(n) for n in shape if n is not None), kind, unit=unit)
 
 
-def _functional_heads(model: Any, graph: Graph, keys: Mapping[str, Key]) -> tuple[Head, ...]:
+def _flat(outputs: Sequence[tuple[str, int]]) -> list[str]:
+    """Names of outputs in the flattened order, in which Keras takes a list of losses: of a mapping the sorted one."""
+    return [name for name, _ in sorted(outputs, key=lambda pair: pair[1])]
+
+
+def _functional_heads(graph: Graph, keys: Mapping[str, Key], losses: Mapping[str, Any]) -> tuple[Head, ...]:
     """Heads with their kinds: from the last activation, else from the compiled loss."""
-    losses = losses_of_heads(getattr(model, "loss", None), list(keys))
-    made_by = {key: step.operation for step in graph.steps for key in step.outputs}
+    made_by = {key: step for step in graph.steps for key in step.outputs}
     heads = []
     for name, key in keys.items():
         shape = tuple(graph.tensors[key].shape[1:])
-        activation = activation_name(made_by.get(key))
+        while key in made_by and _hands_on(made_by[key]):
+            key = made_by[key].inputs[0]
+        activation = activation_name(made_by[key].operation) if key in made_by else ""
         heads.append(head_of(name, shape, *_nature(shape, activation, losses.get(name))))
     return tuple(heads)
+
+
+def _hands_on(step: Step) -> bool:
+    """Whether a step gives the values that it reads, perhaps in another dtype."""
+    operation = step.operation
+    is_linear = isinstance(operation, keras.layers.Activation) and activation_name(operation) == "linear"
+    is_cast = not isinstance(operation, keras.Layer) and type(operation).__name__ == "Cast"
+    return len(step.inputs) == 1 and (
+        is_linear or is_cast or isinstance(operation, keras.layers.Identity | keras.layers.Dropout)
+    )
+
+
+def _check_stateless(model: Any) -> None:
+    """Refuse a model that remembers: every other explanation would begin where the one before stopped.
+
+    Raises:
+        NotSupported: a layer is stateful.
+    """
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False) is True:
+            raise NotSupported(
+                f"layer '{layer.name}' of model '{model.name}' is stateful, so what a row gives depends on what was "
+                "asked before it. Rebuild the model with stateful=False and the same weights "
+                "(new.set_weights(model.get_weights())); then it reads each row from the start."
+            )
 
 
 def _nature(shape: tuple[int | None, ...], activation: str, loss: Any) -> tuple[HeadKind, str]:

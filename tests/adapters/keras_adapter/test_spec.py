@@ -117,6 +117,71 @@ def test_one_loss_or_a_list_of_losses_speaks_for_its_heads():
     assert list(kinds(adapt(dense_model(c=(3, None)))).values()) == [("regression", "")]
 
 
+def test_losses_in_a_list_go_by_the_flattened_order_of_a_mapping():
+    x = keras.Input((4,), name="x")
+    outputs = {"b": keras.layers.Dense(1, name="b")(x), "a": keras.layers.Dense(3, name="a")(x)}
+    model = keras.Model(x, outputs)
+    model.compile(loss=["sparse_categorical_crossentropy", "binary_crossentropy"])
+    labels = {"a": np.array([0, 2, 1]), "b": np.array([[0.0], [1.0], [1.0]])}
+    model.fit(np.ones((3, 4)), labels, verbose=0)
+    assert kinds(adapt(model)) == {"b": ("binary", "probability"), "a": ("multiclass", "probability")}
+
+
+def test_kinds_are_read_through_wrappers_and_layers_that_hand_values_on():
+    x = keras.Input((5, 4), name="x")
+    soft = keras.layers.Dense(3, activation="softmax")
+    each = keras.layers.TimeDistributed(keras.layers.Dense(3, activation="softmax"))(x)
+    cast = keras.ops.cast(
+        keras.layers.Dropout(0.1)(keras.layers.Activation("linear", dtype="float32")(soft(x))), "float32"
+    )
+    linear = keras.layers.TimeDistributed(keras.layers.Dense(2))(x)
+    model = keras.Model(x, {"a": each, "b": cast, "c": linear})
+    multiclass = ("multiclass", "probability")
+    assert kinds(adapt(model)) == {"a": multiclass, "b": multiclass, "c": ("regression", "")}
+
+
+def _rnn(layer, batch=None, **settings):
+    shape = {"batch_shape": (batch, 5, 2)} if batch else {"shape": (5, 2)}
+    s = keras.Input(**shape, name="s")
+    return keras.Model(s, keras.layers.Dense(1, name="y")(layer(3, name="cell", **settings)(s)))
+
+
+def _bidirectional(units, **settings):
+    return keras.layers.Bidirectional(keras.layers.LSTM(units, stateful=settings["stateful"]), name="cell")
+
+
+@pytest.mark.parametrize("layer", [keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN, _bidirectional])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_stateful_layer_is_refused_by_name(layer, nested):
+    model = _rnn(layer, batch=4, stateful=True)
+    if nested:
+        model = keras.Sequential([keras.Input(batch_shape=(4, 5, 2)), model])
+    with pytest.raises(NotSupported, match=r"layer '.*' of model '.*' is stateful.*stateful=False"):
+        adapt(model)
+
+
+def test_a_stateful_layer_of_a_subclassed_model_is_refused_by_name():
+    class Remembers(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.cell = keras.layers.GRU(2, stateful=True, name="cell")
+
+        def call(self, x):
+            return self.cell(x)
+
+    model = Remembers()
+    model(np.ones((4, 5, 2), "float32"))
+    with pytest.raises(NotSupported, match=r"layer 'cell' of model 'remembers.*' is stateful"):
+        adapt(model, streams={"s": (5, 2)})
+
+
+def test_a_fixed_batch_without_state_takes_any_number_of_rows(rng):
+    model = _rnn(keras.layers.LSTM, batch=4)
+    rows = rng.normal(size=(8, 5, 2)).astype("float32")
+    expected = model.predict(rows, batch_size=4, verbose=0)
+    np.testing.assert_allclose(adapt(model).predict(rows[:6])["y"], expected[:6], atol=1e-6)
+
+
 def test_users_rename_in_order_and_annotate_by_name():
     model = dense_model(risk=(1, None), kind=(3, "softmax"))
     renamed = adapt(model, streams={"sensors": ["a", "b", "c", "d"]}, heads={"r": "binary", "k": 3})
@@ -178,6 +243,57 @@ class Own(keras.Model):
         return {"mapping": {"first": one, "second": two}, "list": [one, two], "tuple": (one, two), "one": one}[
             self.gives
         ]
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist:UserWarning")
+@pytest.mark.parametrize(
+    ("gives", "loss", "expected"),
+    [
+        ("one", "binary_crossentropy", {"output": "binary"}),
+        ("one", keras.losses.binary_crossentropy, {"output": "binary"}),
+        ("one", keras.losses.BinaryFocalCrossentropy(), {"output": "binary"}),
+        ("one", "bce", {"output": "binary"}),
+        ("one", "mse", {"output": "regression"}),
+        (
+            "mapping",
+            {"first": "bce", "second": "sparse_categorical_crossentropy"},
+            {"first": "binary", "second": "multiclass"},
+        ),
+        ("mapping", ["mse", "categorical_crossentropy"], {"first": "regression", "second": "multiclass"}),
+        (
+            "list",
+            ["mse", keras.losses.SparseCategoricalCrossentropy()],
+            {"output_0": "regression", "output_1": "multiclass"},
+        ),
+        ("tuple", (keras.losses.BinaryCrossentropy(), "mse"), {"output_0": "binary", "output_1": "regression"}),
+    ],
+)
+def test_heads_of_a_fitted_subclassed_model_are_what_their_losses_say(gives, loss, expected, pair):
+    model = Own("mapping", gives)
+    model(pair)
+    model.compile("sgd", loss=loss)
+    one = np.zeros((5, 1), "float32")
+    is_sparse = "sparse" in str(loss).lower()
+    two = np.zeros(5) if is_sparse else np.eye(2)[np.zeros(5, int)]
+    labels = {"one": one, "mapping": {"first": one, "second": two}, "list": [one, two], "tuple": (one, two)}[gives]
+    model.fit(pair, labels, verbose=0)
+    assert {h.name: h.kind for h in adapt(model, streams={"u": 4, "v": 3}).heads} == expected
+
+
+def test_a_head_per_step_of_a_fitted_subclassed_model_is_multiclass():
+    class Tagger(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.tag = keras.layers.Dense(4)
+
+        def call(self, x):
+            return self.tag(x)
+
+    model = Tagger()
+    model.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(np.ones((3, 5, 2)), np.zeros((3, 5)), verbose=0)
+    (head,) = adapt(model, streams={"s": (5, 2)}).heads
+    assert (head.shape, head.kind, head.unit) == ((5, 4), "multiclass", "logit")
 
 
 class ByKeyword(keras.Model):
