@@ -231,3 +231,17 @@ def test_maps_name_the_article_that_their_layer_is_from(rows):
     model.model.get_layer("mixer").reference = "somebody2026mixer"
     again = adapt(model.model)
     assert {found.reference for found in again.intercept(rows).values()} == {"somebody2026mixer"}
+
+
+def test_maps_of_a_layer_called_with_keyword_tensors_carry_the_streams_of_the_tail(rows):
+    u, v = keras.Input((4,), name="u"), keras.Input((3,), name="v")
+    one, two = Mixer(name="mixer")(streams=[u, v])
+    heads = [keras.layers.Dense(1, name="risk")(one), keras.layers.Dense(2, name="kind")(two)]
+    adapter = adapt(keras.Model([u, v], heads))
+    (found,) = adapter.intercept(rows).values()
+    assert found.coords["head"] == ("risk", "kind")
+    assert found.coords["feature.stream"] == ("u",) * 4 + ("v",) * 3
+    for name, values in adapter.predict(rows).items():
+        np.testing.assert_allclose(
+            adapter.tail("mixer").predict(adapter.activations(rows, "mixer"))[name], values, atol=1e-6
+        )
