@@ -10,7 +10,7 @@ import xai_mimo as xm
 from tests.helpers import toys
 from xai_mimo.core.method import Attribution
 from xai_mimo.core.targets import take
-from xai_mimo.record.rows import CONTROLS
+from xai_mimo.record.words import CONTROLS
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -10,7 +10,7 @@ from scipy import stats
 from xai_mimo.comparison.differences import differences
 from xai_mimo.metrics.metric import Quantity, held_against, is_tested
 from xai_mimo.metrics.statistics import holm, mean_interval
-from xai_mimo.record.rows import RANDOM
+from xai_mimo.record.words import RANDOM
 
 pytestmark = pytest.mark.all_frameworks
 

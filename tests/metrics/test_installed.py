@@ -12,7 +12,7 @@ from xai_mimo.metrics.complexity import Gini
 from xai_mimo.metrics.installed import check_facts, default_metrics, find_metrics
 from xai_mimo.metrics.metric import Metric
 from xai_mimo.metrics.robustness import MaxSensitivity
-from xai_mimo.record.rows import Family
+from xai_mimo.record.words import Family
 
 pytestmark = pytest.mark.all_frameworks
 

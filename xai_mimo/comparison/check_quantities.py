@@ -14,7 +14,7 @@ from xai_mimo.core.errors import MetricFailed
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics.aligned_maps import AlignedMaps
 from xai_mimo.metrics.metric import Bounds, Metric, Quantity, held_against, is_tested, number_of
-from xai_mimo.record.rows import RANDOM, Role
+from xai_mimo.record.words import RANDOM, Role
 
 # Values may pass a bound by what rounding does to them in float32.
 _ROUNDING = 1e-5

@@ -24,7 +24,7 @@ from xai_mimo.core.streams import Array, check_unique, count_rows
 from xai_mimo.core.targets import Selector, rows_of
 from xai_mimo.explainers.explain import explain
 from xai_mimo.metrics.aligned_maps import project_to_groups, project_to_streams, project_to_variables, values_of
-from xai_mimo.record.rows import CHANCE, PERMUTED, RANDOM
+from xai_mimo.record.words import CHANCE, PERMUTED, RANDOM
 
 _ROWS_PER_BLOCK = 1024
 _CONTROLS = {

@@ -26,7 +26,7 @@ from xai_mimo.metrics.agreement import Ranked
 from xai_mimo.metrics.aligned_maps import AlignedMaps
 from xai_mimo.metrics.metric import Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.record.rows import Better, Family, Role
+from xai_mimo.record.words import Better, Family, Role
 
 _FLOOR_DRAWS = 3
 # Of so many features the order of a single random map scores what the mean of several does.

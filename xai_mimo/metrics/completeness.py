@@ -13,7 +13,7 @@ import numpy as np
 from xai_mimo.core.completeness import relative_gap
 from xai_mimo.metrics.metric import Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.record.rows import Better, Family
+from xai_mimo.record.words import Better, Family
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics.metric import Bounds, Quantity
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.record.rows import Better, Family
+from xai_mimo.record.words import Better, Family
 
 
 def shares(a: Any) -> Array:

@@ -18,7 +18,7 @@ from xai_mimo.metrics.metric import Against, Bounds, Need, Quantity
 from xai_mimo.metrics.removal import Curves, curves_of, removal_curves
 from xai_mimo.metrics.scene import Scene
 from xai_mimo.metrics.symmetric_gain import of_random_orders, symmetric_gain
-from xai_mimo.record.rows import Better, Family
+from xai_mimo.record.words import Better, Family
 
 
 def conditional_curves_of(scene: Scene) -> tuple[dict[str, Curves], list[Curves]]:

@@ -28,7 +28,7 @@ from xai_mimo.metrics.complexity import shares
 from xai_mimo.metrics.metric import Bounds, Quantity
 from xai_mimo.metrics.removal import Curves, curves_of
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.record.rows import Better, Family
+from xai_mimo.record.words import Better, Family
 
 _LITTLE = 0.25
 """The effect of an idle input, as a part of its mass."""

@@ -20,7 +20,7 @@ from xai_mimo.core.streams import Array
 from xai_mimo.metrics.metric import Bounds, Quantity
 from xai_mimo.metrics.removal import ERASER_FRACTIONS, Curves, curves_of
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.record.rows import RANDOM, Better, Family, Role
+from xai_mimo.record.words import RANDOM, Better, Family, Role
 
 
 def deletion_area(curves: Curves) -> Array:

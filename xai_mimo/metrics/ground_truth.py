@@ -19,7 +19,7 @@ from xai_mimo.core.streams import Array
 from xai_mimo.metrics.metric import Against, Bounds, Need, Quantity
 from xai_mimo.metrics.rank_test import rank_sum_p
 from xai_mimo.metrics.scene import Scene, TrueFeatures
-from xai_mimo.record.rows import Better, Family
+from xai_mimo.record.words import Better, Family
 
 _OVER_FEATURES = "tested over features by an exact rank test: more rows do not narrow it, so no interval over rows"
 

@@ -10,7 +10,7 @@ from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.plugins import load_plugin, plugins
 from xai_mimo.core.streams import check_unique, unknown
 from xai_mimo.metrics.metric import Against, Metric, Need, is_tested, needs_of, runs_by_default
-from xai_mimo.record.rows import Better, Family
+from xai_mimo.record.words import Better, Family
 
 _FACTS = ("name", "family", "title", "better", "bounds", "reference")
 

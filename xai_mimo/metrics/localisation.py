@@ -15,7 +15,7 @@ from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics.metric import Against, Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.record.rows import RANDOM, Better, Family
+from xai_mimo.record.words import RANDOM, Better, Family
 
 
 def mass_in_region(maps: Any, regions: Any) -> Array:

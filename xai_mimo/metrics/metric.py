@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from xai_mimo.core.streams import Array
-from xai_mimo.record.rows import Better, Family, Role
+from xai_mimo.record.words import Better, Family, Role
 
 if TYPE_CHECKING:
     from xai_mimo.metrics.scene import Scene

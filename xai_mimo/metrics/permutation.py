@@ -26,7 +26,7 @@ from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.metrics.metric import Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.record.rows import Better, Family
+from xai_mimo.record.words import Better, Family
 
 # Predictions for each explained row, of all players and shuffles together, are at most about so many.
 _ASKED_PER_ROW = 500

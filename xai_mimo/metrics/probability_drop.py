@@ -19,7 +19,7 @@ from xai_mimo.core.streams import Array, Head
 from xai_mimo.core.targets import Selector
 from xai_mimo.metrics.metric import Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.record.rows import RANDOM, Better, Family, Role
+from xai_mimo.record.words import RANDOM, Better, Family, Role
 
 _TINY = 1e-8
 _READ = "outputs that are no probabilities are read as logits"

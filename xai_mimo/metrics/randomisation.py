@@ -18,7 +18,7 @@ from xai_mimo.core.streams import Array
 from xai_mimo.metrics.agreement import spearman
 from xai_mimo.metrics.metric import Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.record.rows import Better, Family
+from xai_mimo.record.words import Better, Family
 
 Ranks = Literal["magnitude", "signed"]
 

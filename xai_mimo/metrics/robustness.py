@@ -19,7 +19,7 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, count_rows
 from xai_mimo.metrics.metric import Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.record.rows import Better, Family
+from xai_mimo.record.words import Better, Family
 
 Explain = Callable[[Arrays], Any]
 """Rows ``{stream: (sample, *shape)}`` -> maps ``(target, sample, player)``; the same targets each time."""

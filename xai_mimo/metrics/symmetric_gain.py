@@ -21,7 +21,7 @@ from xai_mimo.metrics.faithfulness import deletion_area, insertion_area
 from xai_mimo.metrics.metric import Bounds, Quantity
 from xai_mimo.metrics.removal import Curves, curves_of
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.record.rows import Better, Family
+from xai_mimo.record.words import Better, Family
 
 
 def symmetric_gain(curves: Curves) -> Array:

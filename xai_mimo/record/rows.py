@@ -23,24 +23,9 @@ from xai_mimo.core.errors import SchemaError
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.record.frozen import shape_of
 from xai_mimo.record.row import ABSENT, Count, Nested, NotedRow, Picture, Row, plain
+from xai_mimo.record.words import RANDOM, Better, CurveKind, Family, Role, VerdictWord
 
 SCHEMA = "xai_mimo.comparison/1"
-RANDOM = "random"
-"""The control that stands in the place of a method: an order, or a map, of random numbers."""
-PERMUTED = "permuted"
-"""What a method's own map scores when its values change places within each row."""
-CHANCE = "chance"
-"""What a map that says nothing scores, where that is known without drawing."""
-CONTROLS = (RANDOM, PERMUTED, CHANCE)
-"""All that a map is held against that is no other method; no method can be called so."""
-
-Family = Literal[
-    "agreement", "faithfulness", "ground_truth", "complexity", "completeness", "robustness", "randomisation"
-]
-Role = Literal["value", "floor_random", "floor_permuted", "ceiling", "control_random"]
-Better = Literal["larger", "smaller", "neither"]
-VerdictWord = Literal["supported", "doubtful", "misleading", "undecided"]
-CurveKind = Literal["deletion", "insertion"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
-from xai_mimo.record.rows import CHANCE, PERMUTED, RANDOM, Record, Role
+from xai_mimo.record.rows import Record
+from xai_mimo.record.words import CHANCE, PERMUTED, RANDOM, Role
 
 DASH = "–"
 MINUS = "−"

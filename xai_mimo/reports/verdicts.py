@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from xai_mimo.record.rows import Verdict, VerdictWord
+from xai_mimo.record.rows import Verdict
 from xai_mimo.record.select import unique
+from xai_mimo.record.words import VerdictWord
 
 Use = Literal["order", "shares", "sign"]
 

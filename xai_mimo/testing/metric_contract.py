@@ -12,7 +12,7 @@ from xai_mimo.comparison.score import applicable, measure
 from xai_mimo.metrics.installed import check_facts, default_metrics
 from xai_mimo.metrics.metric import Metric, Quantity, held_against
 from xai_mimo.metrics.scene import Scene
-from xai_mimo.record.rows import CONTROLS, RANDOM
+from xai_mimo.record.words import CONTROLS, RANDOM
 from xai_mimo.testing.expectations import require, unchanged, works
 from xai_mimo.testing.facts import check_named, check_settings
 from xai_mimo.testing.toy_scene import NOISE, RIGHT, toy_scene

@@ -10,8 +10,8 @@ from tests.helpers.records import AWKWARD, HOSTILE, make_record
 from xai_mimo.core.errors import BadSetting, FileProblem
 from xai_mimo.core.positions import ALL_POSITIONS
 from xai_mimo.record.check import check
-from xai_mimo.record.rows import RANDOM
 from xai_mimo.record.select import feature_ranking
+from xai_mimo.record.words import RANDOM
 from xai_mimo.reports.figures import catalogue as figures
 from xai_mimo.reports.figures.canvas import saved
 from xai_mimo.reports.figures.maps import direction, feature_map, stream_shares

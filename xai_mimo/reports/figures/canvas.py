@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from xai_mimo.record.rows import RANDOM
+from xai_mimo.record.words import RANDOM
 from xai_mimo.reports.figures.palette import INK, LINE, MUTED, Style
 from xai_mimo.reports.numbers import MINUS, Bounded, shorten
 

@@ -6,7 +6,8 @@ it cannot be seen on white. Markers repeat the difference for print in grey.
 
 from dataclasses import dataclass
 
-from xai_mimo.record.rows import RANDOM, Record
+from xai_mimo.record.rows import Record
+from xai_mimo.record.words import RANDOM
 
 INK = "#1b2330"
 MUTED = "#596273"

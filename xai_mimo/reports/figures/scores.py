@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from xai_mimo.record.rows import RANDOM, CurveKind, Gap, Record, Role
+from xai_mimo.record.rows import Gap, Record
 from xai_mimo.record.select import agreement_pairs, head_unit, main_agreement, of_head, unique
+from xai_mimo.record.words import RANDOM, CurveKind, Role
 from xai_mimo.reports.figures.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers
 from xai_mimo.reports.figures.palette import INK, LINE, MUTED, Style, styles
 from xai_mimo.reports.numbers import MINUS, in_two_lines, metric_title, shorten, shorten_all

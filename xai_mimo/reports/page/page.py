@@ -17,8 +17,9 @@ from markupsafe import Markup
 from xai_mimo.record.check import check
 from xai_mimo.record.files import write_text
 from xai_mimo.record.frozen import thawed
-from xai_mimo.record.rows import RANDOM, Record
+from xai_mimo.record.rows import Record
 from xai_mimo.record.select import signed_labels_of, unexplained_streams
+from xai_mimo.record.words import RANDOM
 from xai_mimo.reports import numbers
 from xai_mimo.reports.figures.palette import styles
 from xai_mimo.reports.page.sections import SECTIONS
