@@ -15,7 +15,8 @@ from xai_mimo.core.streams import Array
 from xai_mimo.core.terminal import printable
 from xai_mimo.record.check import to_dict
 from xai_mimo.record.row import Nested, plain
-from xai_mimo.record.rows import Difference, FeatureRow, MetricRow, Record, Score, Share, TaskRow, Verdict
+from xai_mimo.record.rows import Difference, FeatureRow, Record, Score, Share, TaskRow, Verdict
+from xai_mimo.record.subject import MetricRow
 from xai_mimo.reports.verdicts import have_uses, legend, verdict_table
 
 

@@ -22,16 +22,8 @@ from xai_mimo.metrics.metric import Metric, Quantity, may_be_hits, needs_of, num
 from xai_mimo.metrics.removal import Curves, curves_of
 from xai_mimo.metrics.scene import Scene, TrueFeatures
 from xai_mimo.metrics.statistics import FEW_ROWS, Interval, mean_intervals, statistic_interval, with_note
-from xai_mimo.record.rows import (
-    Curve,
-    Difference,
-    FeatureRow,
-    Gap,
-    MetricRow,
-    Score,
-    Share,
-    Verdict,
-)
+from xai_mimo.record.rows import Curve, Difference, FeatureRow, Gap, Score, Share, Verdict
+from xai_mimo.record.subject import MetricRow
 
 _STILL = 1e-6
 _DECIDE = ("deletion_area", "insertion_area", "symmetric_gain")

@@ -23,20 +23,8 @@ from xai_mimo.core.positions import has_positions
 from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import Stream, count_rows
 from xai_mimo.core.targets import labels_of
-from xai_mimo.record.rows import (
-    DataRow,
-    Example,
-    HeadRow,
-    MapRow,
-    MethodRow,
-    ModelRow,
-    Record,
-    SpaceRow,
-    SpaceStream,
-    StreamMap,
-    StreamRow,
-    TargetRow,
-)
+from xai_mimo.record.rows import Example, MapRow, Record, StreamMap
+from xai_mimo.record.subject import DataRow, HeadRow, MethodRow, ModelRow, SpaceRow, SpaceStream, StreamRow, TargetRow
 
 
 def write_record(request: Request, explained: Explained, scores: Scores) -> Record:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from xai_mimo.record.row import Nested
-from xai_mimo.record.rows import Example, HeadRow, Record
+from xai_mimo.record.rows import Example, Record
 from xai_mimo.record.select import signed_labels, space_streams, unexplained_streams
+from xai_mimo.record.subject import HeadRow
 from xai_mimo.reports.figures import pictures
 from xai_mimo.reports.figures.examples import kinds_of_streams
 from xai_mimo.reports.numbers import number

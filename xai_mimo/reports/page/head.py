@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from xai_mimo.record.rows import Difference, FeatureRow, Gap, Record, Score, Share, TargetRow, Verdict
+from xai_mimo.record.rows import Difference, FeatureRow, Gap, Record, Score, Share, Verdict
 from xai_mimo.record.select import (
     feature_ranking,
     head_unit,
@@ -12,6 +12,7 @@ from xai_mimo.record.select import (
     true_features,
     unique,
 )
+from xai_mimo.record.subject import TargetRow
 from xai_mimo.record.words import Role
 from xai_mimo.reports.figures.pictures import notes_of_streams
 from xai_mimo.reports.numbers import CONTROLS, directions, metric_title

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xai_mimo.record.rows import MethodRow, Record, TaskRow, Verdict
+from xai_mimo.record.rows import Record, TaskRow, Verdict
 from xai_mimo.record.select import unique
+from xai_mimo.record.subject import MethodRow
 from xai_mimo.record.words import VerdictWord
 from xai_mimo.reports.verdicts import MEANINGS, USES, Use, have_uses, supported_heads, uses
 
