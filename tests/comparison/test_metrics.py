@@ -16,8 +16,8 @@ from xai_mimo.explainers import InputXGradient
 from xai_mimo.metrics.metric import Quantity
 from xai_mimo.metrics.robustness import LocalLipschitz, MaxSensitivity, nearby
 from xai_mimo.record.check import check
+from xai_mimo.record.results import Score
 from xai_mimo.record.row import plain
-from xai_mimo.record.rows import Score
 
 pytestmark = [
     pytest.mark.all_frameworks,

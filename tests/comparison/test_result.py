@@ -13,7 +13,7 @@ from xai_mimo.comparison.result import Comparison
 from xai_mimo.core.errors import SchemaError, UnknownName
 from xai_mimo.record.check import check
 from xai_mimo.record.json_file import from_json
-from xai_mimo.record.rows import TaskRow
+from xai_mimo.record.results import TaskRow
 
 pytestmark = pytest.mark.all_frameworks
 

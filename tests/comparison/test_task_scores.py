@@ -10,7 +10,7 @@ from xai_mimo.comparison.task_scores import LEARNT, estimates, is_learnt, task_r
 from xai_mimo.core.errors import SchemaError, UnknownName
 from xai_mimo.core.streams import Head
 from xai_mimo.record.check import check
-from xai_mimo.record.rows import TaskRow
+from xai_mimo.record.results import TaskRow
 
 pytestmark = pytest.mark.all_frameworks
 

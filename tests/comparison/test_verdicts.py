@@ -7,7 +7,7 @@ import re
 import pytest
 
 from xai_mimo.comparison.verdicts import verdicts
-from xai_mimo.record.rows import Difference, Score
+from xai_mimo.record.results import Difference, Score
 from xai_mimo.reports.numbers import p_equals
 
 pytestmark = pytest.mark.all_frameworks

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from xai_mimo.record.rows import Verdict
+from xai_mimo.record.results import Verdict
 from xai_mimo.reports.verdicts import evidence_by_use, have_uses, legend, supported_heads, uses
 
 pytestmark = pytest.mark.all_frameworks

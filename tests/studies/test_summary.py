@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from xai_mimo.record.rows import Verdict
+from xai_mimo.record.results import Verdict
 from xai_mimo.studies.summary import ALL_HEADS, Row, interval, summarise, tables, task_rows, to_csv, to_markdown
 
 pytestmark = pytest.mark.all_frameworks

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xai_mimo.metrics.statistics import FEW_ROWS
-from xai_mimo.record.rows import Difference, Score
+from xai_mimo.record.results import Difference, Score
 from xai_mimo.record.words import RANDOM, Role
 
 FOR, AGAINST = 0.05, 0.01

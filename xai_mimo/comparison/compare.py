@@ -15,7 +15,7 @@ from xai_mimo.core.method import Method, flag
 from xai_mimo.core.progress import bar, steps
 from xai_mimo.core.targets import AnyTarget
 from xai_mimo.metrics.metric import Metric
-from xai_mimo.record.rows import TaskRow
+from xai_mimo.record.results import TaskRow
 
 
 def compare(

@@ -9,7 +9,7 @@ import numpy as np
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics.metric import Metric, Quantity, held_against, may_be_hits, number_of
 from xai_mimo.metrics.statistics import Interval, holm, mean_interval, mean_intervals
-from xai_mimo.record.rows import Difference
+from xai_mimo.record.results import Difference
 from xai_mimo.record.words import CHANCE, CONTROLS, PERMUTED, RANDOM, Role
 
 # Models answer in single precision: what differs by less, in parts of the values, does not differ.

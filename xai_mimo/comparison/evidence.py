@@ -10,7 +10,7 @@ from dataclasses import replace
 from xai_mimo.comparison.case import AREAS, Case, Evidence, side
 from xai_mimo.comparison.sentences import by_how_much, digits_of, p_of, percent, than
 from xai_mimo.metrics.statistics import FEW_ROWS
-from xai_mimo.record.rows import Score
+from xai_mimo.record.results import Score
 from xai_mimo.record.words import CHANCE, PERMUTED, RANDOM, Role
 from xai_mimo.reports.numbers import number
 

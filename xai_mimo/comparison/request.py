@@ -30,7 +30,7 @@ from xai_mimo.core.streams import Array, check_inputs, count_rows
 from xai_mimo.core.targets import AnyTarget, Selector, check_labels, expand, select
 from xai_mimo.metrics.installed import default_metrics, find_metrics
 from xai_mimo.metrics.metric import Metric
-from xai_mimo.record.rows import TaskRow
+from xai_mimo.record.results import TaskRow
 from xai_mimo.record.words import Family
 
 _BACKGROUND_ROWS = 100

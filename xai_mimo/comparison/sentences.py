@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from xai_mimo.comparison.case import AGAINST, FOR, side
-from xai_mimo.record.rows import Difference
+from xai_mimo.record.results import Difference
 from xai_mimo.reports.numbers import MINUS, number, p_equals
 
 

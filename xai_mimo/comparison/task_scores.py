@@ -16,7 +16,7 @@ from xai_mimo.core.errors import SchemaError
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Head, unknown
 from xai_mimo.metrics.statistics import FEW_ROWS
-from xai_mimo.record.rows import TaskRow
+from xai_mimo.record.results import TaskRow
 
 LEARNT = 0.1
 """A head counts as learnt where its score has come more than this share of the way from guessing to perfect.

@@ -34,7 +34,7 @@ from collections.abc import Mapping, Sequence
 
 from xai_mimo.comparison.case import Case, Evidence
 from xai_mimo.comparison.evidence import agreement_of, order_of, reach_of, shares_of, sign_of
-from xai_mimo.record.rows import Difference, Score, Verdict
+from xai_mimo.record.results import Difference, Score, Verdict
 from xai_mimo.record.words import VerdictWord
 
 _WORDS: dict[int | None, VerdictWord] = {1: "supported", 0: "doubtful", -1: "misleading", None: "undecided"}

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from xai_mimo.core.speaks_of import SpeaksOf
-from xai_mimo.record.rows import Record, Score
+from xai_mimo.record.results import Score
+from xai_mimo.record.rows import Record
 from xai_mimo.record.subject import SpaceStream, StreamRow
 from xai_mimo.record.words import Family, Role
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from xai_mimo.record.rows import Verdict
+from xai_mimo.record.results import Verdict
 from xai_mimo.record.select import unique
 from xai_mimo.record.words import VerdictWord
 

@@ -20,7 +20,7 @@ from xai_mimo.core.progress import Progress, part, silent
 from xai_mimo.core.streams import Array
 from xai_mimo.datasets import Data
 from xai_mimo.record.files import writable_folder, write_text
-from xai_mimo.record.rows import Verdict
+from xai_mimo.record.results import Verdict
 from xai_mimo.studies import runs, summary
 from xai_mimo.studies.rows import save_rows
 from xai_mimo.studies.settings import StudySettings

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from xai_mimo.core.terminal import printable
-from xai_mimo.record.rows import TaskRow, Verdict
+from xai_mimo.record.results import TaskRow, Verdict
 from xai_mimo.reports.verdicts import have_uses, legend, verdict_table
 
 _NOTES = (

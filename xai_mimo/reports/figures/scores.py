@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from xai_mimo.record.rows import Gap, Record
+from xai_mimo.record.results import Gap
+from xai_mimo.record.rows import Record
 from xai_mimo.record.select import agreement_pairs, head_unit, main_agreement, of_head, unique
 from xai_mimo.record.words import RANDOM, CurveKind, Role
 from xai_mimo.reports.figures.canvas import as_rows, blank, dot, inked, legend, offsets, plain_numbers

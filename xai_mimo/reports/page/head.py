@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from xai_mimo.record.rows import Difference, FeatureRow, Gap, Record, Score, Share, Verdict
+from xai_mimo.record.results import Difference, Gap, Score, Verdict
+from xai_mimo.record.rows import FeatureRow, Record, Share
 from xai_mimo.record.select import (
     feature_ranking,
     head_unit,

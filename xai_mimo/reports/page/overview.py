@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xai_mimo.record.rows import Record, TaskRow, Verdict
+from xai_mimo.record.results import TaskRow, Verdict
+from xai_mimo.record.rows import Record
 from xai_mimo.record.select import unique
 from xai_mimo.record.subject import MethodRow
 from xai_mimo.record.words import VerdictWord
