@@ -11,9 +11,10 @@ from tests.helpers.records import make_record
 from xai_mimo.core.errors import SchemaError
 from xai_mimo.record import rows
 from xai_mimo.record.check import check
+from xai_mimo.record.maps import Example
 from xai_mimo.record.results import Score, TaskRow, Verdict
 from xai_mimo.record.row import plain
-from xai_mimo.record.rows import Example, Record
+from xai_mimo.record.rows import Record
 
 pytestmark = pytest.mark.all_frameworks
 

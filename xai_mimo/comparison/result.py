@@ -14,9 +14,10 @@ from xai_mimo.comparison.task_scores import check_task_rows
 from xai_mimo.core.streams import Array
 from xai_mimo.core.terminal import printable
 from xai_mimo.record.check import to_dict
+from xai_mimo.record.maps import FeatureRow, Share
 from xai_mimo.record.results import Difference, Score, TaskRow, Verdict
 from xai_mimo.record.row import Nested, plain
-from xai_mimo.record.rows import FeatureRow, Record, Share
+from xai_mimo.record.rows import Record
 from xai_mimo.record.subject import MetricRow
 from xai_mimo.reports.verdicts import have_uses, legend, verdict_table
 

@@ -22,8 +22,8 @@ from xai_mimo.metrics.metric import Metric, Quantity, may_be_hits, needs_of, num
 from xai_mimo.metrics.removal import Curves, curves_of
 from xai_mimo.metrics.scene import Scene, TrueFeatures
 from xai_mimo.metrics.statistics import FEW_ROWS, Interval, mean_intervals, statistic_interval, with_note
+from xai_mimo.record.maps import FeatureRow, Share
 from xai_mimo.record.results import Curve, Difference, Gap, Score, Verdict
-from xai_mimo.record.rows import FeatureRow, Share
 from xai_mimo.record.subject import MetricRow
 
 _STILL = 1e-6

@@ -15,8 +15,8 @@ from xai_mimo.metrics.aligned_maps import AlignedMaps
 from xai_mimo.metrics.removal import Curves
 from xai_mimo.metrics.scene import TrueFeatures
 from xai_mimo.metrics.statistics import mean_intervals, with_note
+from xai_mimo.record.maps import FeatureRow, Share
 from xai_mimo.record.results import Curve, Gap
-from xai_mimo.record.rows import FeatureRow, Share
 from xai_mimo.record.words import RANDOM, CurveKind
 
 _FEATURES_AT_MOST = 200

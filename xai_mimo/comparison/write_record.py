@@ -23,7 +23,8 @@ from xai_mimo.core.positions import has_positions
 from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import Stream, count_rows
 from xai_mimo.core.targets import labels_of
-from xai_mimo.record.rows import Example, MapRow, Record, StreamMap
+from xai_mimo.record.maps import Example, MapRow, StreamMap
+from xai_mimo.record.rows import Record
 from xai_mimo.record.subject import DataRow, HeadRow, MethodRow, ModelRow, SpaceRow, SpaceStream, StreamRow, TargetRow
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from xai_mimo.record.check import check
 from xai_mimo.record.files import write_text
+from xai_mimo.record.maps import Share
 from xai_mimo.record.results import Score
-from xai_mimo.record.rows import Record, Share
+from xai_mimo.record.rows import Record
 from xai_mimo.record.select import main_agreement, of_head, unexplained_streams, unique
 from xai_mimo.record.words import RANDOM, Family, Role, VerdictWord
 from xai_mimo.reports.numbers import DASH, INFINITY, MINUS, Bounded, directions, metric_title, number

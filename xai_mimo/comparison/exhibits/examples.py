@@ -12,7 +12,7 @@ from xai_mimo.core.explanation import streams_of
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.record.arrays import coarsen, in_blocks, rounded
-from xai_mimo.record.rows import Example
+from xai_mimo.record.maps import Example
 
 MOST_VALUES = 400_000
 MOST_VALUES_OF_A_STREAM = 12_288

@@ -7,7 +7,7 @@ import numpy as np
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model
 from xai_mimo.core.streams import Array, Stream, count_rows
 from xai_mimo.record.arrays import rounded
-from xai_mimo.record.rows import MapRow
+from xai_mimo.record.maps import MapRow
 
 MOST_VALUES = 65_536
 MOST_VALUES_IN_ALL = 262_144

@@ -10,7 +10,7 @@ from xai_mimo.core.explanation import stream_names
 from xai_mimo.core.positions import IMAGE, POSITIONS, is_image
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.record.arrays import coarsen, rounded
-from xai_mimo.record.rows import StreamMap
+from xai_mimo.record.maps import StreamMap
 
 MOST_VALUES = 400_000
 """Of all stream maps of a record together; images are made coarser to fit, other maps left out with a note."""

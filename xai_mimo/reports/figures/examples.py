@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from xai_mimo.core.positions import IMAGE, is_image
+from xai_mimo.record.maps import Example
 from xai_mimo.record.row import Nested
-from xai_mimo.record.rows import Example, Record
+from xai_mimo.record.rows import Record
 from xai_mimo.record.select import signed_labels, space_streams, unexplained_streams
 from xai_mimo.reports.figures import heat
 from xai_mimo.reports.figures.canvas import inked

@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from xai_mimo.core.positions import IMAGE, is_image
-from xai_mimo.record.rows import MapRow, Record
+from xai_mimo.record.maps import MapRow
+from xai_mimo.record.rows import Record
 from xai_mimo.reports.figures import heat
 from xai_mimo.reports.figures.canvas import as_rows, inked, plain_numbers
 from xai_mimo.reports.figures.heat import Heat, Side

@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from xai_mimo.core.positions import is_image
+from xai_mimo.record.maps import Example, MapRow, StreamMap
 from xai_mimo.record.row import Nested
-from xai_mimo.record.rows import Example, MapRow, Record, StreamMap
+from xai_mimo.record.rows import Record
 from xai_mimo.record.select import of_head, unique
 from xai_mimo.reports.figures.examples import example_map, kinds_of_streams
 from xai_mimo.reports.figures.layers import hidden_panels, layer_map

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from xai_mimo.record.maps import Example
 from xai_mimo.record.row import Nested
-from xai_mimo.record.rows import Example, Record
+from xai_mimo.record.rows import Record
 from xai_mimo.record.select import signed_labels, space_streams, unexplained_streams
 from xai_mimo.record.subject import HeadRow
 from xai_mimo.reports.figures import pictures

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from xai_mimo.record.maps import FeatureRow, Share
 from xai_mimo.record.results import Difference, Gap, Score, Verdict
-from xai_mimo.record.rows import FeatureRow, Record, Share
+from xai_mimo.record.rows import Record
 from xai_mimo.record.select import (
     feature_ranking,
     head_unit,

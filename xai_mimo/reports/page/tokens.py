@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xai_mimo.record.rows import Example, Record
+from xai_mimo.record.maps import Example
+from xai_mimo.record.rows import Record
 from xai_mimo.record.select import signed_labels
 from xai_mimo.reports.figures.examples import kinds_of_streams, shares_of_row
 
