@@ -9,8 +9,8 @@ import pytest
 from tests.helpers.pictured_record import pictured_record
 from tests.helpers.records import make_record
 from xai_mimo.core.errors import SchemaError
-from xai_mimo.record import rows
 from xai_mimo.record.check import check
+from xai_mimo.record.describe import row_types
 from xai_mimo.record.maps import Example
 from xai_mimo.record.results import Score, TaskRow, Verdict
 from xai_mimo.record.row import plain
@@ -18,7 +18,7 @@ from xai_mimo.record.rows import Record
 
 pytestmark = pytest.mark.all_frameworks
 
-ROWS = [r for r in vars(rows).values() if dataclasses.is_dataclass(r)]
+ROWS = row_types()
 
 
 @pytest.fixture(scope="module")
