@@ -67,19 +67,22 @@ def test_they_are_those_of_the_slow_formula(players, rng):
             np.testing.assert_allclose(np.sort([far[b] for b in chosen[i]]), np.sort(far)[:3], atol=1e-9)
 
 
-def test_a_feature_that_tells_what_is_unknown_weighs_most(rng):
-    """a is unknown and b its copy: the row that is nearest in b is taken, whatever the other ten say."""
-    a, rest = rng.standard_normal((50, 1)), rng.standard_normal((50, 10))
+def without_the_first_of(count, others, rng):
+    """Rows of a, a copy of it and others, and of each row the nearest where a is unknown: ours, and over all alike."""
+    a, rest = rng.standard_normal((count, 1)), rng.standard_normal((count, others))
     rows = {"s": np.concatenate([a, a, rest], axis=1)}
-    known = np.ones((1, 12), dtype=bool)
+    known = np.ones((1, others + 2), dtype=bool)
     known[0, 0] = False
     of_row = nearest_rows(rows, rows, Masker.of(rows, "features"), 1, rng)
-    chosen = np.array([of_row(row)(known)[0, 0] for row in range(50)])
-    far = np.abs(a - a[chosen])[:, 0]
-    unweighted = (((rows["s"][:, None, 1:] - rows["s"][None, :, 1:]) / rows["s"][:, 1:].std(axis=0)) ** 2).mean(axis=2)
-    np.fill_diagonal(unweighted, np.inf)
-    of_unweighted = np.abs(a - a[unweighted.argmin(axis=1)])[:, 0]
-    assert far.mean() < 0.4 * of_unweighted.mean()
+    far = (((rows["s"][:, None, 1:] - rows["s"][None, :, 1:]) / rows["s"][:, 1:].std(axis=0)) ** 2).mean(axis=2)
+    np.fill_diagonal(far, np.inf)
+    return a[:, 0], np.array([of_row(row)(known)[0, 0] for row in range(count)]), far.argmin(axis=1)
+
+
+def test_a_feature_that_tells_what_is_unknown_weighs_most(rng):
+    """a is unknown and b its copy: the row that is nearest in b is taken, whatever the other ten say."""
+    a, nearest, of_all_alike = without_the_first_of(50, 10, rng)
+    assert np.abs(a - a[nearest]).mean() < 0.4 * np.abs(a - a[of_all_alike]).mean()
 
 
 def test_the_row_itself_is_left_out_once(rng):
@@ -183,14 +186,8 @@ def test_one_feature_has_curves_too(rng):
 
 def test_of_more_than_200_players_all_weigh_alike(rng):
     """As many players that depend on each other cost too much to weigh: the nearest in all of them is taken."""
-    a, rest = rng.standard_normal((20, 1)), rng.standard_normal((20, 200))
-    rows = {"s": np.concatenate([a, a, rest], axis=1)}
-    known = np.ones((1, 202), dtype=bool)
-    known[0, 0] = False
-    of_row = nearest_rows(rows, rows, Masker.of(rows, "features"), 1, rng)
-    far = (((rows["s"][:, None, 1:] - rows["s"][None, :, 1:]) / rows["s"][:, 1:].std(axis=0)) ** 2).mean(axis=2)
-    np.fill_diagonal(far, np.inf)
-    np.testing.assert_array_equal([of_row(row)(known)[0, 0] for row in range(20)], far.argmin(axis=1))
+    _, nearest, of_all_alike = without_the_first_of(20, 200, rng)
+    np.testing.assert_array_equal(nearest, of_all_alike)
 
 
 def test_players_weigh_by_the_square_of_what_they_tell(rng):
