@@ -4,7 +4,9 @@ import json
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
@@ -331,3 +333,12 @@ def test_a_path_names_one_layer_although_another_ends_with_it(rng):
     model, rows = keras.Model(x, [outer, inner]), rng.standard_normal((6, 3)).astype("float32")
     assert summarise(model, rows, layer="mail").attrs["layer"] == "mail"
     assert summarise(model, rows, layer="enc/mail").attrs["layer"] == "enc/mail"
+
+
+def test_labels_of_heads_whose_rows_are_in_different_orders_are_refused(imv):
+    model, x, y = imv
+    series = {head: pd.DataFrame(np.reshape(values, (ROWS, -1))) for head, values in y.items()}
+    xr.testing.assert_identical(summarise(model, x, series), summarise(model, x, y))
+    last = list(series)[-1]
+    with pytest.raises(BadValues, match=rf"rows of the labels '{last}' have the same index as .* in another order"):
+        summarise(model, x, series | {last: series[last].iloc[::-1]})

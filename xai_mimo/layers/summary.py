@@ -13,6 +13,7 @@ from xai_mimo.core.errors import BadValues, NotSupported, SchemaError
 from xai_mimo.core.explanation import versions
 from xai_mimo.core.method import whole
 from xai_mimo.core.streams import check_finite
+from xai_mimo.core.tables import check_row_order, with_row_labels
 from xai_mimo.layers.interception import read_maps
 from xai_mimo.layers.row_statistics import (
     Figure,
@@ -95,7 +96,8 @@ def summarise(model: Any, x: Any, labels: Any = None, layer: str | None = None, 
         batch_size: rows that are read at once.
     Raises:
         ValueError: no such layer, several, no rows, or labels that do not fit. BadValues: inputs or labels hold NaN, or
-            the model gives it. BadSetting: the size of batches. NotSupported: no Keras model or layer.
+            have the same index in different orders, or the model gives NaN. BadSetting: the size of batches.
+            NotSupported: no Keras model or layer.
     """
     whole(batch_size, "batch_size")
     _check_model(model)
@@ -105,6 +107,7 @@ def summarise(model: Any, x: Any, labels: Any = None, layer: str | None = None, 
         of_layer = _map_by_map(model, x, paths[0], batch_size)
     else:
         _check_values(labels, [], "the labels")
+        check_row_order({**with_row_labels(x, "the inputs"), **with_row_labels(labels, "the labels")})
         summary = importlib.import_module(f"xai_mimo.layers.{wing}.summary")
         of_layer = summary.figures(model, x, labels, paths, batch_size)
     for name, figure in of_layer.figures.items():

@@ -256,6 +256,23 @@ def test_two_layers_need_a_name():
         xm.explain(Without(model, twice), toys.rows(model), Interception(layer=name))
 
 
+def test_the_layer_that_is_explained_at_needs_no_other_name():
+    model = toys.attention(raw=True)
+
+    def twice(maps):
+        return {**maps, **{k.replace("mail", "mail_2"): replace(m, layer="model/mail_2") for k, m in maps.items()}}
+
+    class Twice(Without):
+        def tail(self, layer):
+            return Without(self.model.tail(layer), self.change)
+
+    x = toys.rows(model)
+    read = xm.explain(Twice(model, twice), x, "interception", at="mail")
+    np.testing.assert_array_equal(read["u"], xm.explain(model, x, Interception(layer="mail"), at="mail")["u"])
+    with pytest.raises(BadSetting, match=r"several layers sow 'attention' .* or explain at it, at='<layer>'"):
+        xm.explain(Twice(model, twice), x, "interception")
+
+
 def test_models_without_such_layers_are_refused_with_advice():
     plain = toys.mlp()
     with pytest.raises(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import xarray as xr
 
-from xai_mimo.core.cut import find_layer
+from xai_mimo.core.cut import find_layer, layers_called
 from xai_mimo.core.declare import named_like
 from xai_mimo.core.digest import digest
 from xai_mimo.core.errors import BadSetting, NotSupported
@@ -89,7 +89,8 @@ class Interception:
             "change" is what the layers of an identity-initialised MLP have done to each feature when they are through:
             one map for all heads, whose sign is that of the feature's move, so an unsigned one. Compared with the
             others it shows whether what was changed is what mattered.
-        layer: name or path of the layer; None where one layer only sows such a map.
+        layer: name or path of the layer; None for the one that is explained at (``at=``), or that alone sows such a
+            map.
         baseline: of "contribution". "bias" measures from features that are zero where the layer weights them (mid-range
             in an identity-initialised MLP that scales its inputs). "background" subtracts the mean contributions of the
             background rows: the sum is f(x) - mean f(background), the question that Shapley values and Integrated
@@ -119,7 +120,7 @@ class Interception:
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Read the map and give it the shape of an attribution."""
         maps = _maps(model, inputs)
-        chosen = _choose(maps, _MAPS[self.kind], self.layer)
+        chosen = _choose(maps, _MAPS[self.kind], self.layer, cut_at=context.layer)
         is_reading_streams(model, inputs, chosen, maps, cut_at=context.layer)
         prediction = take(model.predict(inputs), selectors)
         context.advance(len(prediction[0]))
@@ -151,8 +152,8 @@ def _maps(model: Model, inputs: Arrays) -> Interceptions:
     return maps
 
 
-def _choose(maps: Interceptions, name: str, layer: str | None) -> InterceptionMap:
-    """The one map of this name, of the layer with this name or path."""
+def _choose(maps: Interceptions, name: str, layer: str | None, *, cut_at: str | None = None) -> InterceptionMap:
+    """The one map of this name, of the layer with this name or path; by default that of the layer explained at."""
     by_layer = {m.layer: m for m in maps.values() if m.name == name}
     if not by_layer:
         is_over_positions = any(m.name == "class_map" for m in maps.values())
@@ -165,8 +166,14 @@ def _choose(maps: Interceptions, name: str, layer: str | None) -> InterceptionMa
             )
         raise NotSupported(f"no layer sows a map '{name}'; there are: {', '.join(maps)}.{mend}")
     if layer is None:
+        here = [] if cut_at is None else layers_called(cut_at, by_layer)
+        if len(here) == 1:
+            return by_layer[here[0]]
         if len(by_layer) > 1:
-            raise BadSetting(f"several layers sow '{name}' ({', '.join(by_layer)}); name one: Interception(layer=...).")
+            raise BadSetting(
+                f"several layers sow '{name}' ({', '.join(by_layer)}); name one: Interception(layer=...), or explain "
+                "at it, at='<layer>'."
+            )
         return next(iter(by_layer.values()))
     return by_layer[find_layer(layer, by_layer, f"layer that sows '{name}'")]
 
