@@ -26,27 +26,28 @@ def gradients(model, x):
 
 
 def test_threads_that_overlap_put_the_mode_back(rng):
-    started, may_end = threading.Event(), threading.Event()
+    started, may_end = ({name: threading.Event() for name in ("first", "second")} for _ in range(2))
 
     class Slow(keras.layers.Layer):
         def call(self, x):
-            if threading.current_thread().name == "first":
-                started.set()
-                may_end.wait(20)
+            name = threading.current_thread().name
+            if name in started:
+                started[name].set()
+                may_end[name].wait(30)
             return x
 
     model = model_of(Slow(), keras.layers.Dropout(0.5))
     model.train()
     x = rng.normal(size=(2, 3))
-    first = threading.Thread(target=lambda: adapt(model).predict(x), name="first")
-    first.start()
-    assert started.wait(20)
-    second = threading.Thread(target=lambda: adapt(model).predict(x))
-    second.start()
-    second.join()
-    assert not any(module.training for module in model.modules())  # the first still reads
-    may_end.set()
-    first.join()
+    threads = {name: threading.Thread(target=lambda: adapt(model).predict(x), name=name) for name in started}
+    for name, thread in threads.items():
+        thread.start()
+        assert started[name].wait(30)
+    may_end["first"].set()
+    threads["first"].join()
+    assert not any(module.training for module in model.modules())  # the second still reads
+    may_end["second"].set()
+    threads["second"].join()
     assert all(module.training for module in model.modules())
 
 
