@@ -167,8 +167,17 @@ class Example(Row):
         arrays |= {f"inputs.{s}": a for s, a in self.inputs.items()} | {
             f"region.{s}": a for s, a in self.region.items()
         }
+        shapes = {}
         for place, array in arrays.items():
             try:
-                shape_of(array)
+                shapes[place] = shape_of(array)
             except ValueError as err:
                 raise SchemaError(f"{place} {err}") from err
+        self._check_alike(shapes)
+
+    def _check_alike(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Maps of one stream lie over the same places."""
+        for stream in dict.fromkeys(s for streams in self.values.values() for s in streams):
+            of_maps = {m: shapes[f"values.{m}.{stream}"] for m, streams in self.values.items() if stream in streams}
+            if len(set(of_maps.values())) > 1:
+                raise SchemaError(f"values of the stream '{stream}' must have one shape in all methods; got {of_maps}")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from xai_mimo.core.errors import SchemaError
 from xai_mimo.core.positions import IMAGE, is_image
 from xai_mimo.record.maps import Example
 from xai_mimo.record.row import Nested
@@ -113,6 +114,8 @@ def _steps(record: Record, stream: str) -> dict[str, Sequence[str]]:
 
 def _of_pixels(values: Array, axes: Sequence[str], over: Callable[..., Array]) -> Array:
     """``(height, width)``, with all other axes summed or averaged."""
+    if values.ndim != len(axes):
+        raise SchemaError(f"an example holds a map of shape {values.shape} over the axes {', '.join(axes)}.")
     others = tuple(i for i, axis in enumerate(axes) if axis not in IMAGE)
     return two_axes(over(values, axis=others), [axis for axis in axes if axis in IMAGE])
 

@@ -1,5 +1,6 @@
 """What the page says of single rows: leading features, what they were, and what each method says of them."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,7 +121,7 @@ def feature_lines(record: Record, row: Example) -> list[FeatureLine]:
 
 
 def _bar(value: float | None, largest: float, *, is_signed: bool) -> Bar:
-    width = 0 if value is None else round(100 * abs(value) / largest)
+    width = 0 if value is None else round(100 * (abs(value) / largest))
     side = ("up" if (value or 0) >= 0 else "down") if is_signed else "weight"
     return Bar(value, width, side)
 
@@ -130,8 +131,12 @@ def _last_axis(values: Nested) -> list[float]:
     if not isinstance(values, tuple):
         return [values]
     if values and isinstance(values[0], tuple):
-        return [sum(column) for column in zip(*(_last_axis(part) for part in values), strict=True)]
+        return [_finite(sum(column)) for column in zip(*(_last_axis(part) for part in values), strict=True)]
     return list(values)
+
+
+def _finite(value: float) -> float:
+    return max(-sys.float_info.max, min(sys.float_info.max, value))
 
 
 def _feature_names(names: Sequence[str], count: int) -> list[str]:

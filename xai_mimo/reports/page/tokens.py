@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xai_mimo.core.errors import SchemaError
 from xai_mimo.record.maps import Example
 from xai_mimo.record.rows import Record
 from xai_mimo.record.select import signed_labels
@@ -82,14 +83,14 @@ def texts(record: Record, row: Example) -> list[Text]:
     for stream, kind in kinds_of_streams(record, row).items():
         if kind != "tokens":
             continue
+        words = row.words[stream]
         values = {
-            method: shares[stream].reshape(len(row.words[stream]), -1).sum(axis=1)
+            method: _of_words(shares[stream], words, stream)
             for method, shares in shares_of_row(record, row).items()
             if stream in shares
         }
         if not values:
             continue
-        words = row.words[stream]
         marks = _marks(row, stream, len(words))
         tokens = {method: _gathered(words, v, marks) for method, v in values.items()}
         limit = max((abs(t.value) for line in tokens.values() for t in line), default=0.0) or 1.0
@@ -106,6 +107,15 @@ class _Token(NamedTuple):
     text: str
     value: float
     is_marked: bool
+
+
+def _of_words(values: Array, words: Sequence[str], stream: str) -> Array:
+    """A value for each word, summed over what else the map has."""
+    if values.shape[:1] != (len(words),) or not words:
+        raise SchemaError(
+            f"an example holds a map of shape {values.shape} over the {len(words)} words of the stream '{stream}'."
+        )
+    return np.asarray(values.reshape(len(words), -1).sum(axis=1))
 
 
 def _marks(row: Example, stream: str, tokens: int) -> list[bool]:
