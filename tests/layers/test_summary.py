@@ -149,6 +149,7 @@ def test_layers_of_an_identity_mlp_over_rows(identity):
     assert not {"accuracy", "error"} & set(summarise(model, x))
 
 
+@pytest.mark.filterwarnings("ignore::xai_mimo.core.errors.InterpreterWarning")
 def test_attributes_of_flint_over_rows(flint):
     model, x = flint
     summary, rows = summarise(model, x, batch_size=4), model.interpret(x)

@@ -88,5 +88,9 @@ class GradientWarning(UserWarning):
     """A model's gradient does not say how its output changes; methods that follow gradients are wrong then."""
 
 
+class InterpreterWarning(UserWarning):
+    """An interpreter seldom answers as the predictor that it explains, or has attributes that take no part."""
+
+
 class PluginWarning(UserWarning):
     """A plugin could not be loaded or shares its name with another one."""

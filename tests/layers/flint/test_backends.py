@@ -13,7 +13,8 @@ from tests.helpers import flint_answer
 from tests.helpers.flint_by_hand import mixed_data, mixed_flint, mixed_predictor
 from tests.helpers.frameworks import needs
 
-pytestmark = [pytest.mark.all_frameworks, needs("jax", "tensorflow", "torch")]
+UNTRAINED = pytest.mark.filterwarnings("ignore::xai_mimo.core.errors.InterpreterWarning")
+pytestmark = [pytest.mark.all_frameworks, needs("jax", "tensorflow", "torch"), UNTRAINED]
 ROOT = Path(__file__).parents[3]
 
 

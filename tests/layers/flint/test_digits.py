@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from xai_mimo.core.errors import InterpreterWarning
 from xai_mimo.layers import FLINT, Maximisation
 from xai_mimo.layers.flint import losses as flint_losses
 from xai_mimo.layers.flint.networks import as_torch
@@ -133,6 +134,7 @@ def test_formula_of_fidelity_as_printed_fails_both_networks(monkeypatch):
     model = FLINT(predictor(0), ["tap"], ATTRIBUTES, kinds="multiclass", seed=0)
     model.compile(keras.optimizers.Adam(RATE), CROSS_ENTROPY)
     model.fit(x, y, batch_size=BATCH, epochs=EPOCHS // 2, verbose=0)
-    found = model.interpret(x_test)
+    with pytest.warns(InterpreterWarning, match=r"fidelity 0\.\d+"):
+        found = model.interpret(x_test)
     assert float(found["fidelity"][0]) <= 0.5
     assert accuracy(found["score"]) <= 0.5

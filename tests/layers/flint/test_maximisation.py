@@ -9,6 +9,8 @@ from tests.helpers.frameworks import needs
 from xai_mimo.layers import FLINT, Maximisation
 from xai_mimo.layers.flint.maximisation import maximise
 
+# Interpreters that were never trained say little of their predictor; `test_cautions` reads the warning.
+pytestmark = pytest.mark.filterwarnings("ignore::xai_mimo.core.errors.InterpreterWarning")
 SHORT = {"rounds": 2, "steps": 15}
 
 

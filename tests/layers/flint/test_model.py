@@ -9,6 +9,9 @@ from tests.helpers.flint_by_hand import HEADS, LOSSES, compiled, mixed_data, mix
 from xai_mimo.layers import FLINT, InterpreterHead
 from xai_mimo.testing.layer_contract import precision
 
+# Interpreters that were never trained say little of their predictor; `test_cautions` reads the warning.
+pytestmark = pytest.mark.filterwarnings("ignore::xai_mimo.core.errors.InterpreterWarning")
+
 
 def predicted(model, x):
     return model.predict(x, batch_size=8, verbose=0)

@@ -8,6 +8,7 @@ that are no choice of one class are ours (``answers``).
 """
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,9 @@ import keras
 import numpy as np
 import xarray as xr
 
+from xai_mimo.core.errors import InterpreterWarning
 from xai_mimo.layers.flint.answers import Answer, Class, answers, classes
+from xai_mimo.layers.flint.cautions import cautions
 from xai_mimo.layers.flint.graph import Graph
 from xai_mimo.layers.heads import check_count
 from xai_mimo.layers.row_statistics import Figure, Figures, RowMean, count_rows, take_rows
@@ -87,12 +90,17 @@ def interpret(
         Coordinates: ``unit (head, sample)``, ``target_head``, ``target_unit``, ``class_head``, ``class_label``.
     Raises:
         ValueError: there are no rows, a setting is out of its range, or attributes or outputs are NaN or infinite.
+    Warns:
+        InterpreterWarning: fidelity of a choice or R squared of a quantity is under 0.9, or attributes have no
+            relevance in any of 50 rows or more.
     """
     _check_settings(threshold, taus, tolerance)
     rows, kernel, bias = _read(graph, x, batch_size), *_weights(graph)
     explained = _answers(graph, rows, tolerance)
     alpha = _contributions(graph, rows, kernel, explained)
     r = relevance(alpha)
+    for sentence in cautions(explained, r):
+        warnings.warn(sentence, InterpreterWarning, stacklevel=3)
     speaking = np.stack([a.speaking(values) for a, values in zip(explained, r, strict=True)])
     use = [c for a, values in zip(explained, r, strict=True) for c in classes(a, values)]
     each = ("head", "sample", "attribute")
