@@ -88,7 +88,7 @@ def test_interpret_warns_where_it_was_called(rng):
 
 def test_interpret_warns_of_attributes_without_weights_and_of_silent_ones(rng):
     x, _ = mixed_data(rng, rows=80)
-    model = mixed_flint()
+    model = mixed_flint(standardise=True)
     kernel = keras.ops.convert_to_numpy(model.networks.interpreter.kernel).copy()
     kernel[3] = 0.0
     model.networks.interpreter.kernel.assign(kernel)

@@ -22,6 +22,7 @@ class Networks:
     interpreter: Any
     decoder: Any
     activation: Any
+    standardise: bool
     seed: int | None
 
 
@@ -77,7 +78,13 @@ def assemble(
     dictionary = networks.dictionary
     if dictionary is None:
         shapes = [tuple(tap.shape) for tap in taps]
-        dictionary = default_dictionary(shapes, num_attributes, activation=networks.activation, seed=networks.seed)
+        dictionary = default_dictionary(
+            shapes,
+            num_attributes,
+            activation=networks.activation,
+            standardise=networks.standardise,
+            seed=networks.seed,
+        )
     attributes = dictionary(taps[0] if len(taps) == 1 else taps)
     _check_shapes("dictionary", [attributes], [(num_attributes,)])
     interpreter = networks.interpreter or InterpreterHead(predictor.units, seed=networks.seed, name="interpreter")

@@ -203,6 +203,10 @@ class RunningDeviation(keras.layers.Layer):
         variance = ops.convert_to_tensor(self._variance)
         return ops.sqrt(ops.where(variance > ops.square(_CONSTANT * self._mean), variance, 1.0))
 
+    def means(self) -> Any:
+        """Of each unit over the same steps, ``(units,)``, in float32; 0 before the first."""
+        return ops.convert_to_tensor(self._mean)
+
     def _take(self, rows: Any) -> None:
         """Moments of a mixture: what was seen before, and these rows."""
         self._steps.assign(self._steps + 1.0)

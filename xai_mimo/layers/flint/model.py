@@ -39,7 +39,10 @@ class FLINT(keras.Model):
     What is the paper's and what is ours. Paper: the objective, relevance, both modes. Its code: means instead of sums,
     the mini-batch for the training set, bias and dropout of h, the phases, and in L_of the detached outputs of f as the
     target, where the printed formula has g as the target, and fails. Ours: several heads over one dictionary, L_of of
-    heads that are no single choice (``flint_losses.output_fidelity``), default networks for other shapes, ReLU.
+    heads that are no single choice (``losses.output_fidelity``), default networks for other shapes, ReLU, and post hoc
+    attributes that are standardised before it. Without that many die in the first epochs, of reconstruction alone; how
+    many, and with them fidelity, is luck. By design they can die as well: ``standardise=True`` mends it there, and the
+    leaky ReLU of the authors' code for MNIST does, at the price of attributes below 0.
 
     Faithfulness of g to f is encouraged, not guaranteed: read ``agrees`` and ``fidelity`` beside every explanation.
 
@@ -63,6 +66,8 @@ class FLINT(keras.Model):
         schedule: when each term begins, see ``FlintSchedule``; None for constant weights.
         reconstruction_loss: "squared" or "absolute"; the authors have the latter for CIFAR-10.
         attribute_activation: of the default dictionary. The authors' for MNIST is leaky ReLU, slightly negative.
+        standardise: the default dictionary's attributes before their activation, see ``Standardised``; ours. None is
+            True post hoc, and False by design, as the authors have it.
         post_hoc: leave the predictor as it is.
         seed: of the initial weights of the default networks, and of h's dropout.
 
@@ -91,6 +96,7 @@ class FLINT(keras.Model):
         schedule: str | Mapping[int, Mapping[str, float]] | None = "phases",
         reconstruction_loss: Reconstruction = "squared",
         attribute_activation: Any = "relu",
+        standardise: bool | None = None,
         post_hoc: bool = False,
         seed: int | None = None,
         name: str = "flint",
@@ -104,7 +110,8 @@ class FLINT(keras.Model):
         final = {**DEFAULT_WEIGHTS, **check_weights(weights or {})}
         read, phases = read_predictor(predictor, taps, kinds), read_schedule(schedule)
         factors = _factors(head_weights or {}, list(read.units))
-        networks = Networks(dictionary, interpreter, decoder, attribute_activation, seed)
+        standardised = post_hoc if standardise is None else standardise
+        networks = Networks(dictionary, interpreter, decoder, attribute_activation, standardised, seed)
         graph = assemble(read, networks, int(num_attributes), reconstruction_loss, frozen=post_hoc)
         super().__init__(inputs=graph.inputs, outputs=graph.outputs, name=name)
         self.networks: Graph = graph

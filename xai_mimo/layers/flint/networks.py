@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from xai_mimo.layers.flint.standardised import Standardised
+
 Shape = tuple[int | None, ...]
 
 _BINS = 3
@@ -67,7 +69,12 @@ def _bins(length: int, bins: int) -> np.ndarray:
 
 
 def default_dictionary(
-    shapes: Sequence[Shape], num_attributes: int, *, activation: Any = "relu", seed: int | None = None
+    shapes: Sequence[Shape],
+    num_attributes: int,
+    *,
+    activation: Any = "relu",
+    standardise: bool = False,
+    seed: int | None = None,
 ) -> keras.Model:
     """Psi: the tapped layers -> attributes ``(batch, J)``, not negative with the default activation.
 
@@ -79,6 +86,7 @@ def default_dictionary(
             ``(None, H, W, D)``. T, H and W may be unknown: the axis is then averaged as a whole.
         num_attributes: J.
         activation: of the attributes.
+        standardise: before the activation, see ``Standardised``; ours.
         seed: of the initial weights.
     Raises:
         ValueError: a tap is of another rank, or its last axis has no fixed length.
@@ -88,10 +96,13 @@ def default_dictionary(
     inputs = [keras.Input(shape[1:], name=f"tap_{i}") for i, shape in enumerate(shapes)]
     parts = [_read_tap(tap, _draw(draws, seed)) for tap in inputs]
     together = parts[0] if len(parts) == 1 else keras.layers.Concatenate()(parts)
-    dense = keras.layers.Dense(
-        num_attributes, activation=activation, kernel_initializer=as_torch(_draw(draws, seed)), name="attributes"
-    )
-    return keras.Model(inputs[0] if len(inputs) == 1 else inputs, dense(together), name="flint_dictionary")
+    settings: dict[str, Any] = {"kernel_initializer": as_torch(_draw(draws, seed)), "name": "attributes"}
+    if standardise:  # which takes a bias away again
+        values = keras.layers.Dense(num_attributes, use_bias=False, **settings)(together)
+        attributes = keras.layers.Activation(activation)(Standardised(name="standardised")(values))
+    else:
+        attributes = keras.layers.Dense(num_attributes, activation=activation, **settings)(together)
+    return keras.Model(inputs[0] if len(inputs) == 1 else inputs, attributes, name="flint_dictionary")
 
 
 def _read_tap(tap: Any, seed: int | None) -> Any:
