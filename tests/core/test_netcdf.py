@@ -1,9 +1,7 @@
 """A netCDF as we read it against the reader of xarray and h5netcdf."""
 
-import cProfile
 import functools
 import json
-import pstats
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tests.helpers.work import calls
 from xai_mimo.core.explanation import SCHEMA, stream_shares, validate
 from xai_mimo.core.netcdf import read_netcdf
 from xai_mimo.core.saved import load, save
@@ -54,13 +53,6 @@ def many(streams: int) -> xr.Dataset:
         {"head": ["h"], "sample": range(4), **{f"{name}_feature": ["0", "1"] for name in names}},
         {"schema": SCHEMA, "streams": json.dumps([{"name": name} for name in names])},
     )
-
-
-def calls(work: Callable[[], Any]) -> int:
-    """How many functions run, which says more of growth than seconds do on a busy machine."""
-    profile = cProfile.Profile()
-    profile.runcall(work)
-    return int(pstats.Stats(profile).total_calls)
 
 
 def test_every_kind_of_value_is_read_as_xarray_reads_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 import xai_mimo as xm
+from tests.helpers.work import calls
 from xai_mimo.core.errors import SchemaError
 from xai_mimo.core.explanation import join, stream_names
 from xai_mimo.explainers.frame import to_dataframe
@@ -108,3 +109,18 @@ def test_names_are_categories_and_places_whole_numbers(x: dict[str, np.ndarray])
 def test_what_is_no_explanation_is_refused() -> None:
     with pytest.raises(SchemaError, match="schema"):
         xm.to_dataframe(xr.Dataset())
+
+
+def test_the_work_grows_with_the_streams_and_not_with_their_square(rng: np.random.Generator) -> None:
+    work = {}
+    for streams in (10, 40, 160):
+        x = {f"s{i}": rng.normal(size=(4, 2)).astype("f4") for i in range(streams)}
+        summed = xm.adapt(
+            lambda *arrays: {"h": np.sum(arrays, axis=0).sum(axis=1, keepdims=True)},
+            streams=dict.fromkeys(x, 2),
+            heads={"h": 1},
+        )
+        explanation = xm.explain(summed, x, "occlusion")
+        to_dataframe(explanation)
+        work[streams] = calls(lambda explanation=explanation: to_dataframe(explanation))
+    assert work[160] - work[40] < 5 * (work[40] - work[10])

@@ -49,9 +49,9 @@ def to_dataframe(explanation: xr.Dataset) -> pd.DataFrame:
         >>> frame.groupby(["head", "stream"], observed=True)["attribution"].sum()  # doctest: +SKIP
     """
     validate(explanation)
-    streams = [stream.name for stream in streams_of(explanation)]
-    features = dict.fromkeys(tick for name in streams for tick in _features(explanation, name))
-    frames = [_of_stream(explanation, name, streams, list(features)) for name in streams]
+    streams = pd.Index([stream.name for stream in streams_of(explanation)])
+    features = pd.Index(dict.fromkeys(tick for name in streams for tick in _features(explanation, name)))
+    frames = [_of_stream(explanation, name, streams, features) for name in streams]
     frame = pd.concat(frames, ignore_index=True)
     for axis in _axes_of_some(frames):
         if pd.api.types.is_numeric_dtype(frame[axis]):
@@ -67,7 +67,8 @@ def _axes_of_some(frames: Sequence[pd.DataFrame]) -> list[str]:
     return [axis for axis in axes if any(axis not in frame for frame in frames)]
 
 
-def _of_stream(explanation: xr.Dataset, name: str, streams: Sequence[str], features: Sequence[str]) -> pd.DataFrame:
+def _of_stream(explanation: xr.Dataset, name: str, streams: Any, features: Any) -> pd.DataFrame:
+    """The rows of one stream; the names of all streams and features are indexes, made once."""
     variable = explanation.variables[name].transpose(*(d for d in _LEAD if d in explanation.dims), ...)
 
     def each(values: Any, *dims: Any) -> Array:
@@ -78,27 +79,25 @@ def _of_stream(explanation: xr.Dataset, name: str, streams: Sequence[str], featu
 
     labels = [d for d in ("explainer", "head") if d in variable.dims]
     columns: dict[str, Any] = {
-        d: _categories(each(np.arange(variable.sizes[d]), d), explanation.variables[d].values.tolist()) for d in labels
+        d: pd.Categorical.from_codes(
+            each(np.arange(variable.sizes[d]), d), pd.Index(explanation.variables[d].values.tolist())
+        )
+        for d in labels
     }
-    columns["unit"] = each(explanation["unit"].transpose("head", "sample").values, "head", "sample")
+    columns["unit"] = each(explanation.variables["unit"].transpose("head", "sample").values, "head", "sample")
     columns["sample"] = each(_ticks(explanation, "sample"), "sample")
-    columns["stream"] = _categories(each(streams.index(name)), streams)
+    columns["stream"] = pd.Categorical.from_codes(each(streams.get_loc(name)), streams)
     places = [d for d in variable.dims if d not in _LEAD]
     for dim in places[:-1]:
         columns[_word(name, dim)] = each(_ticks(explanation, dim), dim)
     if places:
-        number = {feature: i for i, feature in enumerate(features)}
-        codes = [number[tick] for tick in _features(explanation, name)]
-        columns["feature"] = _categories(each(codes, places[-1]), features)
+        codes = features.get_indexer(_features(explanation, name))
+        columns["feature"] = pd.Categorical.from_codes(each(codes, places[-1]), features)
     columns["attribution"] = variable.values.ravel()
     if f"{name}_standard_error" in explanation.variables:
         errors = explanation.variables[f"{name}_standard_error"]
         columns["standard_error"] = errors.transpose(*variable.dims).values.ravel()
     return _without_unmeasured(pd.DataFrame(columns), name, explanation)
-
-
-def _categories(codes: Array, names: Sequence[str]) -> Any:
-    return pd.Categorical.from_codes(codes, pd.Index(list(names)))
 
 
 def _without_unmeasured(frame: pd.DataFrame, stream: str, explanation: xr.Dataset) -> pd.DataFrame:
