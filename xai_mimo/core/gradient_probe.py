@@ -9,6 +9,7 @@ import numpy as np
 
 from xai_mimo.core.errors import GradientWarning, NotFinite, NotSupported
 from xai_mimo.core.model import Arrays, Differentiable, described
+from xai_mimo.core.precision import precision_of, rounding_of
 from xai_mimo.core.probes import Probe
 from xai_mimo.core.rounding import relative_rounding
 from xai_mimo.core.streams import Array, Head
@@ -97,7 +98,8 @@ def gradient_warnings(
     for t, selector in enumerate(selectors):
         is_zero = not any(gradients[n][t].any() for n in floats)
         largest = max(float(np.abs(values[t]).max()), _SMALLEST)
-        noise = _ROUNDINGS * relative_rounding(np.r_[up[t], down[t]]) * largest
+        rounding = max(relative_rounding(np.r_[up[t], down[t]]), rounding_of(precision_of(model)))
+        noise = _ROUNDINGS * rounding * largest
         text = (
             _of_zeros(max(float(np.ptp(values[t])), float(np.nanmax(np.abs(changes[t]), initial=0.0))), noise)
             if is_zero

@@ -14,6 +14,7 @@ import numpy as np
 from xai_mimo.core.cut import Cut
 from xai_mimo.core.errors import NotFinite, NotSupported
 from xai_mimo.core.model import Arrays, Model, described
+from xai_mimo.core.precision import is_half, precision_of
 from xai_mimo.core.rounding import relative_rounding
 from xai_mimo.core.streams import Array, count_rows
 
@@ -265,10 +266,9 @@ def _check_alone(model: Model, alone: Arrays, first: Arrays, numbers: Array, hea
 
 def _check_cut(cut: Cut, whole: Probe, part: Probe, heads: Collection[str]) -> None:
     """Refuse a cut behind which the answers are not those of the whole."""
-    is_half = any(relative_rounding(x) > _SINGLE for x in part.rows.values())
+    is_loose = is_half(precision_of(cut.whole)) or any(relative_rounding(x) > _SINGLE for x in part.rows.values())
     for head in heads:
         expected, values = whole.outputs[head], part.outputs[head]
-        is_loose = is_half or relative_rounding(expected) > _SINGLE
         size = _LOOSE_SIZE if is_loose else 8 * _ROUNDINGS * _SINGLE
         apart = np.abs(expected.astype(np.float64) - values)
         if apart.size and apart.max() > _allowed(expected, _LOOSE_SPREAD, size):
