@@ -6,6 +6,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from xai_mimo.core.errors import FileProblem
 from xai_mimo.core.paths import as_path, written_whole
 
@@ -47,11 +49,6 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = True) -> Any:
     Raises:
         FileProblem: no such file, no ``.keras`` file, or one that Keras cannot read; says what Keras says.
     """
-    import keras
-
-    from xai_mimo.layers import register
-
-    register()
     path = as_path(path, "a '.keras' file")
     if path.is_dir():
         raise FileProblem(f"cannot read '{path}': it is a folder. Give the name of a '.keras' file inside it.")
