@@ -16,8 +16,8 @@ from scipy.stats import spearmanr
 import xai_mimo as xm
 from xai_mimo.comparison.result import Comparison
 from xai_mimo.comparison.settings import Settings
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import count_rows
 from xai_mimo.explainers import IntegratedGradients, Shapley
 from xai_mimo.layers import summarise
 

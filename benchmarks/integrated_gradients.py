@@ -16,8 +16,8 @@ import numpy as np
 import xarray as xr
 
 import xai_mimo as xm
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.streams import count_rows
 from xai_mimo.core.targets import rows_of, select
 from xai_mimo.datasets import predictive_maintenance
 from xai_mimo.explainers import IntegratedGradients

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from xai_mimo.core.declare import declared_heads, declared_streams
+from xai_mimo.core.door import check_inputs, count_rows
 from xai_mimo.core.errors import BadValues, NotFinite, NotSupported, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.precision import warn_of_lost_digits
-from xai_mimo.core.streams import Array, Head, Stream, check_inputs, check_unique, count_rows, name_values
+from xai_mimo.core.streams import Array, Head, Stream, check_unique, name_values
 from xai_mimo_adapters.chunks import even_slices, rows_that_fit
 from xai_mimo_adapters.functions import bind, check_modes, torch_modules
 

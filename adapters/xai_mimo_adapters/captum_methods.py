@@ -15,11 +15,12 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from xai_mimo.core.baselines import Baseline, resolve_baseline
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import MissingDependency
 from xai_mimo.core.method import Attribution, Context, bytes_per_row, one_of, whole
 from xai_mimo.core.model import Arrays, Differentiable, Model, require, require_floats
 from xai_mimo.core.speaks_of import SpeaksOf
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
 Rule = Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"]

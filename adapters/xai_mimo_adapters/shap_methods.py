@@ -19,12 +19,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, MissingDependency
 from xai_mimo.core.method import Attribution, Context, is_number, whole
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.players import Masker
 from xai_mimo.core.speaks_of import SpeaksOf
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
 Predict = Callable[[Array], Array]

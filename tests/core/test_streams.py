@@ -7,8 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from xai_mimo.core.door import check_inputs, count_rows
 from xai_mimo.core.errors import BadValues, DuplicateName, EmptyData, ShapeMismatch, UnknownName
-from xai_mimo.core.streams import Head, Stream, check_inputs, count_rows, name_values, pair_names
+from xai_mimo.core.streams import Head, Stream, name_values, pair_names
 
 pytestmark = pytest.mark.all_frameworks
 

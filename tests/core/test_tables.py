@@ -11,6 +11,7 @@ from scipy import sparse
 
 from xai_mimo.core.baselines import check_background, mean_row, resolve_baseline
 from xai_mimo.core.declare import named_by_columns
+from xai_mimo.core.door import check_inputs
 from xai_mimo.core.errors import (
     BadValues,
     DuplicateName,
@@ -19,7 +20,7 @@ from xai_mimo.core.errors import (
     ShapeMismatch,
     UnknownName,
 )
-from xai_mimo.core.streams import Stream, check_inputs
+from xai_mimo.core.streams import Stream
 from xai_mimo.core.tables import column_labels, read_array
 
 pytestmark = pytest.mark.all_frameworks

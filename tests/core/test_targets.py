@@ -6,8 +6,9 @@ import pytest
 
 import xai_mimo as xm
 from xai_mimo.core.errors import BadSetting, BadValues, DuplicateName, ShapeMismatch, UnknownName
+from xai_mimo.core.labels import check_labels
 from xai_mimo.core.streams import Head
-from xai_mimo.core.targets import Target, check_labels, default_targets, expand, labels_of, rows_of, select, take
+from xai_mimo.core.targets import Target, default_targets, expand, labels_of, rows_of, select, take
 
 pytestmark = pytest.mark.all_frameworks
 

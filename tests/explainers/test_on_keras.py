@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import NotSupported, UnusedStreamWarning
-from xai_mimo.core.streams import count_rows
 from xai_mimo.core.targets import rows_of, select
 from xai_mimo.explainers import ExpectedGradients, IntegratedGradients, Interception, Shapley, SmoothGrad
 

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from xai_mimo.core.door import check_inputs
 from xai_mimo.core.errors import ShapeMismatch
 from xai_mimo.core.model import InterceptionMap
-from xai_mimo.core.streams import Head, Stream, check_inputs, unknown
+from xai_mimo.core.streams import Head, Stream, unknown
 
 STREAMS = (Stream("u", (3,), features=("air", "oil", "gap")), Stream("v", (2,)))
 HEADS = (Head("level"), Head("kind", (4,), kind="multiclass"))

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from xai_mimo.core.door import check_inputs
 from xai_mimo.core.model import Arrays, InterceptionMap
-from xai_mimo.core.streams import Head, Stream, check_inputs
+from xai_mimo.core.streams import Head, Stream
 
 Jacobian = dict[str, np.ndarray]
 """``{head: (sample, unit, feature)}``, features of all streams side by side."""

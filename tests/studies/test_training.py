@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from xai_mimo.comparison.task_scores import estimates, task_scores
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadValues
-from xai_mimo.core.streams import Head, Stream, count_rows
+from xai_mimo.core.streams import Head, Stream
 from xai_mimo.datasets import Data, predictive_maintenance
 from xai_mimo.studies.networks import Scale, baseline_network, mail_network
 from xai_mimo.studies.training import class_weights, fit, prepare, seeded, split

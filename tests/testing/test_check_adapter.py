@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.helpers.adapted_net import Net, NetAdapter, Top
+from xai_mimo.core.door import check_inputs
 from xai_mimo.core.errors import NotSupported
-from xai_mimo.core.streams import Head, Stream, check_inputs
+from xai_mimo.core.streams import Head, Stream
 from xai_mimo.testing import check_adapter
 
 pytestmark = pytest.mark.all_frameworks

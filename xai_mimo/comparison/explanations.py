@@ -12,6 +12,7 @@ import xarray as xr
 from xai_mimo.comparison.layer_shares import layer_shares
 from xai_mimo.comparison.spaces import Space
 from xai_mimo.core.cut import Cut, cut_at
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, EmptyData
 from xai_mimo.core.explanation import describe, to_dataset
 from xai_mimo.core.held import call_method
@@ -20,7 +21,7 @@ from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.names import check_text
 from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.progress import Advance, Steps
-from xai_mimo.core.streams import Array, check_unique, count_rows
+from xai_mimo.core.streams import Array, check_unique
 from xai_mimo.core.targets import Selector, rows_of
 from xai_mimo.explainers.explain import explain
 from xai_mimo.metrics.aligned_maps import project_to_groups, project_to_streams, project_to_variables, values_of

@@ -20,14 +20,16 @@ from xai_mimo.comparison.truth import NamedTruth, Truth, check_truth
 from xai_mimo.core.baselines import check_background, choose_background
 from xai_mimo.core.cut import Cut
 from xai_mimo.core.declare import named_like
+from xai_mimo.core.door import check_inputs, count_rows
 from xai_mimo.core.errors import BadSetting, LeftOutWarning
 from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradients
+from xai_mimo.core.labels import check_labels
 from xai_mimo.core.method import Method, needs_of
 from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.probes import answers, check_model
-from xai_mimo.core.streams import Array, check_inputs, count_rows
-from xai_mimo.core.targets import AnyTarget, Selector, check_labels, expand, select
+from xai_mimo.core.streams import Array
+from xai_mimo.core.targets import AnyTarget, Selector, expand, select
 from xai_mimo.metrics.installed import default_metrics, find_metrics
 from xai_mimo.metrics.metric import Metric
 from xai_mimo.record.results import TaskRow

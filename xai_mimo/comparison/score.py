@@ -14,10 +14,11 @@ from xai_mimo.comparison.explained import Explained
 from xai_mimo.comparison.request import Request
 from xai_mimo.comparison.task_scores import unlearnt_heads
 from xai_mimo.comparison.verdicts import verdicts
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import MetricFailed, NotSupported, XaiMimoError
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.progress import Steps
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.metrics.metric import Metric, Quantity, may_be_hits, needs_of, number_of
 from xai_mimo.metrics.removal import Curves, curves_of
 from xai_mimo.metrics.scene import Scene, TrueFeatures

@@ -16,12 +16,13 @@ from xai_mimo.comparison.regions import region_rows
 from xai_mimo.comparison.request import Request
 from xai_mimo.comparison.score import Scores
 from xai_mimo.core.digest import digest
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.explanation import settings_of, streams_of, versions
 from xai_mimo.core.method import bibtex_of
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.positions import has_positions
 from xai_mimo.core.speaks_of import speaks_of
-from xai_mimo.core.streams import Stream, count_rows
+from xai_mimo.core.streams import Stream
 from xai_mimo.core.targets import labels_of
 from xai_mimo.record.maps import Example, MapRow, StreamMap
 from xai_mimo.record.rows import Record

@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from xai_mimo.core.door import check_inputs, count_rows
 from xai_mimo.core.errors import BadSetting, XaiMimoError
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Stream, check_inputs, count_rows
+from xai_mimo.core.streams import Stream
 from xai_mimo.core.tables import column_labels, read_array
 
 Baseline = Literal["zero", "mean", "background"] | Mapping[str, Any] | Sequence[Any]

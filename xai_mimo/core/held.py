@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.method import Attribution, Context, Method
 from xai_mimo.core.model import Arrays, Holding, Model
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of
 
 

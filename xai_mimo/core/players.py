@@ -10,9 +10,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.patches import Patch, check_streams, players_of
-from xai_mimo.core.streams import Array, Stream, count_rows
+from xai_mimo.core.streams import Array, Stream
 
 Players = Literal["features", "variables", "patches", "streams"]
 """Every single input value; every entry of a stream's last axis over all its other axes (the whole series of a feature,

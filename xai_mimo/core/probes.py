@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from xai_mimo.core.cut import Cut
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import NotFinite, NotSupported
 from xai_mimo.core.model import Arrays, Model, described
 from xai_mimo.core.precision import is_half, precision_of
 from xai_mimo.core.rounding import relative_rounding
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 
 _FEW = 5
 _COMPANY = np.array([0, 1, 0, 2, 3, 4])

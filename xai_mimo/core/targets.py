@@ -6,12 +6,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
-from xai_mimo.core.streams import Array, Head, check_unique, name_values, unknown
-from xai_mimo.core.tables import check_row_order, column_labels, read_array, with_row_labels
-
-# Shares of classes sum to 1 but for so much.
-_ROUNDED = 1e-3
+from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.labels import class_units, is_of_classes
+from xai_mimo.core.streams import Array, Head, check_unique, unknown
 
 # More targets than these are hardly wanted by somebody who named none.
 _MOST_BY_DEFAULT = 1024
@@ -72,10 +69,10 @@ def default_targets(heads: Sequence[Head]) -> list[Target]:
     Raises:
         BadSetting: there would be more than 1024 of them.
     """
-    count = sum(head.steps if _is_of_classes(head) else head.size for head in heads)
+    count = sum(head.steps if is_of_classes(head) else head.size for head in heads)
     if count > _MOST_BY_DEFAULT:
         largest = max(heads, key=lambda head: head.size)
-        example = (*(0,) * (len(largest.shape) - 1), "predicted") if _is_of_classes(largest) else 0
+        example = (*(0,) * (len(largest.shape) - 1), "predicted") if is_of_classes(largest) else 0
         raise BadSetting(
             f"there would be {count} targets, {largest.size} units of head '{largest.name}' of shape {largest.shape} "
             f"among them, and each costs as much as a head of its own. Name those to explain, at most "
@@ -83,12 +80,8 @@ def default_targets(heads: Sequence[Head]) -> list[Target]:
         )
     targets: list[Target] = []
     for head in heads:
-        targets += _at_each_step(head, "predicted") if _is_of_classes(head) else _every_unit(head)
+        targets += _at_each_step(head, "predicted") if is_of_classes(head) else _every_unit(head)
     return targets
-
-
-def _is_of_classes(head: Head) -> bool:
-    return head.kind == "multiclass" and head.classes > 1
 
 
 def _every_unit(head: Head) -> list[Target]:
@@ -97,7 +90,7 @@ def _every_unit(head: Head) -> list[Target]:
 
 def _at_each_step(head: Head, word: Literal["predicted", "label"]) -> list[Target]:
     """The word as targets: one for each step of a head that has classes at each."""
-    if not _is_of_classes(head) or head.steps == 1:
+    if not is_of_classes(head) or head.steps == 1:
         return [Target(head.name, word)]
     return [Target(head.name, word, step) for step in range(head.steps)]
 
@@ -175,7 +168,7 @@ def _is_word(unit: Any) -> bool:
 def _step_of(place: Sequence[Any], head: Head, *, flat: bool = False) -> int:
     """The number of a step, from its place on each axis of steps or, ``flat``, from itself."""
     shape = (head.steps,) if flat else head.shape[:-1]
-    if not _is_of_classes(head) or head.steps == 1:
+    if not is_of_classes(head) or head.steps == 1:
         raise BadSetting(
             f"head '{head.name}' of shape {head.shape} and kind {head.kind} has no classes at each of several steps; "
             "its targets have no step."
@@ -245,87 +238,6 @@ def select(
     ]
 
 
-def check_labels(labels: Any, heads: Sequence[Head], rows: int, inputs: Any = None) -> dict[str, Array]:
-    """Check labels once, at the door.
-
-    Args:
-        labels: ``{head: (sample, ...)}`` for some of the heads, or a data frame with such columns; a list or tuple with
-            all, in the model's order; one array for a model of one head; None for none. Of a head of classes they are
-            class numbers or the names of its units, or 0 and 1 for each unit; of others, one number for each unit (NaN
-            where it is unknown) or the number of the unit that speaks for the row.
-        heads: the model's heads.
-        rows: of the data.
-        inputs: the data as it was given; where it and the labels are data frames or series, their rows must not have
-            the same labels in different orders.
-    Returns:
-        Labels by head, for the heads that have some: whole numbers where they are classes.
-    Raises:
-        UnknownName: no such head. ShapeMismatch: another number of rows, of units, or of heads. BadValues: text, NaN,
-            numbers that are no classes of the head, or rows in another order than the inputs'.
-    """
-    if labels is None:
-        return {}
-    by_name = {head.name: head for head in heads}
-    columns = column_labels(labels)
-    check_row_order({**with_row_labels(inputs, "the inputs"), **with_row_labels(labels, "the labels")})
-    if isinstance(labels, Mapping):
-        named = {str(name): values for name, values in labels.items()}
-    elif columns is not None and (len(heads) > 1 or tuple(columns) == tuple(by_name)):
-        named = {str(name): labels[name] for name in columns}
-    elif len(heads) == 1 and isinstance(labels, list) and len(labels) == rows != 1:
-        named = {heads[0].name: labels}
-    else:
-        named = name_values(labels, list(by_name), "head")
-    for name in named:
-        if name not in by_name:
-            raise unknown(name, by_name, "head")
-    return {name: _check_labels(values, by_name[name], rows) for name, values in named.items()}
-
-
-def _check_labels(labels: Any, head: Head, rows: int) -> Array:
-    what = f"labels of head '{head.name}'"
-    values = read_array(labels, what, takes_words=True)
-    if values.ndim == 0 or len(values) != rows:
-        raise ShapeMismatch(f"{what} want one value per row, {rows} as in the inputs; got shape {values.shape}.")
-    if values.dtype.kind not in "fiub":
-        values = _of_words(values, head, what)
-    # A quantity may be unknown in some rows, and is then shown as that; a class is asked for.
-    known = ~np.isinf(values) if head.kind == "regression" else np.isfinite(values)
-    if not known.all():
-        row = int(np.argwhere(~known)[0][0])
-        raise BadValues(
-            f"{what} must be known for every row; got {float(values[row].ravel()[0])!r} in row {row}. Leave out the "
-            "rows without a label, or the labels of this head."
-        )
-    per_unit = values.reshape(rows, -1).shape[1] if values.size else 0
-    # Heads of scores are often read as regression; which unit speaks for a row is then told by class numbers.
-    if head.kind == "multiclass" or (per_unit == 1 and (head.kind == "binary" or head.size > 1)):
-        _classes(values, head, rows)
-        return values
-    if per_unit != head.size:
-        wants = f"({rows}, {head.size})" if head.size > 1 else f"({rows},)"
-        raise ShapeMismatch(f"{what} want {wants}, one number for each unit; got {values.shape}.")
-    if head.kind in ("binary", "multilabel") and not np.isin(values, (0, 1)).all():
-        row = int(np.argwhere(~np.isin(values, (0, 1)))[0][0])
-        raise BadValues(f"{what} must be 0 or 1 for each unit; got {values[row].tolist()} in row {row}.")
-    return values
-
-
-def _of_words(words: Array, head: Head, what: str) -> Array:
-    """Numbers of the classes that words name, each a unit of the head."""
-    flat = [str(word) for word in words.ravel()]
-    if head.kind not in ("multiclass", "binary"):
-        raise BadValues(f"{what} are words, e.g. {flat[0]!r}; expected numbers, as it is a {head.kind} head.")
-    names = head.class_names if _is_of_classes(head) else head.units
-    for word in flat:
-        if word not in names or head.size == 1:
-            raise BadValues(
-                f"{what} hold {word!r}, which names none of its units ({', '.join(names)}). Write each class as its "
-                f"number, or name the units: Head('{head.name}', {head.shape}, kind='{head.kind}', units=[...])."
-            )
-    return np.array([names.index(word) for word in flat]).reshape(words.shape)
-
-
 def _name(target: Target, targets: Sequence[Target], by_name: Mapping[str, Head]) -> str:
     same = [other for other in targets if other.head == target.head]
     head = by_name[target.head]
@@ -361,7 +273,7 @@ def _units(target: Target, head: Head, predictions: Mapping[str, Array], labels:
                 f"the target of head '{head.name}' is its label, but no labels were given for it. Give the true class "
                 f"of each row: labels={{'{head.name}': ...}}."
             )
-        classes = _classes(labels[head.name], head, rows)
+        classes = class_units(labels[head.name], head, rows)
         return classes if target.step is None else _at_step(classes[:, target.step], target.step, head)
     return np.full(rows, int(target.unit) % head.size, dtype=np.int64)
 
@@ -370,50 +282,6 @@ def _at_step(classes: Array, step: int, head: Head) -> Array:
     """Flat units of a step's classes: ``(sample,)``."""
     units: Array = step * head.classes + classes.astype(np.int64)
     return units
-
-
-def _classes(labels: Any, head: Head, rows: int) -> Array:
-    """The unit that speaks for each row's class, ``(sample,)``; the class at each step, ``(sample, step)``.
-
-    A head of one unit has two classes, 0 and 1, and the unit speaks for both: what is explained is its value,
-    whichever class the row has.
-    """
-    values: Array = np.asarray(labels)
-    if values.dtype.kind not in "fiub":
-        values = _of_words(values, head, f"labels of head '{head.name}'")
-    steps, classes = (head.steps, head.classes) if _is_of_classes(head) else (1, head.size)
-    if values.shape in ((rows, head.size), (rows, *head.shape)) and classes > 1:
-        hot = _hottest(values.reshape(rows, steps, classes), head)
-        return hot if steps > 1 else hot[:, 0]
-    wanted = (rows, *head.shape[:-1]) if steps > 1 else (rows,)
-    flat = values.reshape(rows, -1) if values.size == rows * steps else values
-    if flat.shape != (rows, steps):
-        raise ShapeMismatch(f"labels of head '{head.name}' want {wanted} classes; got {np.asarray(labels).shape}.")
-    largest = max(classes, 2) - 1
-    is_class = np.isin(flat, np.arange(largest + 1)) if flat.dtype.kind in "biuf" else np.zeros(flat.shape, bool)
-    if not is_class.all():
-        row, step = (int(i) for i in np.argwhere(~is_class)[0])
-        example = 0 if steps == 1 else (*(0,) * (len(head.shape) - 1), 0)
-        raise BadValues(
-            f"labels of head '{head.name}' must be whole numbers from 0 to {largest}, its classes; got "
-            f"{flat[row, step].item()!r} in row {row}. Write each class as its number and leave out rows without a "
-            f"label, or explain a fixed unit of the head: targets=[('{head.name}', {example})]."
-        )
-    units = np.minimum(flat.astype(np.int64), classes - 1)
-    return units if steps > 1 else units[:, 0]
-
-
-def _hottest(shares: Array, head: Head) -> Array:
-    """The classes that ``(sample, step, class)`` of 1 and 0 mark: ``(sample, step)``."""
-    is_share = (shares >= 0).all(axis=2) & (np.abs(shares.sum(axis=2, dtype=np.float64) - 1) < _ROUNDED)
-    if not is_share.all():
-        row, step = (int(i) for i in np.argwhere(~is_share)[0])
-        raise BadValues(
-            f"labels of head '{head.name}' with a number for each class must be 1 for the class of each row and 0 for "
-            f"the others; got {shares[row, step].tolist()} in row {row}."
-        )
-    hot: Array = shares.argmax(axis=2)
-    return hot
 
 
 def labels_of(selector: Selector, head: Head, labels: Mapping[str, Array]) -> Array | None:
@@ -425,10 +293,10 @@ def labels_of(selector: Selector, head: Head, labels: Mapping[str, Array]) -> Ar
         The labels of the head as they are; of one with classes at each step the units of the step that is explained.
     """
     values = labels.get(head.name)
-    if values is None or not _is_of_classes(head) or head.steps == 1:
+    if values is None or not is_of_classes(head) or head.steps == 1:
         return values
     step = selector.units // head.classes
-    classes = _classes(values, head, len(values))[np.arange(len(values)), step]
+    classes = class_units(values, head, len(values))[np.arange(len(values)), step]
     return np.asarray(step * head.classes + classes)
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from xai_mimo.core.door import check_inputs, count_rows
 from xai_mimo.core.errors import ShapeMismatch
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Array, Head, Stream, check_inputs, count_rows
+from xai_mimo.core.streams import Array, Head, Stream
 
 Truth = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Features that a head really depends on: ``{head: {stream: (feature, ...)}}``; an empty mapping is a null head."""

@@ -13,9 +13,11 @@ import xarray as xr
 from xai_mimo.core.baselines import check_background, choose_background
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.declare import named_like
+from xai_mimo.core.door import check_inputs, count_rows
 from xai_mimo.core.engine import Engine
 from xai_mimo.core.errors import BadSetting, LeftOutWarning
 from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradients
+from xai_mimo.core.labels import check_labels
 from xai_mimo.core.method import Method, flag, needs_of, positive, whole
 from xai_mimo.core.model import Arrays, Differentiable
 from xai_mimo.core.plugins import adapt
@@ -23,8 +25,8 @@ from xai_mimo.core.plugins import engine as find_engine
 from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.probes import check_model
 from xai_mimo.core.progress import Advance, bar, check_progress, counted
-from xai_mimo.core.streams import Stream, check_inputs, check_together, count_rows
-from xai_mimo.core.targets import AnyTarget, check_labels, expand
+from xai_mimo.core.streams import Stream, check_together
+from xai_mimo.core.targets import AnyTarget, expand
 from xai_mimo.explainers.job import ExplainJob, attributes, blocks_of
 from xai_mimo.explainers.run_warnings import RunWarnings
 from xai_mimo.explainers.stored_run import explain_to_disk

@@ -10,6 +10,7 @@ import xarray as xr
 
 from xai_mimo.core.cut import Cut
 from xai_mimo.core.digest import digest
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.engine import Engine
 from xai_mimo.core.errors import BadValues
 from xai_mimo.core.explanation import describe, plain, settings_of, to_dataset, versions
@@ -20,7 +21,7 @@ from xai_mimo.core.precision import precision_of
 from xai_mimo.core.probes import answers, check_background
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.speaks_of import speaks_of
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import AnyTarget, Target, expand, select, take
 
 # What must agree, beside targets, labels and versions, before an interrupted run may go on.

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from xai_mimo.core.streams import count_rows
+from xai_mimo.core.door import count_rows
 from xai_mimo.metrics.metric import Against, Bounds, Need, Quantity
 from xai_mimo.metrics.removal import Curves, curves_of, removal_curves
 from xai_mimo.metrics.scene import Scene

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import stats
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.players import Masker
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 
 STRONG = 0.5
 """The rank correlation from which on two features depend on each other strongly."""

@@ -19,9 +19,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.players import Division, Masker
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.metrics.dependence import dependences
 
 # Two rows drawn at random differ by this much in a standardised value, on average, and so do two ids that differ.

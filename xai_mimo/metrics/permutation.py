@@ -17,12 +17,13 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import stats
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.players import Masker
 from xai_mimo.core.progress import Advance, silent
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.metrics.metric import Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene

@@ -25,12 +25,13 @@ from typing import Any
 
 import numpy as np
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.players import Masker, WholePlayers
 from xai_mimo.core.progress import Advance, silent
-from xai_mimo.core.streams import Array, Stream, count_rows
+from xai_mimo.core.streams import Array, Stream
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 from xai_mimo.metrics.nearest import nearest_rows
 from xai_mimo.metrics.scene import Scene

@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.metrics.metric import Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene
 from xai_mimo.record.words import Better, Family

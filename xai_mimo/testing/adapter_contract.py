@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xai_mimo.core.door import check_inputs
 from xai_mimo.core.errors import BadValues, EmptyData, ShapeMismatch, UnknownName, XaiMimoError
 from xai_mimo.core.model import Arrays, Differentiable, Interceptable, Model, Overridable, Randomisable, Splittable
-from xai_mimo.core.streams import Head, Stream, check_inputs
+from xai_mimo.core.streams import Head, Stream
 from xai_mimo.testing.capabilities import (
     check_gradients,
     check_intercept,

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from xai_mimo.core.door import check_inputs
 from xai_mimo.core.errors import NotSupported, UnusedStreamWarning, XaiMimoError
 from xai_mimo.core.explanation import stream_names
 from xai_mimo.core.method import Attribution, Context, Method
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.streams import Array, check_inputs
+from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.explain import explain
 from xai_mimo.testing.expectations import every_target, largest, require, require_equal, unchanged, works

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from xai_mimo.core.door import check_inputs
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Array, Head, Stream, check_inputs
+from xai_mimo.core.streams import Array, Head, Stream
 from xai_mimo.core.targets import Selector
 
 _U = np.array([[0.9, -0.4, 0.3], [0.2, 0.7, -0.8], [-0.5, 0.6, 0.4]])

@@ -10,11 +10,12 @@ import numpy as np
 from xai_mimo.comparison.explained import explain_all
 from xai_mimo.comparison.request import read_request
 from xai_mimo.comparison.settings import Settings
+from xai_mimo.core.door import check_inputs
 from xai_mimo.core.errors import UnusedStreamWarning
 from xai_mimo.core.method import Attribution, Context, Method
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.progress import silent, steps
-from xai_mimo.core.streams import Array, Head, Stream, check_inputs
+from xai_mimo.core.streams import Array, Head, Stream
 from xai_mimo.core.targets import Selector, take, take_mean
 from xai_mimo.explainers import IntegratedGradients
 from xai_mimo.metrics.metric import Metric

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
+from xai_mimo.core.door import check_inputs
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays, Interceptions, Model
-from xai_mimo.core.streams import Array, Head, Stream, check_inputs
+from xai_mimo.core.streams import Array, Head, Stream
 from xai_mimo.core.targets import Selector
 from xai_mimo_adapters.keras_adapter.compiled import Call, compiled_for
 from xai_mimo_adapters.keras_adapter.cut import Cut

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from xai_mimo.core.digest import digest
+from xai_mimo.core.door import check_inputs, count_rows
 from xai_mimo.core.errors import NotSupported, ShapeMismatch
 from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions, instead_of_integers
-from xai_mimo.core.streams import Array, Head, Stream, check_inputs, count_rows, unknown
+from xai_mimo.core.streams import Array, Head, Stream, unknown
 from xai_mimo.core.targets import Selector
 from xai_mimo.sowing import override
 from xai_mimo_adapters.keras_adapter.compiled import Call

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.sowing import MapLabels, collect
 from xai_mimo_adapters.chunks import check_float, split_floats
 from xai_mimo_adapters.keras_adapter.compiled import Call, Lent

@@ -4,9 +4,10 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 import keras
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import ShapeMismatch
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.sowing import MapLabels
 from xai_mimo_adapters.chunks import even_slices, padded_rows, put, row_slices, rows_that_fit
 from xai_mimo_adapters.keras_adapter.compiled import Call, Compiled, Engine, compiled_for

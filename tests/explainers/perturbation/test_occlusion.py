@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import xai_mimo as xm
 from tests.helpers import toys
 from tests.helpers.frameworks import needs
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.streams import count_rows
 from xai_mimo.explainers import Occlusion
 
 pytestmark = pytest.mark.all_frameworks

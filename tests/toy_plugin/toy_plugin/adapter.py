@@ -8,8 +8,9 @@ import numpy as np
 
 from toy_plugin.model import Scorecard
 from xai_mimo.core.declare import annotate_heads, annotate_streams
+from xai_mimo.core.door import check_inputs
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Head, Stream, check_inputs
+from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import Selector
 
 

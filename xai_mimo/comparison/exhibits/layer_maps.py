@@ -4,8 +4,9 @@ from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model
-from xai_mimo.core.streams import Array, Stream, count_rows
+from xai_mimo.core.streams import Array, Stream
 from xai_mimo.record.arrays import rounded
 from xai_mimo.record.maps import MapRow
 

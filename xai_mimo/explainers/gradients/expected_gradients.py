@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.method import Attribution, Context, whole
 from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.speaks_of import SpeaksOf
-from xai_mimo.core.streams import count_rows
 from xai_mimo.core.targets import Selector, take, take_mean
 from xai_mimo.explainers.gradients.sampling import mean_gradient
 from xai_mimo.explainers.passes import add_axes, differentiable

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import NotFinite
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.precision import precision_of
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.gradients.not_finite import check_values, no_gradient
 from xai_mimo.explainers.passes import add_axes, differentiable, points_at_once, slices

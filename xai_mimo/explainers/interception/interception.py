@@ -11,13 +11,14 @@ import xarray as xr
 from xai_mimo.core.cut import find_layer, layers_called
 from xai_mimo.core.declare import named_like
 from xai_mimo.core.digest import digest
+from xai_mimo.core.door import check_inputs, count_rows
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.explanation import describe, versions
 from xai_mimo.core.method import Attribution, Context, name_or_none, one_of
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, require
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.speaks_of import SpeaksOf
-from xai_mimo.core.streams import Array, check_inputs, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.interception.from_map import (
     by_stream,

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.patches import Patch
 from xai_mimo.core.players import Masker, Players
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.passes import slices
 

@@ -7,13 +7,14 @@ from typing import ClassVar, get_args
 
 import numpy as np
 
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, one_of, positive, whole
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.patches import Patch, check_patch
 from xai_mimo.core.players import Players
 from xai_mimo.core.speaks_of import SpeaksOf
-from xai_mimo.core.streams import Array, count_rows
+from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.passes import slices
 from xai_mimo.explainers.perturbation.coalitions import Game

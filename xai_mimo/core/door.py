@@ -1,0 +1,164 @@
+"""The one door through which data comes in: rows as people have them become arrays that all behind the door trusts."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xai_mimo.core.errors import BadValues, EmptyData, ShapeMismatch, UnknownName
+from xai_mimo.core.precision import warn_of_lost_digits
+from xai_mimo.core.streams import Array, Stream, name_values, unknown
+from xai_mimo.core.tables import (
+    check_row_order,
+    column_labels,
+    column_names,
+    is_loader,
+    read_array,
+    read_table,
+    with_row_labels,
+)
+
+
+def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
+    """Check data once, at the door; everything behind it trusts its arrays.
+
+    Args:
+        inputs: a mapping, a list or tuple in declared order, or one array for one stream; or a loader, which gives such
+            batches one after the other. Arrays, tensors, data frames or anything ``numpy.asarray`` takes, each
+            ``(sample, *stream.shape)``. A data frame's columns are put in the order of the stream's feature names.
+        streams: what the model expects.
+    Returns:
+        ``{stream name: array of the stream's dtype}`` in declared order; not copied where nothing had to change.
+    Raises:
+        UnknownName, ShapeMismatch, EmptyData, BadValues, such as two frames of the same rows in different orders.
+        DuplicateName: two columns of one name.
+    Warns:
+        PrecisionWarning: the stream's dtype cannot tell values apart that the data tells apart.
+    """
+    if isinstance(inputs, str | os.PathLike):
+        raise BadValues(
+            f"a path is no data: got {os.fspath(inputs)!r} in the place of the rows. Read it first, e.g. with "
+            "numpy.load or pandas.read_csv, and give what each input stream shall hold."
+        )
+    if is_loader(inputs):
+        return _check_batches(inputs, streams)
+    named = name_values(inputs, [s.name for s in streams], "input stream")
+    check_row_order(with_row_labels(named, "input stream"))
+    arrays = {s.name: _check_array(named[s.name], s) for s in streams}
+    rows = {name: len(x) for name, x in arrays.items()}
+    if len(set(rows.values())) > 1:
+        raise ShapeMismatch(f"all input streams need the same number of rows; got {rows}.")
+    if not next(iter(rows.values()), 0):
+        raise EmptyData("there are no rows: every input stream is empty. Give at least one row.")
+    return arrays
+
+
+def count_rows(arrays: Mapping[str, Array]) -> int:
+    """Number of rows of checked data, ``{stream or head: (row, *shape)}``: all arrays have as many."""
+    return len(next(iter(arrays.values())))
+
+
+def check_finite(array: Array, what: str) -> None:
+    """Raise ``BadValues`` where an array holds NaN or infinity; says how many and where."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise BadValues(
+            f"{what} holds {int((~finite).sum())} values that are NaN or infinite, the first at index {first}. "
+            "Impute or drop those rows before explaining."
+        )
+
+
+def _check_batches(loader: Iterable[Any], streams: Sequence[Stream]) -> dict[str, Array]:
+    """All batches of a loader, one behind the other."""
+    if callable(cardinality := getattr(loader, "cardinality", None)) and int(cardinality()) == -1:
+        raise BadValues(f"the {type(loader).__name__} never ends; give a part of it, e.g. x.take(10).")
+    checked = []
+    for batch in loader:
+        has_labels = isinstance(batch, list | tuple) and (
+            len(batch) == len(streams) + 1 or (len(batch) > 1 and isinstance(batch[0], Mapping | list | tuple))
+        )
+        if has_labels:
+            raise ShapeMismatch(
+                f"each batch of the {type(loader).__name__} holds {len(batch)} values, as for inputs and labels; "
+                f"expected the inputs alone ({', '.join(s.name for s in streams)}). Leave the labels out: "
+                "(x for x, y in loader)."
+            )
+        checked.append(check_inputs(batch, streams))
+    if not checked:
+        raise EmptyData(f"there are no rows: the {type(loader).__name__} gave no batch, or was read before.")
+    for stream in streams:
+        shapes = {batch[stream.name].shape[1:] for batch in checked}
+        if len(shapes) > 1:
+            raise ShapeMismatch(
+                f"the batches for input stream '{stream.name}' differ in shape: {sorted(shapes)}; pad all rows to one "
+                "length."
+            )
+    return {s.name: np.concatenate([batch[s.name] for batch in checked]) for s in streams}
+
+
+def _check_array(values: Any, stream: Stream) -> Array:
+    what = f"input stream '{stream.name}'"
+    expected = f"(batch, {', '.join('any' if n is None else str(n) for n in stream.shape)})"
+    labels = column_labels(values)
+    try:
+        array = read_array(values, what) if labels is None else read_table(values, _ordered(labels, stream), what)
+    except ShapeMismatch as err:
+        raise ShapeMismatch(f"{err} It wants {expected}.") from err
+    if array.ndim != len(stream.shape) + 1:
+        is_column = stream.shape == (1,) and array.ndim == 1
+        hint = " If these are rows of one feature, add its axis: x[:, None]." if is_column else ""
+        if array.ndim == len(stream.shape) and not is_column:
+            hint = " If this is a single row, add the batch axis: x[None]."
+        raise ShapeMismatch(f"{what} wants {expected}; got {array.shape}.{hint}")
+    for got, want in zip(array.shape[1:], stream.shape, strict=True):
+        if want is not None and got != want:
+            raise ShapeMismatch(f"{what} wants {expected}; got {array.shape}.")
+    if array.dtype.kind == "f" or str(array.dtype) == "bfloat16":
+        check_finite(array, what)
+    # Some frameworks cannot read an array backwards.
+    return _cast(array.copy() if any(step < 0 for step in array.strides) else array, stream, what)
+
+
+def _ordered(labels: Sequence[Any], stream: Stream) -> list[Any]:
+    """A table's column labels in the order of the stream's features; as they are where the features have no names."""
+    names = column_names(labels, f"stream '{stream.name}'")
+    if set(names) == set(stream.features):
+        return [labels[names.index(feature)] for feature in stream.features]
+    if not stream.has_own_names:
+        are_whole = all(isinstance(label, int | np.integer) for label in labels)
+        if are_whole and list(labels) != sorted(labels):
+            raise UnknownName(
+                f"the data frame for stream '{stream.name}' has the columns {', '.join(names[:8])}: whole numbers in "
+                "no order, for features that have no names. Name the features of the model, or give the columns in "
+                "their order as an array: x.to_numpy()."
+            )
+        return list(labels)
+    for name in stream.features:
+        if name not in names:
+            raise unknown(name, names, f"column of the data frame for stream '{stream.name}'")
+    extra = [name for name in names if name not in stream.features]
+    raise UnknownName(
+        f"the data frame for stream '{stream.name}' has columns that are not its features: {', '.join(extra)}."
+    )
+
+
+def _cast(array: Array, stream: Stream, what: str) -> Array:
+    dtype = np.dtype(stream.dtype)
+    if array.dtype == dtype:
+        return array
+    if dtype.kind == "b" and ((array != 0) & (array != 1)).any():
+        value = array[(array != 0) & (array != 1)].flat[0]
+        raise BadValues(f"{what} holds truth values; got {value.item()!r}, which is neither 0 nor 1.")
+    if stream.is_integer and array.dtype.kind == "f" and (array != np.round(array)).any():
+        raise BadValues(f"{what} is an integer stream ({stream.dtype}); got fractions of dtype {array.dtype}.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = array.astype(dtype)
+    if stream.is_integer and (cast != array).any():
+        raise BadValues(f"{what} has values that do not fit into {stream.dtype}.")
+    if dtype.kind == "f" and not np.isfinite(cast).all():
+        raise BadValues(f"{what} has values too large for the model's dtype {stream.dtype}; rescale them.")
+    if dtype.kind == "f" and array.dtype.itemsize > 2:
+        warn_of_lost_digits(array, cast, stream.features, what)
+    return cast
