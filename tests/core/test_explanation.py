@@ -186,7 +186,11 @@ class Setting:
     name = "m"
 
 
-@pytest.mark.parametrize("value", [b"x", {1, 2}, object(), 1j, [{"a": b"x"}]], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [b"x", {1, 2}, object(), 1j, [{"a": b"x"}]],
+    ids=["bytes", "a set", "an object", "a complex number", "bytes inside"],
+)
 def test_a_setting_that_json_cannot_hold_is_named(value):
     with pytest.raises(BadSetting, match=r"setting 'value' of method 'm' is a .*, which a result cannot hold"):
         settings_of(Setting(value))
