@@ -136,10 +136,11 @@ class CallableAdapter:
     def _answer(self, arrays: Arrays) -> Any:
         """What the function returns, in the widest dtype that it takes.
 
-        Which that is is seen in every call, so that no answer depends on the calls before.
+        Which that is is seen in every call, so that no answer depends on the calls before. A function may write into
+        what it is given: that is a copy.
         """
         try:
-            return self._binding.call(self.function, arrays)
+            return self._binding.call(self.function, {name: x.copy() for name, x in arrays.items()})
         except Exception as err:  # whatever a framework says to a dtype that its weights have not
             if not self._free:
                 raise
@@ -190,7 +191,7 @@ def _checked(values: Any, head: Head, rows: int, first: int) -> Array:
         raise NotFinite(
             f"the function gave NaN or infinity for head '{head.name}', first in row {row}.", head.name, row
         )
-    return array.reshape(expected)
+    return array.reshape(expected).copy()  # it may be a buffer that the function's next call writes into
 
 
 def _label(function: Any) -> str:

@@ -290,3 +290,32 @@ def test_numbers_and_names_of_other_libraries_declare_too():
     model = adapt(lambda x: x[:, :1], streams={"x": pd.Index(["p", "q"])}, heads={"y": np.int64(1)})
     assert model.streams[0].features == ("p", "q")
     assert model.heads[0].shape == (1,)
+
+
+def test_a_function_may_write_into_its_input(rng):
+    def function(z):
+        z -= 1
+        return {"y": z @ [1.0, 2.0, 3.0]}
+
+    x = rng.normal(size=(12, 3))
+    before = x.copy()
+    model = xm.adapt(function, streams={"z": 3}, heads={"y": 1})
+    explained = xm.explain(model, x, "occlusion", background=np.zeros((1, 3)))
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_allclose(explained["prediction"][0], (x - 1) @ [1, 2, 3])
+    np.testing.assert_allclose(explained["z"][0], x * [1, 2, 3], atol=1e-12)
+
+
+def test_a_function_may_return_one_buffer_again_and_again(rng):
+    buffer = np.empty((64, 1))
+
+    def function(z):
+        answer = buffer[: len(z)]
+        np.matmul(z, [[1.0], [2.0], [3.0]], out=answer)
+        return {"y": answer}
+
+    x = rng.normal(size=(50, 3))
+    model = xm.adapt(function, streams={"z": 3}, heads={"y": 1}, max_memory=5000)
+    first, second = model.predict(x), model.predict(-x)
+    np.testing.assert_allclose(first["y"][:, 0], x @ [1, 2, 3])
+    np.testing.assert_allclose(second["y"], -first["y"])

@@ -47,6 +47,7 @@ def test_little_fidelity_is_said_with_its_numbers_and_mends():
 def test_of_a_quantity_the_variance_is_said_since_its_fidelity_is_strict():
     (said,) = cautions([choice(60, 60), quantity(0.61)], relevances())
     assert "explains 0.610 of the variance of head 'ink' (R squared) in 60 rows, less than 0.9" in said
+    assert "Give f a quantity of mean near 0 and standard deviation near 1" in said
 
 
 def test_dead_attributes_are_named_with_mends():

@@ -41,6 +41,7 @@ def cautions(explained: Sequence[Answer], relevance: np.ndarray) -> list[str]:
 
 def _unfaithful(answer: Answer) -> str | None:
     """What is wrong with one explained scalar."""
+    mends = "Train for more epochs, with more weight of 'fidelity', with more attributes, or tap another layer."
     if answer.side is None:
         if not answer.r_squared < LEAST_FIDELITY:  # NaN where f does not vary
             return None
@@ -48,6 +49,7 @@ def _unfaithful(answer: Answer) -> str | None:
             f"The interpreter explains {answer.r_squared:.3f} of the variance of head '{answer.name}' (R squared) in "
             f"{len(answer.agrees)} rows"
         )
+        mends += " Give f a quantity of mean near 0 and standard deviation near 1, where an interpreter begins."
     else:
         fidelity = float(answer.agrees.mean())
         if fidelity >= LEAST_FIDELITY:
@@ -58,6 +60,5 @@ def _unfaithful(answer: Answer) -> str | None:
         )
     return (
         f"{found}, less than {LEAST_FIDELITY}. Relevances explain the interpreter, and the predictor only where "
-        "`agrees` holds. Train for more epochs, with more weight of 'fidelity', with more attributes, or tap another "
-        "layer."
+        f"`agrees` holds. {mends}"
     )
