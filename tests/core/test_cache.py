@@ -48,3 +48,21 @@ def test_a_folder_of_somebody_else_is_none(monkeypatch, tmp_path):
     uid = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: uid + 1)
     assert cache_folder() is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are of other systems")
+def test_a_folder_that_others_can_write_is_none(monkeypatch, tmp_path):
+    root = tmp_path / "there"
+    monkeypatch.setenv("XAI_MIMO_CACHE", str(root))
+    folder = cache_folder()
+    assert root.stat().st_mode & 0o077 == 0
+    for each in (root, folder):
+        each.chmod(0o777)
+        assert cache_folder() is None
+        each.chmod(0o700)
+    assert cache_folder() == folder
+
+
+def test_the_home_of_nobody_is_none(monkeypatch):
+    monkeypatch.setenv("XAI_MIMO_CACHE", "~nobody_of_this_name/there")
+    assert cache_folder() is None

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import stat
 import sys
 from pathlib import Path
 
@@ -17,22 +18,28 @@ def cache_folder() -> Path | None:
 
     It is ``$XAI_MIMO_CACHE``, else the user's cache folder, and in it a folder for this kind of processor, because a
     program that was compiled for another may not run. They are not kept where the variable is "0", "off" or empty, and
-    where the folder cannot be written or belongs to somebody else, who could put programs there for us to run.
+    where either folder cannot be written, belongs to somebody else or can be written by others, who could put programs
+    there for us to run.
     """
     named = os.environ.get(VARIABLE)
     if named is not None and named.strip().lower() in _OFF:
         return None
-    root = Path(platformdirs.user_cache_dir("xai_mimo", appauthor=False) if named is None else named).expanduser()
-    folder = root / f"compiled-{_processor()}"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:
+        root = Path(platformdirs.user_cache_dir("xai_mimo", appauthor=False) if named is None else named).expanduser()
+        folder = root / f"compiled-{_processor()}"
+        for each in (root, folder):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # the second for "~somebody" without a home
         return None
-    return folder if os.access(folder, os.W_OK | os.X_OK) and _is_ours(folder) else None
+    return folder if os.access(folder, os.W_OK | os.X_OK) and _is_ours(root) and _is_ours(folder) else None
 
 
 def _is_ours(folder: Path) -> bool:
-    return sys.platform == "win32" or folder.stat().st_uid == os.getuid()
+    """Whether nobody but this user can put files there."""
+    if sys.platform == "win32":
+        return True
+    status = folder.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _processor() -> str:
