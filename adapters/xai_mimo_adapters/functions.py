@@ -36,7 +36,8 @@ class Binding:
 
 
 def bind(function: Callable[..., Any], streams: Sequence[str], label: str) -> Binding:
-    """Streams by the names of the parameters where these are their names; in declared order where none agrees.
+    """Streams by the names of the parameters where these are their names, or where the function takes any name and
+    nothing by place; in declared order where none agrees.
 
     Args:
         function: any callable. streams: names, in declared order. label: of the function, for error texts.
@@ -50,7 +51,7 @@ def bind(function: Callable[..., Any], streams: Sequence[str], label: str) -> Bi
     named = {n: p for n, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     shared = [name for name in streams if name in named]
     takes_others = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    if not shared:
+    if not shared and not (takes_others and len(parameters) == 1):
         return Binding(tuple(streams))
     for name in streams:
         if name not in named and not takes_others:

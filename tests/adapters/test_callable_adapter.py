@@ -319,3 +319,9 @@ def test_a_function_may_return_one_buffer_again_and_again(rng):
     first, second = model.predict(x), model.predict(-x)
     np.testing.assert_allclose(first["y"][:, 0], x @ [1, 2, 3])
     np.testing.assert_allclose(second["y"], -first["y"])
+
+
+def test_a_function_of_any_keywords_gets_its_streams_by_name(rng):
+    model = xm.adapt(lambda **z: {"y": z["a"] - z["b"]}, streams={"b": 1, "a": 1}, heads={"y": 1})
+    x = {"a": rng.normal(size=(5, 1)), "b": rng.normal(size=(5, 1))}
+    np.testing.assert_allclose(model.predict(x)["y"], x["a"] - x["b"])

@@ -124,3 +124,9 @@ def test_the_work_grows_with_the_streams_and_not_with_their_square(rng: np.rando
         to_dataframe(explanation)
         work[streams] = calls(lambda explanation=explanation: to_dataframe(explanation))
     assert work[160] - work[40] < 5 * (work[40] - work[10])
+
+
+@pytest.mark.parametrize("thing", [3, None, "maps", {"x": 1}])
+def test_what_is_no_explanation_is_refused(thing):
+    with pytest.raises(SchemaError, match=f"expected an explanation, .*; got {type(thing).__name__}"):
+        xm.to_dataframe(thing)

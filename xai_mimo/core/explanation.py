@@ -191,6 +191,12 @@ def _attrs(attribution: Attribution, attrs: Mapping[str, Any]) -> dict[str, Any]
 
 def validate(explanation: xr.Dataset) -> xr.Dataset:
     """Return the dataset if it follows the schema; else raise ``SchemaError`` that names what is wrong."""
+    if not isinstance(explanation, xr.Dataset):
+        hint = " Give one of its `explanations`." if hasattr(explanation, "explanations") else ""
+        raise SchemaError(
+            f"expected an explanation, the xarray.Dataset that xai_mimo.explain returns; got "
+            f"{type(explanation).__name__}.{hint}"
+        )
     if explanation.attrs.get("schema") != SCHEMA:
         raise SchemaError(
             f"this dataset's schema is {explanation.attrs.get('schema')!r}, expected {SCHEMA!r}; "

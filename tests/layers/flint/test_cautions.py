@@ -50,6 +50,11 @@ def test_of_a_quantity_the_variance_is_said_since_its_fidelity_is_strict():
     assert "Give f a quantity of mean near 0 and standard deviation near 1" in said
 
 
+def test_of_a_few_rows_no_share_is_judged():
+    assert cautions([choice(0, 9), quantity(0.1, 9)], relevances(9)) == []
+    assert len(cautions([choice(0, 10), quantity(0.1, 10)], relevances(10))) == 2
+
+
 def test_dead_attributes_are_named_with_mends():
     (said,) = cautions([choice(60, 60)], relevances(dead=[1, 3]))
     assert said.startswith("2 of 5 attributes are dead, of relevance 0 in all 60 rows: 1, 3.")

@@ -15,6 +15,9 @@ LEAST_FIDELITY = 0.9
 _FEWEST_ROWS = 50
 """Rows from which a silent attribute is called dead. In fewer, one that speaks for a class may rightly be silent."""
 
+_FEWEST_FOR_A_SHARE = 10
+"""Rows from which a share of them, or of their variance, says something."""
+
 _NOTHING = 1e-6
 """A relevance below which an attribute takes no part."""
 
@@ -26,8 +29,9 @@ def cautions(explained: Sequence[Answer], relevance: np.ndarray) -> list[str]:
         explained: answers of all heads.
         relevance: r, ``(head, row, attribute)``.
     """
-    sentences = [sentence for answer in explained if (sentence := _unfaithful(answer))]
     rows, attributes = relevance.shape[1:]
+    answers = explained if rows >= _FEWEST_FOR_A_SHARE else ()
+    sentences = [sentence for answer in answers if (sentence := _unfaithful(answer))]
     dead = np.flatnonzero(np.abs(relevance).max(axis=(0, 1)) <= _NOTHING)
     if rows >= _FEWEST_ROWS and len(dead):
         sentences.append(
