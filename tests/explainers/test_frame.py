@@ -127,6 +127,6 @@ def test_the_work_grows_with_the_streams_and_not_with_their_square(rng: np.rando
 
 
 @pytest.mark.parametrize("thing", [3, None, "maps", {"x": 1}])
-def test_what_is_no_explanation_is_refused(thing):
+def test_other_things_than_data_sets_are_refused(thing) -> None:
     with pytest.raises(SchemaError, match=f"expected an explanation, .*; got {type(thing).__name__}"):
         xm.to_dataframe(thing)
