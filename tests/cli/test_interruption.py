@@ -19,6 +19,15 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="signals are sent between processes"),
 ]
 
+
+@pytest.fixture(autouse=True)
+def in_the_foreground():
+    """Processes that are started here can be interrupted, also where the suite runs in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 COMMAND = """
 import contextlib, gc, os, signal, sys, time
 from pathlib import Path
