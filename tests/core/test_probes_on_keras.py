@@ -220,3 +220,12 @@ def test_a_background_that_the_model_has_no_answer_to_is_named():
     logarithm = keras.layers.Lambda(lambda t: ops.log(ops.sum(ops.abs(t), axis=1, keepdims=True)))
     with pytest.raises(NotFinite, match="for head 'y' to row 1 of the background"):
         xm.explain(model_of(logarithm), ROWS, "shapley", background=np.array([[1.0, 1, 1], [0, 0, 0]]))
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_equal_rows_of_ids_of_different_vocabularies_are_explained(rows):
+    a = keras.Input((2,), name="ids", dtype="int32")
+    tables = [keras.layers.Embedding(100, 2)(a[:, :1]), keras.layers.Embedding(3, 2)(a[:, 1:])]
+    y = keras.layers.Dense(1, name="y")(keras.layers.Flatten()(keras.layers.Concatenate()(tables)))
+    explanation = xm.explain(keras.Model(a, y), np.array([[99, 2]] * rows), "occlusion")
+    assert explanation["ids"].shape == (1, rows, 2)

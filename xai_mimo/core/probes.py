@@ -25,7 +25,8 @@ _COMPANY = np.array([0, 1, 0, 2, 3, 4])
 _COPIES = np.array([1, 1, 1, 1, 1, 1])
 """One of these rows among copies of itself, in as large a call."""
 _SMALLER = 0.9
-"""Where all rows are alike, others are this share of them: of the same signs, and in the same ranges."""
+"""Where all rows are alike, others are this share of them: of the same signs, and in the same ranges. Floats alone:
+whole numbers and truth values may be ids, of which only those in the data are known to exist."""
 _NOT_OF_DATA = -1
 _SPREAD, _ROUNDINGS = 1e-3, 128
 """Answers differ by more than this share of their spread over rows, and so many roundings of their size."""
@@ -142,10 +143,10 @@ def check_rows(model: Model, rows: Arrays, numbers: Array, heads: Collection[str
 
     try:
         first = ask(_COMPANY)
-    except NotFinite as err:
-        if err.row != _NOT_OF_DATA:
+    except Exception:  # perhaps only of rows that were made up, and then nothing that the user has to do with
+        if numbers[-1] != _NOT_OF_DATA:
             raise
-        rows, numbers = ({n: x[:1].repeat(_FEW, axis=0) for n, x in rows.items()}, numbers[:1].repeat(_FEW))
+        rows, numbers = _copies(rows, numbers)
         first = ask(_COMPANY)
     copies = _by_itself(model, ask, _COPIES, numbers)
     for head in heads:
@@ -161,18 +162,23 @@ def _few_rows(inputs: Arrays) -> tuple[Arrays, Array]:
     """Five rows from all over the data, and their numbers; others in their place where all of them are alike."""
     numbers = np.resize(np.linspace(0, count_rows(inputs) - 1, min(_FEW, count_rows(inputs))).astype(int), _FEW)
     rows = {name: x[numbers] for name, x in inputs.items()}
-    if all((x == x[:1]).all() for x in rows.values()):
-        others = {n: x[:1] if x.dtype.kind == "b" else _other(x[:1]) for n, x in rows.items()}
-        rows = {n: np.concatenate([x[:1], others[n].repeat(_FEW - 1, axis=0)]) for n, x in rows.items()}
+    if all((x == x[:1]).all() for x in rows.values()) and any(_can_be_less(x[0]) for x in rows.values()):
+        rows = {n: np.concatenate([x[:1], _less(x[1:])]) if _can_be_less(x[0]) else x for n, x in rows.items()}
         numbers = np.array([numbers[0], *[_NOT_OF_DATA] * (_FEW - 1)])
     return rows, numbers
 
 
-def _other(row: Array) -> Array:
-    """Another row of the same ranges: smaller, or of the same whole numbers in other places."""
-    if row.dtype.kind == "f":
-        return (row * _SMALLER).astype(row.dtype)
-    return np.roll(row, 1, axis=-1) if row.ndim > 1 else row
+def _can_be_less(row: Array) -> bool:
+    return row.dtype.kind == "f" and bool(row.any())
+
+
+def _less(rows: Array) -> Array:
+    return (rows * _SMALLER).astype(rows.dtype)
+
+
+def _copies(rows: Arrays, numbers: Array) -> tuple[Arrays, Array]:
+    """The first row in the place of every other."""
+    return {n: x[:1].repeat(_FEW, axis=0) for n, x in rows.items()}, numbers[:1].repeat(_FEW)
 
 
 def _by_itself(model: Model, ask: Callable[[Array], Arrays], places: Array, numbers: Array) -> Arrays:
