@@ -13,7 +13,9 @@ Who holds what, so that a model that is dropped is freed with all that was compi
 - marks (``marks.py``) refer to things of the model weakly.
 
 A model whose marks have changed gets new engines at the next call. Weights are arguments and leave no mark: training
-on is seen and compiles nothing.
+on is seen and compiles nothing. Marks do not tell all (``marks.py``): an adapter that comes to a part that was compiled
+for another adapter has it compared once with the model as it is, and new engines made for the whole model where they
+differ. So ``explain(model, x)`` tells of the model as it is; an adapter that is kept looks at the marks alone.
 """
 
 import contextlib
@@ -38,6 +40,10 @@ _ENGINES = {
     "torch": ("xai_mimo_adapters.keras_adapter.on_torch", "TorchEngine"),
 }
 
+_TOLERANCES = {"bfloat16": 5e-2, "float16": 2e-2, "float64": 1e-6}
+_OF_SINGLE = 1e-3
+"""Run eagerly and compiled, a network of single precision may be apart by this share of its answers."""
+
 
 class Engine(Protocol):
     """One network on one backend, for one chunk of rows at a time.
@@ -54,6 +60,16 @@ class Engine(Protocol):
 
     def reading(self, model: Any) -> contextlib.AbstractContextManager[None]:
         """What the model needs around the calls of one pass."""
+
+    def is_current(self, call: Call, inputs: Arrays, tolerance: float) -> bool:
+        """Whether the network still is what it was when it was first compiled, or nothing was compiled.
+
+        What is compiled later is younger, so a change since anything was compiled is one since the first.
+
+        Args:
+            call: the network. inputs: rows to try it with, where it has to be run.
+            tolerance: how far answers to one row may be apart, as a share of their size.
+        """
 
     def forward(self, call: Call, inputs: Arrays) -> Arrays:
         """Outputs ``{head: (row, ...)}``."""
@@ -103,6 +119,18 @@ class Compiled:
                 self._engines[part] = made
             return self._engines[part]
 
+    def has(self, part: Hashable) -> bool:
+        """Whether a part of the model has an engine."""
+        return part in self._engines
+
+    def is_current(self, model: keras.Model, part: Hashable, call: Call, rows: Arrays) -> bool:
+        """Whether what was compiled for a part still is what the model does; see ``Engine.is_current``."""
+        engine = self.engine(part)
+        with engine.reading(model):
+            is_current = engine.is_current(call, rows, _TOLERANCES.get(coarsest_dtype(model), _OF_SINGLE))
+        self._marks = Marks(model)  # what a layer writes down about itself when it is run is no change
+        return is_current
+
     @contextlib.contextmanager
     def running(self, model: keras.Model, part: Hashable) -> Iterator[Engine]:
         """The engine of a part; what a layer wrote down about itself while it was traced is no change of the model."""
@@ -127,19 +155,35 @@ def compiled_for(model: keras.Model) -> Compiled:
         return known
 
 
+def renewed(model: keras.Model, stale: Compiled) -> Compiled:
+    """New engines for a model in the place of those that do what it did before."""
+    with _LOCK:
+        if _OF_MODELS.get(model) is stale:
+            _OF_MODELS[model] = Compiled(model, stale)
+    return compiled_for(model)
+
+
+def coarsest_dtype(model: keras.Model) -> str:
+    """The coarsest float dtype that a layer computes in; "" where there is none."""
+    computed = {str(layer.compute_dtype) for layer in model._flatten_layers(include_self=False)}
+    return next((dtype for dtype in ("bfloat16", "float16", "float32", "float64") if dtype in computed), "")
+
+
 class Lent(threading.local):
     """The network that an engine is running in this thread; none between its calls."""
 
     call: Call | None = None
+    is_counted: bool = True
 
     @contextlib.contextmanager
-    def holding(self, call: Call) -> Iterator[None]:
-        """Lend a network."""
-        before, self.call = self.call, call
+    def holding(self, call: Call, is_counted: bool = True) -> Iterator[None]:
+        """Lend a network; ``is_counted`` says whether tracing it counts as compiling."""
+        before = self.call, self.is_counted
+        self.call, self.is_counted = call, is_counted
         try:
             yield
         finally:
-            self.call = before
+            self.call, self.is_counted = before
 
     def run(self, tensors: dict[str, Any]) -> dict[str, Any]:
         """Run the network that was lent."""

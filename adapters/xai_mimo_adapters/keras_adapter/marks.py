@@ -4,7 +4,7 @@ Weights are arguments of what is compiled; the rest of a layer is written into i
 ``Normalization``, the sublayers and variables that it has. All of that are attributes of layers, and whoever changes a
 layer sets one. So the marks of a model are the attributes of its layers: plain values as they are, everything else by
 identity. No weight is read and nothing is hashed. What is changed *inside* an object that a layer holds, or in a
-global that its ``call`` reads, leaves no mark.
+global that its ``call`` reads, leaves no mark: for that, new adapters look once at what was compiled (``compiled.py``).
 """
 
 import itertools

@@ -14,7 +14,7 @@ from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions, instead_
 from xai_mimo.core.streams import Array, Head, Stream, unknown
 from xai_mimo.core.targets import Selector
 from xai_mimo.sowing import override
-from xai_mimo_adapters.keras_adapter.compiled import Call
+from xai_mimo_adapters.keras_adapter.compiled import Call, coarsest_dtype
 from xai_mimo_adapters.keras_adapter.named_graph import NamedGraph
 from xai_mimo_adapters.keras_adapter.runner import Runner
 from xai_mimo_adapters.keras_adapter.spec import Tensors, fingerprint
@@ -79,8 +79,7 @@ class KerasNetwork:
     @property
     def precision(self) -> str:
         """The coarsest float dtype that a layer computes in; see ``core.precision.precision_of``."""
-        computed = {str(layer.compute_dtype) for layer in self.model._flatten_layers(include_self=False)}
-        return next((dtype for dtype in ("bfloat16", "float16", "float32", "float64") if dtype in computed), "")
+        return coarsest_dtype(self.model)
 
     @property
     def streams(self) -> tuple[Stream, ...]:

@@ -17,11 +17,19 @@ from xai_mimo.sowing import MapLabels, collect
 from xai_mimo_adapters.chunks import check_float, split_floats
 from xai_mimo_adapters.keras_adapter.compiled import Call, Lent
 from xai_mimo_adapters.keras_adapter.disk_cache import keep_on_disk
+from xai_mimo_adapters.keras_adapter.programs import same_program
 
 _UNROLLED = 4
 """More targets of one head than this are mapped over its transposed graph; fewer have a copy of it each."""
 _OFTEN = 16
 """After so many forward passes at one length a network of any length is compiled for forward passes alone."""
+_TRACED = {
+    "_forward": "_outputs",
+    "_maps": "_outputs_and_maps",
+    "_gradients": "_outputs_and_gradients",
+    "_linear": "_outputs_and_tangents",
+}
+"""Of each compiled function that runs the network, the one that was compiled."""
 _Floats = dict[str, jax.Array]
 
 
@@ -46,6 +54,7 @@ class JaxEngine:
         self._network = Lent()
         self._lengths: set[Hashable] = set()
         self._passes: collections.Counter[Hashable] = collections.Counter()
+        self._oldest: tuple[str, list[Any]] | None = None
         self._forward = jax.jit(self._outputs)
         self._maps = jax.jit(self._outputs_and_maps)
         self._gradients = jax.jit(self._outputs_and_gradients, static_argnums=2)
@@ -56,6 +65,27 @@ class JaxEngine:
         """Nothing: a compiled network has no mode."""
         return contextlib.nullcontext()
 
+    def is_current(self, call: Call, inputs: Arrays, tolerance: float) -> bool:
+        """Whether the network is still what it was when it was first compiled.
+
+        It is traced once more and compared with the program that was compiled: running it eagerly would compile each
+        of its operations, and every recurrent loop anew each time.
+        """
+        if self._oldest is None:
+            return True
+        name, arguments = self._oldest
+        compiled, function = getattr(self, name), getattr(self, _TRACED[name])
+        arguments = [self._weights(), *arguments]
+
+        def again(*arrays: Any) -> Any:
+            """The network as a function that JAX has not seen: of the one it has seen, it would give what it kept."""
+            return function(*arrays)
+
+        with self._network.holding(call, is_counted=False):
+            was = compiled.trace(*arguments).jaxpr  # kept by JAX with what it compiled
+            now = jax.make_jaxpr(again, static_argnums=2 if name == "_gradients" else ())(*arguments)
+        return same_program(was, now)
+
     def forward(self, call: Call, inputs: Arrays) -> Arrays:
         """Outputs for one chunk: ``{head: (row, ...)}``."""
         with self._network.holding(call):
@@ -63,24 +93,31 @@ class JaxEngine:
                 shape = _lengths(inputs), count_rows(inputs)
                 self._passes[shape] += 1
                 if self._passes[shape] <= _OFTEN:
-                    return _to_numpy(self._linear(self._weights(), inputs)[0])
-            return _to_numpy(self._forward(self._weights(), inputs))
+                    return _to_numpy(self._run("_linear", inputs)[0])
+            return _to_numpy(self._run("_forward", inputs))
 
     def maps(self, call: Call, inputs: Arrays) -> Arrays:
         """Every map sown while reading one chunk, by key."""
         with self._network.holding(call):
-            return _to_numpy(self._maps(self._weights(), inputs))
+            return _to_numpy(self._run("_maps", inputs))
 
     def gradients(self, call: Call, inputs: Arrays, heads: Sequence[str], units: Array) -> tuple[Arrays, Arrays]:
         """Outputs, and ``{stream: (target, row, ...)}`` from one forward and one backward pass per target."""
         with self._network.holding(call):
             if self._is_shared(inputs):
-                outputs, tangents = self._linear(self._weights(), inputs)
+                outputs, tangents = self._run("_linear", inputs)
                 _check_floats(heads, outputs)
                 gradients = self._pulled(tangents, outputs, split_floats(inputs)[0], tuple(heads), units)
             else:
-                outputs, gradients = self._gradients(self._weights(), inputs, tuple(heads), units)
+                outputs, gradients = self._run("_gradients", inputs, tuple(heads), units)
         return _to_numpy(outputs), _to_numpy(gradients)
+
+    def _run(self, name: str, inputs: Arrays, *more: Any) -> Any:
+        """Run one of the compiled functions; what the first was compiled for is noted."""
+        results = getattr(self, name)(self._weights(), inputs, *more)
+        if self._oldest is None:
+            self._oldest = name, [{n: _shape(x) for n, x in inputs.items()}, *more[:1], *map(_shape, more[1:])]
+        return results
 
     def _is_shared(self, inputs: Arrays) -> bool:
         """Whether these rows are of another length than the first ones were."""
@@ -94,7 +131,7 @@ class JaxEngine:
         return [v.value for v in self._variables]
 
     def _outputs(self, weights: list[jax.Array], inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        self.traces += 1
+        self.traces += self._network.is_counted
         with keras.StatelessScope(state_mapping=list(zip(self._variables, weights, strict=True))):
             return self._network.run(inputs)
 
@@ -163,6 +200,10 @@ def _check_floats(heads: Sequence[str], outputs: dict[str, jax.Array]) -> None:
 
 def _lengths(inputs: Arrays) -> Hashable:
     return tuple((name, x.shape[1:]) for name, x in inputs.items())
+
+
+def _shape(array: Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype))
 
 
 def _to_numpy(tensors: dict[str, jax.Array]) -> Arrays:

@@ -41,6 +41,33 @@ class TensorFlowEngine:
         """Nothing: a compiled network has no mode."""
         return contextlib.nullcontext()
 
+    def is_current(self, call: Call, inputs: Arrays, tolerance: float) -> bool:
+        """Whether the oldest graph of outputs and that of maps answer these rows as the network does, run eagerly.
+
+        Rows of a length that no graph was traced for, or that a change makes no difference to, do not tell.
+        """
+        oldest: dict[bool, tuple[Hashable, Any, dict[str, tf.Tensor]]] = {}
+        for what, specs, graph in self._graphs.by_age():
+            rows = _filled(inputs, specs)
+            if rows is not None:
+                oldest.setdefault(what == "maps", (what, graph, rows))
+        with self._network.holding(call):
+            return all(self._is_same(what, graph(rows), rows, tolerance) for what, graph, rows in oldest.values())
+
+    def _is_same(self, what: Hashable, results: Any, rows: dict[str, tf.Tensor], tolerance: float) -> bool:
+        try:
+            with keras.StatelessScope(), collect({}) as maps:
+                expected = self._network.run({name: x for name, x in rows.items() if name != _UNITS})
+        except Exception:  # if no graph can be made either, it is the error of the new graph that is the user's
+            return False
+        if what == "maps":
+            expected = dict(maps)
+        elif what != "forward":
+            results = results[0]
+        return results.keys() == expected.keys() and all(
+            _are_close(np.asarray(y), np.asarray(results[name]), tolerance) for name, y in expected.items()
+        )
+
     def forward(self, call: Call, inputs: Arrays) -> Arrays:
         """Outputs for one chunk: ``{head: (row, ...)}``."""
         with self._network.holding(call):
@@ -93,7 +120,7 @@ class _Graphs:
     """
 
     def __init__(self) -> None:
-        self._graphs: dict[Hashable, tuple[dict[str, tf.TensorSpec], Any]] = {}
+        self._graphs: dict[tuple[Hashable, ...], tuple[dict[str, tf.TensorSpec], Any]] = {}
         self._lock = threading.RLock()
 
     def run(self, what: Hashable, function: Callable[..., Any], tensors: dict[str, tf.Tensor]) -> Any:
@@ -108,9 +135,36 @@ class _Graphs:
                 known = self._graphs[key][0] if key in self._graphs else None
                 specs = {name: _spec(x, None if known is None else known[name]) for name, x in tensors.items()}
                 # Not by calling tf.function itself, which counts the graphs of all models together and warns.
+                self._graphs.pop(key, None)  # so that they are ordered by age
                 self._graphs[key] = specs, tf.function(function).get_concrete_function(specs)
             graph = self._graphs[key][1]
         return graph(tensors)
+
+    def by_age(self) -> list[tuple[Hashable, dict[str, tf.TensorSpec], Any]]:
+        """Name, shapes and graph of each function, the oldest first."""
+        with self._lock:
+            return [(key[0], specs, graph) for key, (specs, graph) in self._graphs.items()]
+
+
+def _filled(inputs: Arrays, specs: dict[str, tf.TensorSpec]) -> dict[str, tf.Tensor] | None:
+    """These rows over and over, as many as a graph takes at once; None where their shapes are others."""
+    tensors = {}
+    for name, spec in specs.items():
+        count = spec.shape[0] or max(map(len, inputs.values()))
+        if name == _UNITS:
+            tensors[name] = tf.zeros([count, spec.shape[1]], spec.dtype)
+        else:
+            tensors[name] = tf.constant(np.take(inputs[name], range(count), axis=0, mode="wrap"))
+    return tensors if _takes(specs, tensors) else None
+
+
+def _are_close(one: Array, other: Array, tolerance: float) -> bool:
+    """Whether answers are equal up to a share of the largest; NaN equals NaN."""
+    if one.shape != other.shape:
+        return False
+    wide, its = one.astype(np.float64), other.astype(np.float64)
+    size = float(np.max(np.abs(wide), where=np.isfinite(wide), initial=0.0))
+    return np.allclose(wide, its, rtol=0.0, atol=tolerance * size, equal_nan=True)
 
 
 def _takes(specs: dict[str, tf.TensorSpec], tensors: dict[str, tf.Tensor]) -> bool:

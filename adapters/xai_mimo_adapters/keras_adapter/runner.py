@@ -10,13 +10,18 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.sowing import MapLabels
 from xai_mimo_adapters.chunks import even_slices, padded_rows, put, row_slices, rows_that_fit
-from xai_mimo_adapters.keras_adapter.compiled import Call, Compiled, Engine, compiled_for
+from xai_mimo_adapters.keras_adapter.compiled import Call, Compiled, Engine, compiled_for, renewed
 
 DEFAULT_MAX_MEMORY = 2**29
+_FEW = 3
+"""So many rows are asked twice where something was compiled before."""
 
 
 class Runner:
     """One part of a model, on any number of rows.
+
+    Where the part was compiled before, for another adapter, it is compared at the first run with the model as it is
+    (see ``compiled``): each part by itself, since each knows its own network and rows.
 
     Args:
         model: whose part it is.
@@ -43,6 +48,7 @@ class Runner:
         self._max_memory = max_memory
         self._changed = changed
         self._compiled = compiled_for(model)
+        self._is_kept = self._compiled.has(part)
 
     @property
     def engine(self) -> Engine:
@@ -58,7 +64,7 @@ class Runner:
     def forward(self, arrays: Arrays) -> Arrays:
         """Outputs for all rows."""
         outputs: Arrays = {}
-        with self._now().running(self._model, self._part) as engine:
+        with self._checked(arrays).running(self._model, self._part) as engine:
             for chunk, rows, total in self._chunks(engine, arrays, factor=2):
                 put(outputs, engine.forward(self._call, chunk), rows, total)
         return outputs
@@ -66,7 +72,7 @@ class Runner:
     def maps(self, arrays: Arrays) -> tuple[Arrays, Mapping[str, MapLabels]]:
         """Every sown map for all rows, with what its axes mean."""
         maps: Arrays = {}
-        with self._now().running(self._model, self._part) as engine:
+        with self._checked(arrays).running(self._model, self._part) as engine:
             for chunk, rows, total in self._chunks(engine, arrays, factor=3):
                 part = engine.maps(self._call, chunk)
                 for key, values in part.items():
@@ -78,7 +84,7 @@ class Runner:
         """Outputs and gradients for all rows; ``units`` is ``(target, sample)``."""
         outputs: Arrays = {}
         gradients: Arrays = {}
-        with self._now().running(self._model, self._part) as engine:
+        with self._checked(arrays).running(self._model, self._part) as engine:
             for chunk, rows, total in self._chunks(engine, arrays, factor=4, targets=len(heads)):
                 size = count_rows(chunk)
                 chosen = padded_rows({"units": units.T}, rows, size)["units"].T
@@ -91,8 +97,19 @@ class Runner:
         now = compiled_for(self._model)
         if now is not self._compiled:
             self._changed()
-            self._compiled = now
+            self._compiled, self._is_kept = now, False
         return now
+
+    def _checked(self, arrays: Arrays) -> Compiled:
+        """What was compiled; new where it is not what the model does any more."""
+        now = self._now()
+        if not self._is_kept or not count_rows(arrays):
+            return now
+        self._is_kept = False
+        few = {name: x[:_FEW] for name, x in arrays.items()}
+        if not now.is_current(self._model, self._part, self._call, few):
+            renewed(self._model, now)
+        return self._now()
 
     def _chunks(
         self, engine: Engine, arrays: Arrays, factor: int, targets: int = 0
