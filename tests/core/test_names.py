@@ -82,6 +82,15 @@ def test_usual_names_are_on_disk_as_they_are():
     assert disk_names(usual) == {"run 1/2": "run%201%2F2", "50%": "50%25"}
 
 
+@pytest.mark.parametrize(
+    ("noun", "words"),
+    [("head", "a head"), ("input stream", "an input stream"), ("unit of head 'y'", "a unit"), ("axis", "an axis")],
+)
+def test_the_refusal_of_a_name_speaks_of_a_head_and_an_axis(noun, words):
+    with pytest.raises(BadValues, match=f"of {words}.* holds"):
+        check_text("a\0", noun)
+
+
 def test_text_of_every_script_is_a_name():
     for name in ["a\\b", "π", "名前", "👩‍🔬", "a b", "x" * 5000, ".", "..", "%2F", "é", "é", "‮abc", "\u00a0"]:
         assert check_text(name, "feature") == name

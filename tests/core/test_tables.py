@@ -118,7 +118,11 @@ REFUSED = {
     "a set": ({1.0, 2.0}, "no order"),
     "arrays as objects": (pd.Series([[1, 2, 3], [4, 5, 6]]), "holds a list in row 0; expected a number in every place"),
     "a number too large": ([[10**400, 1, 2]], "no float can hold"),
-    "text": ("rows.csv", "holds text"),
+    "a path": ("rows.csv", r"a path is no data: got 'rows\.csv' in the place of the rows\. .*pandas\.read_csv"),
+    "a path of a stream": (
+        {"x": "rows.csv"},
+        r"a path is no data: got 'rows\.csv' in the place of the rows of input stream 'x'\. .*pandas\.read_csv",
+    ),
 }
 
 

@@ -36,14 +36,12 @@ def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
     Warns:
         PrecisionWarning: the stream's dtype cannot tell values apart that the data tells apart.
     """
-    if isinstance(inputs, str | os.PathLike):
-        raise BadValues(
-            f"a path is no data: got {os.fspath(inputs)!r} in the place of the rows. Read it first, e.g. with "
-            "numpy.load or pandas.read_csv, and give what each input stream shall hold."
-        )
+    _refuse_path(inputs, "the rows")
     if is_loader(inputs):
         return _check_batches(inputs, streams)
     named = name_values(inputs, [s.name for s in streams], "input stream")
+    for name, values in named.items():
+        _refuse_path(values, f"the rows of input stream '{name}'")
     check_row_order(with_row_labels(named, "input stream"))
     arrays = {s.name: _check_array(named[s.name], s) for s in streams}
     rows = {name: len(x) for name, x in arrays.items()}
@@ -52,6 +50,14 @@ def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
     if not next(iter(rows.values()), 0):
         raise EmptyData("there are no rows: every input stream is empty. Give at least one row.")
     return arrays
+
+
+def _refuse_path(values: Any, place: str) -> None:
+    if isinstance(values, str | os.PathLike):
+        raise BadValues(
+            f"a path is no data: got {os.fspath(values)!r} in the place of {place}. Read it first, e.g. with "
+            "numpy.load or pandas.read_csv, and give what each input stream shall hold."
+        )
 
 
 def count_rows(arrays: Mapping[str, Array]) -> int:

@@ -27,7 +27,9 @@ def call_method(
 ) -> Attribution:
     """What a method says of some rows, each explained with what the row holds.
 
-    Background rows take the place of a row's values under the mask of that row, not under their own.
+    Background rows take the place of a row's values under the mask of that row, not under their own. Where the rows
+    are of several kinds, each kind has a random generator of its own, spawned from the context's: no two rows share
+    their draws, and how many the rows of one kind need changes nothing for the others.
 
     Args:
         method: with its settings. model: that is explained.
@@ -39,14 +41,15 @@ def call_method(
     names = held_by(model)
     context = replace(context, background=_without(context.background, names))
     indices = list(_rows_of_one_kind(rows, names))
+    generators = context.rng.spawn(len(indices)) if len(indices) > 1 else [context.rng]
     parts = [
         method(
             model.holding({name: rows[name][index[:1]] for name in names}),
             _without({name: x[index] for name, x in rows.items()}, names),
             rows_of(selectors, index),
-            replace(context, first_row=context.first_row + int(index[0])),
+            replace(context, rng=rng, places=index),
         )
-        for index in indices
+        for index, rng in zip(indices, generators, strict=True)
     ]
     return _joined(parts, np.argsort(np.concatenate(indices)))
 

@@ -58,7 +58,8 @@ class Context:
         max_memory: bytes that intermediate arrays of the method may take.
         advance: called with the number of rows (or a fraction) just finished.
         layer: where the model is the part behind a cut, the layer whose inputs it reads; else None.
-        first_row: number of the first row in the data, for error texts.
+        first_row: number in the data of the first row of the block, for error texts.
+        places: ``(row,)``, where in the block the rows stand, if they are not all of it.
     """
 
     rng: np.random.Generator
@@ -67,6 +68,11 @@ class Context:
     advance: Advance = silent
     layer: str | None = None
     first_row: int = 0
+    places: Array | None = None
+
+    def row_number(self, row: int) -> int:
+        """The number in the data of a row that the method is handed, for error texts."""
+        return self.first_row + (row if self.places is None else int(self.places[row]))
 
     def chunk(self, bytes_per_item: int, at_most: int = 65_536) -> int:
         """How many items of this size fit into the memory allowed; at least one."""

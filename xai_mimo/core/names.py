@@ -24,10 +24,16 @@ def check_text(name: str, what: str) -> str:
     for place, character in enumerate(name):
         if unicodedata.category(character) in ("Cc", "Cs") or character in _SEPARATORS or _is_no_character(character):
             raise BadValues(
-                f"the name {name!r} of an {what} holds {character!r} at place {place}; files and reports keep names of "
+                f"the name {name!r} of {with_article(what)} holds {character!r} at place {place}; files and reports keep names of "
                 "one line, without control characters. Leave it out, or put a space in its place."
             )
     return name
+
+
+def with_article(noun: str) -> str:
+    """A noun of ours behind "a" or "an"."""
+    begins_with_vowel = noun.startswith(tuple("aeio"))  # "unit" is spoken with a consonant
+    return f"{'an' if begins_with_vowel else 'a'} {noun}"
 
 
 def disk_names(names: Iterable[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from xai_mimo.core.errors import (
     ShapeMismatch,
     UnknownName,
 )
-from xai_mimo.core.names import check_text
+from xai_mimo.core.names import check_text, with_article
 
 Array = np.ndarray[Any, Any]
 HeadKind = Literal["regression", "binary", "multiclass", "multilabel"]
@@ -223,7 +223,7 @@ def _check_name(name: str, what: str, reserved: frozenset[str] = RESERVED) -> No
         raise DuplicateName(f"every {what} needs a name; got {name!r}.")
     check_text(name, what)
     if name in reserved:
-        raise DuplicateName(f"'{name}' cannot name an {what}: results use that word. Rename it, e.g. '{name}_in'.")
+        raise DuplicateName(f"'{name}' cannot name {with_article(what)}: results use that word. Rename it, e.g. '{name}_in'.")
 
 
 def _checked_groups(groups: Any, features: Sequence[str], width: int | None, stream: str) -> dict[str, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from xai_mimo.layers import FLINT
 from xai_mimo.layers.flint.networks import default_dictionary
 from xai_mimo.layers.flint.standardised import Standardised
 from xai_mimo.testing import check_layer
+from xai_mimo.testing.layer_contract import precision
 
 
 def numpy_of(layer, x, training):
@@ -28,6 +29,18 @@ def test_training_standardises_by_the_batch_and_inference_by_all_batches(rng):
     found = numpy_of(layer, steps[0], False)
     np.testing.assert_allclose(found, slow(steps[0], rows.mean(0), rows.var(0)), atol=1e-3)
     np.testing.assert_array_equal(numpy_of(layer, steps[0], False), found, err_msg="inference changes nothing")
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_float64_has_the_digits_of_float64_far_from_0(training, rng):
+    x = rng.normal(size=(64, 3)) * [1.0, 2.0, 0.5] + 1e6
+    with precision("float64"):
+        layer = Standardised(dtype="float64")
+        for _ in range(1 if training else 3):
+            found = numpy_of(layer, x, True)
+        found = found if training else numpy_of(layer, x, False)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, slow(x, x.mean(0), x.var(0)), atol=1e-8)
 
 
 def test_scale_is_learned_per_attribute(rng):

@@ -126,7 +126,7 @@ def _gradient(
         chosen = rows_of(selectors, part)
         outputs, gradients = machine.gradients({name: x[part] for name, x in inputs.items()}, chosen)
         prediction[:, part] = take(outputs, chosen)
-        words = partial(_row, context.first_row + part.start)
+        words = partial(_row, context, part.start)
         check_gradients(gradients, chosen, words, precision=precision_of(model))
         for name, gradient in gradients.items():
             values[name][:, part] = gradient
@@ -134,5 +134,5 @@ def _gradient(
     return Attribution(values=values, prediction=prediction)
 
 
-def _row(first: int, number: int) -> str:
-    return f"row {first + number}"
+def _row(context: Context, first: int, point: int) -> str:
+    return f"row {context.row_number(first + point)}"

@@ -1,6 +1,6 @@
 """Straight paths from baselines to rows, values and gradients at points of them, integrals along them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ class Paths:
         inputs: the rows. baselines: ``{stream: (baseline, *shape)}``.
         selectors: targets of the rows.
         at_once: points that one call may hold.
-        first_row: number of the first row in the data, for error texts.
+        row_number: the number of a row in the data, for error texts.
     """
 
     model: Differentiable
@@ -44,7 +44,7 @@ class Paths:
     baselines: Arrays
     selectors: Sequence[Selector]
     at_once: int
-    first_row: int = 0
+    row_number: Callable[[int], int]
 
     @staticmethod
     def between(
@@ -53,7 +53,7 @@ class Paths:
         """Paths for a gradient method; refuses models without gradients."""
         able = differentiable(model, method)
         at_once = points_at_once(inputs, len(selectors), context)
-        return Paths(able, inputs, baselines, selectors, at_once, context.first_row)
+        return Paths(able, inputs, baselines, selectors, at_once, context.row_number)
 
     @property
     def rows(self) -> int:
@@ -120,7 +120,7 @@ class Paths:
 
     def where(self, path: int, t: float) -> str:
         """A point in words, for error texts."""
-        row = f"row {self.first_row + path // self.per_row}"
+        row = f"row {self.row_number(path // self.per_row)}"
         of = "its baseline" if self.per_row == 1 else f"baseline {path % self.per_row}"
         if t in (0, 1):
             return row if t == 1 else f"{of} of {row}" if self.per_row > 1 else f"the baseline of {row}"

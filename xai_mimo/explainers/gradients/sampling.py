@@ -43,7 +43,7 @@ def mean_gradient(
     mean, squares = zeros(inputs, selectors), zeros(inputs, selectors)
 
     def words(start: int) -> Where:
-        return lambda point: f"{points} row {context.first_row + (start + point) % rows}"
+        return lambda point: f"{points} row {context.row_number((start + point) % rows)}"
 
     for group in slices(samples, max(1, at_once // rows)):
         count = group.stop - group.start

@@ -14,13 +14,13 @@ import numpy as np
 from keras import ops
 
 from xai_mimo.core.streams import HeadKind
-from xai_mimo.layers.precision import precise, precise_dtype
+from xai_mimo.layers.precision import mean, precise, precise_dtype
 
 _LEAST_SHARE = 0.01
 """What a training step counts in the running deviation of a quantity: it is a mean over about a hundred steps."""
 
-_CONSTANT = 1e-5
-"""A standard deviation, as a share of the mean, below which a quantity does not vary but by rounding."""
+_CONSTANT = {"float32": 1e-5, "float64": 1e-13}
+"""A standard deviation, as a share of the mean, below which a quantity does not vary but by rounding, by dtype."""
 
 
 def entropy(values: Any) -> Any:
@@ -182,7 +182,8 @@ class RunningDeviation(keras.layers.Layer):
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self.units = units
-        fixed: dict[str, Any] = {"trainable": False, "dtype": "float32"}
+        self._precise = "float64" if self.variable_dtype == "float64" else "float32"
+        fixed: dict[str, Any] = {"trainable": False, "dtype": self._precise}
         self._mean = self.add_weight(name="mean", shape=(units,), initializer="zeros", **fixed)
         self._variance = self.add_weight(name="variance", shape=(units,), initializer="zeros", **fixed)
         self._steps = self.add_weight(name="steps", shape=(), initializer="zeros", **fixed)
@@ -191,7 +192,7 @@ class RunningDeviation(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The deviations; in training these rows count."""
         if training:
-            self._take(ops.cast(ops.stop_gradient(inputs), "float32"))
+            self._take(ops.cast(ops.stop_gradient(inputs), self._precise))
         return ops.cast(self.deviations(), inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -199,21 +200,22 @@ class RunningDeviation(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
     def deviations(self) -> Any:
-        """As they are now, ``(units,)``, in float32."""
+        """As they are now, ``(units,)``, in float32, or in float64 where the layer's dtype is."""
         variance = ops.convert_to_tensor(self._variance)
-        return ops.sqrt(ops.where(variance > ops.square(_CONSTANT * self._mean), variance, 1.0))
+        return ops.sqrt(ops.where(variance > ops.square(_CONSTANT[self._precise] * self._mean), variance, 1.0))
 
     def means(self) -> Any:
-        """Of each unit over the same steps, ``(units,)``, in float32; 0 before the first."""
+        """Of each unit over the same steps, ``(units,)``, in the same dtype; 0 before the first."""
         return ops.convert_to_tensor(self._mean)
 
     def _take(self, rows: Any) -> None:
         """Moments of a mixture: what was seen before, and these rows."""
         self._steps.assign(self._steps + 1.0)
-        share = ops.maximum(1.0 / self._steps, _LEAST_SHARE)
-        change = ops.mean(rows, axis=0) - self._mean
+        share = ops.cast(ops.maximum(1.0 / self._steps, _LEAST_SHARE), self._precise)
+        centre = mean(rows, axis=0)
+        change, variance = centre - self._mean, mean(ops.square(rows - centre), axis=0)
         between = share * (1.0 - share) * ops.square(change)
-        self._variance.assign((1.0 - share) * self._variance + share * ops.var(rows, axis=0) + between)
+        self._variance.assign((1.0 - share) * self._variance + share * variance + between)
         self._mean.assign(self._mean + share * change)
 
 

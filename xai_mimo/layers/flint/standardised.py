@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from xai_mimo.layers.flint.losses import RunningDeviation
-from xai_mimo.layers.precision import precise
+from xai_mimo.layers.precision import mean, precise
 
 _LEAST_VARIANCE = 1e-3
 """Added to variances, as in Keras's batch normalisation."""
@@ -35,17 +35,18 @@ class Standardised(keras.layers.Layer):
         """Create the scale and the running moments, ``(J,)``."""
         units = int(input_shape[-1])
         self.scale = self.add_weight(name="scale", shape=(units,), initializer="ones")
-        self.moments = RunningDeviation(units, name="moments")
+        self.moments = RunningDeviation(units, name="moments", dtype=self.dtype_policy)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Of the shape of the inputs, computed in float32 or better."""
+        """Of the shape of the inputs, computed in float32 or better, float64 where the layer's dtype is."""
         values = precise(ops.cast(inputs, self.compute_dtype))
         deviation = self.moments(values, training=training)
         if training:
-            mean, variance = ops.mean(values, axis=0), ops.var(values, axis=0)
+            centre = mean(values, axis=0)
+            variance = mean(ops.square(values - centre), axis=0)
         else:
-            mean, variance = ops.cast(self.moments.means(), values.dtype), ops.square(deviation)
-        standardised = (values - mean) / ops.sqrt(variance + _LEAST_VARIANCE)
+            centre, variance = ops.cast(self.moments.means(), values.dtype), ops.square(deviation)
+        standardised = (values - centre) / ops.sqrt(variance + _LEAST_VARIANCE)
         return ops.cast(ops.cast(self.scale, values.dtype) * standardised, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
