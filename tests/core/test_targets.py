@@ -254,6 +254,25 @@ def test_labels_may_name_a_class_at_each_step(rng, shape):
         np.testing.assert_array_equal(labels_of(selector, TAG, checked), 3 * step + classes[:, step])
 
 
+@pytest.mark.parametrize("shape", [(3,), (1, 3)])
+def test_labels_of_a_head_of_one_step_are_as_they_were_given(shape, rng):
+    head, classes = Head("y", shape, kind="multiclass"), np.array([2, 0, 1, 2])
+    outputs = {"y": rng.normal(size=(4, *shape))}
+    checked = check_labels({"y": classes}, [head], 4)
+    (selector,) = select([("y", "label")], [head], outputs, checked)
+    np.testing.assert_array_equal(labels_of(selector, head, checked), classes)
+    np.testing.assert_array_equal(selector.units, classes)
+    hot = np.eye(3)[classes]
+    np.testing.assert_array_equal(labels_of(selector, head, check_labels({"y": hot}, [head], 4)), hot)
+
+
+@pytest.mark.parametrize("shares", [[2.0, -1.0, 0.0], [1.5, 0.0, -0.5]])
+def test_shares_of_classes_below_0_are_refused(shares):
+    head = Head("y", (3,), kind="multiclass")
+    with pytest.raises(BadValues, match=r"must be 1 for the class of each row and 0 .* got \[.*-.*\] in row 1"):
+        check_labels({"y": [[0.0, 1.0, 0.0], shares]}, [head], 2)
+
+
 def test_one_step_and_one_class_can_be_asked_for(rng):
     asked = [("tag", (3, "predicted")), ("tag", (-1, "label")), ("tag", (2, 1)), ("tag", "2,heat"), ("tag", (0, 0))]
     chosen = select(asked, (TAG,), tags(rng), {"tag": np.ones((5, 4), int)})

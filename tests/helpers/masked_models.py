@@ -48,6 +48,17 @@ class NotBelowZero(keras.layers.Layer):
         return mine if previous_mask is None else ops.logical_and(mine, previous_mask)
 
 
+class MeanOf(keras.Operation):
+    """The mean over the steps that a mask leaves: an operation that is no layer."""
+
+    def call(self, x: Any, mask: Any) -> Any:
+        share = ops.expand_dims(ops.cast(mask, x.dtype), -1)
+        return ops.sum(x * share, axis=1) / ops.sum(share, axis=1)
+
+    def compute_output_spec(self, x: Any, mask: Any) -> Any:
+        return keras.KerasTensor((x.shape[0], x.shape[2]), dtype=x.dtype)
+
+
 def _tokens(name: str = "tok", length: int | None = LENGTH) -> tuple[Any, Any]:
     ids = keras.Input((length,), dtype="int32", name=name)
     return ids, L.Embedding(WORDS, 4, mask_zero=True, name=f"emb_{name}")(ids)
@@ -121,6 +132,46 @@ def _translator() -> tuple[Any, Any]:
     return model, {"source": padded_ids(), "target": padded_ids(seed=1, length=5)[:, :4]}
 
 
+def _two_places() -> tuple[Any, Any]:
+    """Two texts whose masks are read at different places: an attention takes the second one's away before the cut."""
+    first, read = _tokens("first")
+    second, written = _tokens("second")
+    own = L.MultiHeadAttention(2, 2, name="own")(written, written)
+    for i in range(4):
+        own = L.Dense(4, activation="tanh", name=f"deep_{i}")(own)
+    read = L.Dense(4, name="wide")(read)
+    crossed = L.MultiHeadAttention(2, 2, name="cross")(read, written)
+    added = L.Add(name="add")([read, crossed])
+    both = L.Add(name="both")([own, written])
+    outputs = L.Concatenate(name="end")([L.GRU(3, name="gru")(added), L.LSTM(3, name="lstm")(both)])
+    return keras.Model([first, second], _head(outputs)), {"first": padded_ids(), "second": padded_ids(seed=1)[::-1]}
+
+
+def _crossed() -> tuple[Any, Any]:
+    """Two texts; one attends to the other, and is added to it."""
+    first, read = _tokens("first")
+    second, written = _tokens("second")
+    crossed = L.MultiHeadAttention(2, 2, name="cross")(read, written)
+    added = L.Add(name="add")([read, crossed])
+    model = keras.Model([first, second], _head(L.LSTM(3, name="lstm")(added)))
+    return model, {"first": padded_ids(), "second": padded_ids(seed=1)[::-1]}
+
+
+def _operation() -> tuple[Any, Any]:
+    """A mask made of ids and taken by an operation that is no layer."""
+    ids = keras.Input((LENGTH,), dtype="int32", name="tok")
+    wide = L.Dense(3, name="dense")(L.Embedding(WORDS, 4, name="emb")(ids))
+    return keras.Model(ids, _head(MeanOf(name="mean")(wide, mask=ops.not_equal(ids, 0)))), {"tok": padded_ids()}
+
+
+def _own_alone() -> tuple[Any, Any]:
+    """The only layer that makes a mask is the user's own."""
+    x = keras.Input((LENGTH, 2), name="x")
+    hidden = NotBelowZero(name="own")(x)
+    attended = L.MultiHeadAttention(2, 2, name="mha")(hidden, hidden)
+    return keras.Model(x, _head(L.GlobalAveragePooling1D(name="pool")(attended))), {"x": padded_series()}
+
+
 def _given_masks() -> tuple[Any, Any]:
     """Masks that are inputs: one of truth values, and one of 0 and 1 that attention reads as a square."""
     x = keras.Input((LENGTH, 2), name="x")
@@ -171,6 +222,10 @@ MASKED_MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "state": _on_tokens(_with_state),
     "training": _on_tokens(_in_training),
     "two texts": _translator,
+    "two texts added": _crossed,
+    "masks read at two places": _two_places,
+    "an operation that takes a mask": _operation,
+    "a layer of one's own alone makes masks": _own_alone,
     "masks as inputs": _given_masks,
     "series": _series(lambda x: L.LSTM(3, name="lstm")(L.LayerNormalization(name="ln")(x))),
     "a mask of a layer of one's own": _series(

@@ -24,8 +24,8 @@ def check_text(name: str, what: str) -> str:
     for place, character in enumerate(name):
         if unicodedata.category(character) in ("Cc", "Cs") or character in _SEPARATORS or _is_no_character(character):
             raise BadValues(
-                f"the name {name!r} of {with_article(what)} holds {character!r} at place {place}; files and reports keep names of "
-                "one line, without control characters. Leave it out, or put a space in its place."
+                f"the name {name!r} of {with_article(what)} holds {character!r} at place {place}; files and reports "
+                "keep names of one line, without control characters. Leave it out, or put a space in its place."
             )
     return name
 

@@ -223,7 +223,9 @@ def _check_name(name: str, what: str, reserved: frozenset[str] = RESERVED) -> No
         raise DuplicateName(f"every {what} needs a name; got {name!r}.")
     check_text(name, what)
     if name in reserved:
-        raise DuplicateName(f"'{name}' cannot name {with_article(what)}: results use that word. Rename it, e.g. '{name}_in'.")
+        raise DuplicateName(
+            f"'{name}' cannot name {with_article(what)}: results use that word. Rename it, e.g. '{name}_in'."
+        )
 
 
 def _checked_groups(groups: Any, features: Sequence[str], width: int | None, stream: str) -> dict[str, tuple[str, ...]]:

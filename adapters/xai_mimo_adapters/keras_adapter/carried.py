@@ -45,6 +45,11 @@ def with_mask(tensor: Any, mask: Any) -> Any:
     return _CarryMask()(tensor, mask=mask)
 
 
+def without_mask(tensor: Any) -> Any:
+    """The tensor, carrying no mask; whoever else holds it keeps it with its mask."""
+    return keras.ops.copy(tensor)
+
+
 @dataclass(frozen=True)
 class CarryMask:
     """An operation of a graph: what a nested model does with the mask that it is called with.

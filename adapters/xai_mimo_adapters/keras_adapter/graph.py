@@ -163,13 +163,14 @@ def needed(graph: Graph, given: Iterable[Key], wanted: Iterable[Key]) -> tuple[l
 
 
 def run_steps(
-    steps: Sequence[Step], values: Mapping[Key, Any], before: Callable[[int, Mapping[Key, Any]], None] | None = None
+    steps: Sequence[Step], values: Mapping[Key, Any], before: Callable[[int, dict[Key, Any]], None] | None = None
 ) -> dict[Key, Any]:
     """Run steps in inference mode on tensors; returns the given values and all that the steps made.
 
     Args:
         steps: in order. values: what they are given.
-        before: told the place of each step, and all values there are, when the step is about to run.
+        before: told the place of each step, and all values there are, when the step is about to run; it may put
+            others in their place.
     """
     values = dict(values)
     for place, step in enumerate(steps):

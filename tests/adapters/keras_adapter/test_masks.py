@@ -34,6 +34,21 @@ def test_at_every_layer_the_tail_on_the_activations_is_the_model(masked):
                 np.testing.assert_allclose(answers[head], y[part], atol=2e-6, err_msg=layer)
 
 
+@pytest.mark.parametrize(
+    ("name", "layer", "count"),
+    [
+        ("masks as inputs", "mha", 2),  # not what they are made of
+        ("an operation that takes a mask", "dense", 1),
+        ("two texts added", "lstm", 1),
+        ("two texts added", "emb_second", 1),
+    ],
+)
+def test_masks_are_held_that_are_read_and_no_others(name, layer, count):
+    tail = xm.adapt(MASKED_MODELS[name]()[0]).tail(layer)
+    assert len(held_by(tail)) == count
+    assert not {s.name for s in tail.streams} & {"there", "ones", "tok"}
+
+
 def _answers(model, rows):
     outputs = model.predict(list(rows.values()) if len(rows) > 1 else next(iter(rows.values())), verbose=0)
     outputs = outputs if isinstance(outputs, list) else [outputs]

@@ -175,6 +175,14 @@ def test_a_narrow_peak_on_a_flat_way_is_found(width, centre):
     assert bool(found["converged"].all())
 
 
+@pytest.mark.parametrize("place", [23, 41, 67, 91])
+def test_a_flat_way_is_looked_at_at_every_128th(place):
+    width = 0.001  # so narrow that no 64th of the path meets the peak, whose half width is 0.0008
+    found = xm.explain(bump(width, place / 128), np.array([[1.0, 2.0]]), "integrated_gradients")
+    area = 2 * width * np.sqrt(np.pi)
+    np.testing.assert_allclose(found["u"][0, 0], [-area, area], rtol=2e-3)
+
+
 @pytest.mark.parametrize("centre", np.random.default_rng(0).uniform(0.02, 0.98, 12))
 def test_a_peak_on_a_way_that_rises_is_found_from_a_width_of_a_hundredth_on(centre):
     peak = bump(0.01, centre)
