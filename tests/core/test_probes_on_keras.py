@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
+from xai_mimo.core import gradient_probe
 from xai_mimo.core.errors import GradientWarning, LeftOutWarning, NotFinite, NotSupported
+from xai_mimo.core.probes import Probe
 
 ROWS = np.random.default_rng(0).normal(size=(7, 3)).astype("float32")
 ops = keras.ops
@@ -229,3 +231,22 @@ def test_equal_rows_of_ids_of_different_vocabularies_are_explained(rows):
     y = keras.layers.Dense(1, name="y")(keras.layers.Flatten()(keras.layers.Concatenate()(tables)))
     explanation = xm.explain(keras.Model(a, y), np.array([[99, 2]] * rows), "occlusion")
     assert explanation["ids"].shape == (1, rows, 2)
+
+
+def test_steps_that_leave_what_a_model_takes_are_nothing_of_the_users():
+    model = xm.adapt(model_of(keras.layers.Dense(2)))
+
+    class Bounded:
+        """The model, with an error for every value that is not in the data."""
+
+        def __getattr__(self, name):
+            return getattr(model, name)
+
+        def predict(self, inputs):
+            if not np.isin(np.asarray(inputs["x"], "float32"), ROWS.astype("float32")).all():
+                raise IndexError("no such id")
+            return model.predict(inputs)
+
+    rows = {"x": ROWS[:3].astype("float32")}
+    probe = Probe(rows, np.arange(3), model.predict(rows))
+    assert gradient_probe.gradient_warnings(Bounded(), probe, None, {}) == []
