@@ -130,3 +130,44 @@ def test_rounding_is_that_of_the_numbers():
     assert relative_rounding(exact.astype(np.float16).astype(np.float32)) == 2.0**-10
     assert relative_rounding((exact.astype(np.float32).view(np.uint32) & 0xFFFF0000).view(np.float32)) == 2.0**-7
     assert relative_rounding(np.array([1, 2])) == 0.0
+
+
+def test_a_place_that_only_two_rows_of_one_call_show_is_refused():
+    """Copies answer alike at the places that are compared with copies; rows 0 and 2 of a call are one row."""
+    with pytest.raises(NotSupported, match="reads a row's place among the others"):
+        explained(lambda x: x.sum(axis=1) + np.arange(len(x)) // 2 * (x[:1] != x[1:2]).any())
+
+
+def test_a_large_offset_hides_no_dependence_of_some_dozens_of_roundings():
+    with pytest.raises(NotSupported, match="lets rows depend on each other"):
+        explained(lambda x: (1000 + 0.01 * (x - x.mean(axis=0)).sum(axis=1)).astype(np.float32))
+
+
+def test_rows_from_all_over_the_data_are_asked():
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    x[49] = 7.0
+    with pytest.raises(NotSupported, match="depend on each other"):
+        explained(lambda rows: rows.sum(axis=1) + (rows == 7.0).all(axis=1).any(), x)
+
+
+def test_what_the_model_does_not_answer_is_named_where_a_method_asked_for_it():
+    """A logarithm has no value at a baseline of zero: that is not the method's fault."""
+    function = adapted(lambda x: x.sum(axis=1))
+
+    class Logarithm:
+        streams, heads, fingerprint = function.streams, function.heads, function.fingerprint
+
+        def predict(self, x):
+            with np.errstate(all="ignore"):
+                return {"y": np.log(x["x"]).sum(axis=1, keepdims=True)}
+
+    with pytest.raises(NotFinite, match=r"Logarithm answers NaN or infinity for head 'y' to row 0 with features repl"):
+        xm.explain(Logarithm(), 1 + np.abs(ROWS), "occlusion")
+
+
+def test_a_comparison_goes_on_too_for_who_knows_better():
+    model = adapted(lambda x: (x - x.mean(axis=0)).sum(axis=1))
+    settings = xm.Settings(ceilings=False, resamples=100)
+    with pytest.raises(NotSupported, match="depend on each other"):
+        xm.compare(model, ROWS, ["occlusion"], settings=settings, metrics=["gini"])
+    assert xm.compare(model, ROWS, ["occlusion"], settings=settings, metrics=["gini"], check=False).record.targets

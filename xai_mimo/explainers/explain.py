@@ -74,9 +74,9 @@ def explain(
         engine: where blocks are done: the name of an installed engine, or an object with its ``run``; None does one
             after the other, here. The numbers are the same with every engine.
         check: ask the model a few rows first, and refuse one that does not do what an explanation assumes: whose rows
-            depend on each other, that answers equal rows differently, or whose part behind ``at`` is not the model;
-            for a method that follows gradients compare them with differences of the answers. False for who knows
-            better.
+            depend on each other, that answers equal rows differently, or whose part behind ``at`` is not the model,
+            as far as five rows can tell: what only other rows show passes. For a method that follows gradients,
+            compare them with differences of the answers. False for who knows better.
         progress: show a bar; None does on a terminal, of work longer than a second; or a function to call with the
             number of rows just finished.
     Returns:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from xai_mimo.core.door import count_rows
+from xai_mimo.core.errors import NotFinite
 from xai_mimo.core.method import Context
-from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.model import Arrays, Model, described
 from xai_mimo.core.patches import Patch
 from xai_mimo.core.players import Masker, Players
+from xai_mimo.core.probes import check_background
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.passes import slices
@@ -26,6 +28,7 @@ class Game:
         inputs: the rows. background: rows for unknown players. selectors: targets of the rows.
         masker: the players.
         at_once: rows that one call to the model may hold.
+        first_row: number of the first row in the data. known_rows: the data's background, all of it.
     """
 
     model: Model
@@ -34,6 +37,8 @@ class Game:
     selectors: Sequence[Selector]
     masker: Masker
     at_once: int
+    first_row: int
+    known_rows: Arrays
 
     @staticmethod
     def of(
@@ -51,7 +56,8 @@ class Game:
             masker = Masker.of_patches(inputs, model.streams, patch if patch is not None else {})
         else:
             masker = Masker.of(inputs, players, model.streams)
-        return Game(model, inputs, background, selectors, masker, context.chunk(3 * row, at_most=2**20))
+        at_once = context.chunk(3 * row, at_most=2**20)
+        return Game(model, inputs, background, selectors, masker, at_once, context.first_row, context.background)
 
     @property
     def rows(self) -> int:
@@ -79,6 +85,7 @@ class Game:
             mean = {h: v.reshape(count, depth, -1).mean(axis=1, dtype=np.float64) for h, v in outputs.items()}
             for t, s in enumerate(self.selectors):
                 worth[t, part] = mean[s.head][np.arange(count), s.units[row[part]]]
+            self._check(worth[:, part], row[part])
         return worth
 
     def values_against(self, row: Array, known: Array, against: Array) -> Array:
@@ -88,7 +95,23 @@ class Game:
             own = {name: b[against[part]] for name, b in self.background.items()}
             outputs = self.model.predict(self.masker.against_own(self._rows(row[part]), own, known[part]))
             worth[:, part] = take(outputs, rows_of(self.selectors, row[part]))
+            self._check(worth[:, part], row[part])
         return worth
 
     def _rows(self, row: Array) -> Arrays:
         return {name: x[row] for name, x in self.inputs.items()}
+
+    def _check(self, worth: Array, row: Array) -> None:
+        """Refuse a model that answers NaN or infinity where features are replaced: ``(target, coalition)``."""
+        if np.isfinite(worth).all():
+            return
+        target, coalition = (int(i) for i in np.argwhere(~np.isfinite(worth))[0])
+        check_background(self.model, self.known_rows, {s.head for s in self.selectors})
+        head, place = self.selectors[target].head, self.first_row + int(row[coalition])
+        raise NotFinite(
+            f"{described(self.model)} answers NaN or infinity for head '{head}' to row {place} with features replaced "
+            "by those of the baseline or the background, not to the row itself. Take values that the model has an "
+            "answer to: another baseline, such as Occlusion(baseline='mean'), or another background=...",
+            head,
+            place,
+        )
