@@ -221,7 +221,9 @@ def test_torchs_generator_and_gradient_mode_are_left_alone(rng):
 def test_integer_streams_are_refused_with_a_way_out(rng):
     model = Bilinear()
     model.streams = (*model.streams[:2], Stream("unused", (1,), "int32"))
-    with pytest.raises(NotSupported, match=r"input stream 'unused' holds integers \(int32\). Explain at the layer"):
+    with pytest.raises(
+        NotSupported, match=r"input stream 'unused' holds integers \(int32\), which have none\. Use a method"
+    ):
         explain(CaptumIntegratedGradients(), model, rows_for(model, rng, 2), {})
 
 

@@ -57,9 +57,9 @@ def test_a_plugin_of_any_group_may_name_its_packages(group, monkeypatch):
 
 
 def test_every_extra_says_what_it_needs(without):
-    without("filelock", "torch")
+    without("zarr", "torch")
     known = dict(doctor.extra_states())
-    assert known["zarr"] == "needs filelock: pip install 'xai-mimo[zarr]'"
+    assert known["zarr"] == "needs zarr: pip install 'xai-mimo[zarr]'"
     assert known["torch"] == "needs torch: pip install 'xai-mimo[torch]'"
     assert known["shap"] == "installed"
 

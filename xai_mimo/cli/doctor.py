@@ -23,7 +23,7 @@ EXTRAS = {
     "tensorflow": ("tensorflow",),
     "shap": ("shap",),
     "captum": ("captum", "torch"),
-    "zarr": ("zarr", "filelock"),
+    "zarr": ("zarr",),
 }
 """What each extra of this package brings, by the names that are imported."""
 _NEEDED = frozenset({"keras", "integrated_gradients", "shapley", "interception"})

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from filelock import FileLock, Timeout
 
 from xai_mimo.core.blocks import RUN, RunAccount, digest_of_fixed, read_block
-from xai_mimo.core.errors import BadSetting, FileProblem, MissingDependency
+from xai_mimo.core.errors import BadSetting, FileProblem
 from xai_mimo.core.explanation import SCHEMA
 from xai_mimo.core.paths import check_folder_of, part_prefix, reason, written_whole
 from xai_mimo.core.saved import ZARR_FORMAT, open_dataset, require_zarr, to_disk
@@ -175,12 +176,8 @@ def one_writer(path: Path) -> Iterator[None]:
     """No other process writes to this store meanwhile; what an earlier one left in the middle of its start is removed.
 
     Raises:
-        FileProblem: another process does write to it. MissingDependency: no filelock.
+        FileProblem: another process does write to it.
     """
-    try:
-        from filelock import FileLock, Timeout
-    except ImportError as err:
-        raise MissingDependency("store=... needs filelock: pip install 'xai-mimo[zarr]'") from err
     lock = FileLock(path.with_name(f".{path.name}.lock"), blocking=False)
     try:
         lock.acquire()

@@ -34,7 +34,7 @@ def by_hand(model, rows, attention):
     """y = (a * gain * x) W + b, of each head's own attention a."""
     layer = model.get_layer("mail")
     x = np.concatenate([rows["u"], rows["v"]], axis=1)
-    gain = np.broadcast_to(np.asarray(keras.ops.convert_to_numpy(layer._gain())), (5,))
+    gain = np.broadcast_to(np.asarray(keras.ops.convert_to_numpy(layer._gain(np.ones(5, "float32")))), (5,))
     kernel, bias = (np.asarray(keras.ops.convert_to_numpy(w)) for w in (layer.output_kernel, layer.output_bias))
     owners = [j for j, width in enumerate(WIDTHS.values()) for _ in range(width)]
     units = np.einsum("nuf,fu->nu", (attention * gain * x[:, None])[:, owners], kernel) + bias
