@@ -99,8 +99,9 @@ print(json.dumps([jax.config.jax_compilation_cache_dir, jax.config.jax_compilati
 
 
 def first_call(own="", **environment):
+    """In a process of its own, which has of JAX's settings only those that are given."""
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"},
         "KERAS_BACKEND": "jax",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         **environment,
@@ -135,10 +136,20 @@ def test_the_users_own_folder_stays(tmp_path):
     assert not (tmp_path / "ours").exists()
 
 
+@pytest.fixture
+def jax_without_a_cache():
+    """JAX as it is where nobody has set a folder, which a run of the suite may have."""
+    import jax
+
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield jax
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
 @on_jax
 @pytest.mark.parametrize("where", ["off", "0", "", "a file"])
-def test_a_cache_that_is_off_or_cannot_be_written_is_no_error(where, monkeypatch, tmp_path):
-    import jax
+def test_a_cache_that_is_off_or_cannot_be_written_is_no_error(where, monkeypatch, tmp_path, jax_without_a_cache):
     from xai_mimo_adapters.keras_adapter.disk_cache import keep_on_disk
 
     (tmp_path / "file").write_text("")
@@ -146,4 +157,4 @@ def test_a_cache_that_is_off_or_cannot_be_written_is_no_error(where, monkeypatch
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         keep_on_disk()
-    assert jax.config.jax_compilation_cache_dir is None
+    assert jax_without_a_cache.config.jax_compilation_cache_dir is None
