@@ -123,7 +123,11 @@ NO_CHANGES = {
 # fmt: on
 
 
-@pytest.mark.parametrize("build", [rich_model, Own])
+# Its recurrent layers are compiled anew by each of Keras's actions, which takes JAX minutes.
+long_on_jax = [pytest.mark.slow] if keras.config.backend() == "jax" else []
+
+
+@pytest.mark.parametrize("build", [pytest.param(rich_model, marks=long_on_jax), Own])
 def test_what_keras_does_with_a_model_leaves_no_mark(build, tmp_path):
     model = compiled_model(build())
     marks = Marks(model)
