@@ -32,7 +32,6 @@ import numpy as np
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic)
 _CONTAINERS = (list, tuple, set, frozenset, dict)
-_LEVELS = 3
 # What Keras and PyTorch keep for themselves in a layer, and change while a model is called, saved or called inside
 # another; no answer in inference mode depends on it.
 # fmt: off
@@ -194,12 +193,10 @@ class _Items:
     items: tuple[Any, ...]
 
 
-def _items(value: Any, levels: int = _LEVELS) -> list[Any]:
-    """What stands in a container, those inside it written out with their lengths."""
-    items: list[Any] = [type(value), len(value)]
-    for each in itertools.chain.from_iterable(value.items()) if isinstance(value, dict) else value:
-        items += _items(each, levels - 1) if levels and isinstance(each, _CONTAINERS) else [each]
-    return items
+def _items(value: Any) -> list[Any]:
+    """What stands in a container, with its kind and length."""
+    each = itertools.chain.from_iterable(value.items()) if isinstance(value, dict) else value
+    return [type(value), len(value), *each]
 
 
 def _kept(value: Any, end: Callable[[Any], None] | None = None) -> Any:
