@@ -2,13 +2,12 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, Literal
 
 from xai_mimo.core.errors import NotSupported
-from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import unknown
 
 # How far the search for networks follows what a function holds.
@@ -25,22 +24,43 @@ class Binding:
     Attributes:
         by_place: streams given as positional arguments, in this order.
         by_name: streams given by keyword.
+        together: "mapping" or "list" where all streams are one argument; "" where each is its own.
     """
 
     by_place: tuple[str, ...]
     by_name: tuple[str, ...] = ()
+    together: Literal["", "mapping", "list"] = ""
 
-    def call(self, function: Callable[..., Any], arrays: Arrays) -> Any:
-        """What the function returns for these arrays."""
+    def call(self, function: Callable[..., Any], arrays: Mapping[str, Any]) -> Any:
+        """What the function returns for these arrays or tensors."""
+        if self.together:
+            values = {name: arrays[name] for name in self.by_place}
+            return function(values if self.together == "mapping" else list(values.values()))
         return function(*(arrays[name] for name in self.by_place), **{name: arrays[name] for name in self.by_name})
 
 
-def bind(function: Callable[..., Any], streams: Sequence[str], label: str) -> Binding:
+def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of a function's parameters, without those that take any number; none where it tells nothing."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (ValueError, TypeError):  # some functions written in C tell nothing
+        return ()
+    return tuple(name for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+
+
+def bind(
+    function: Callable[..., Any],
+    streams: Sequence[str],
+    label: str,
+    *,
+    together: Literal["mapping", "list"] = "mapping",
+) -> Binding:
     """Streams by the names of the parameters where these are their names, or where the function takes any name and
-    nothing by place; in declared order where none agrees.
+    nothing by place; all in one argument where there is one parameter for several; in declared order where none agrees.
 
     Args:
         function: any callable. streams: names, in declared order. label: of the function, for error texts.
+        together: how several streams are put into one argument.
     Raises:
         UnknownName: some names agree and others do not, or a parameter would be left without a stream.
     """
@@ -52,7 +72,10 @@ def bind(function: Callable[..., Any], streams: Sequence[str], label: str) -> Bi
     shared = [name for name in streams if name in named]
     takes_others = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     if not shared and not (takes_others and len(parameters) == 1):
-        return Binding(tuple(streams))
+        takes_one = (
+            len(parameters) == 1 and next(iter(parameters.values())).kind is not inspect.Parameter.VAR_POSITIONAL
+        )
+        return Binding(tuple(streams), together=together if takes_one and len(streams) > 1 else "")
     for name in streams:
         if name not in named and not takes_others:
             raise unknown(name, named, f"parameter of '{label}'")

@@ -2,6 +2,8 @@
 
 import importlib.metadata
 from collections import OrderedDict
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
@@ -162,3 +164,40 @@ def test_a_class_or_several_methods_in_the_place_of_one_are_refused_in_words():
     for several in (["gradient"], {"a": "gradient"}):
         with pytest.raises(BadSetting, match=r"one method is .*Several methods are for xai_mimo\.compare"):
             plugins.method(several)
+
+
+class Likes:
+    def __init__(self, model, *, streams, heads, max_memory, like=None, depth=1):
+        self.streams, self.heads, self.like, self.depth = (), (), like, depth
+
+    def fingerprint(self):
+        return "0"
+
+    def predict(self, inputs):
+        return {}
+
+
+class LikesNothing(Likes):
+    def __init__(self, model, *, streams, heads, max_memory):
+        super().__init__(model, streams=streams, heads=heads, max_memory=max_memory)
+
+
+class TestOptions:
+    @pytest.fixture(autouse=True)
+    def entries(self, with_entries, monkeypatch):
+        with_entries(entry("decimal", "x:Likes"), entry("fractions", "x:LikesNothing"))
+        monkeypatch.setattr(
+            plugins, "load_plugin", lambda found: Likes if found.value.endswith("Likes") else LikesNothing
+        )
+
+    def test_rows_are_handed_to_an_adapter_that_takes_them(self):
+        assert plugins.adapt(Decimal(1), like=[1.0]).like == [1.0]
+        assert plugins.adapt(Decimal(1)).like is None
+        assert plugins.adapt(Fraction(1), like=[1.0]).like is None
+
+    def test_options_reach_the_adapter_and_unknown_ones_are_refused(self):
+        assert plugins.adapt(Decimal(1), depth=3).depth == 3
+        with pytest.raises(BadSetting, match=r"no option 'dept' for models of decimal; there are: .*like, depth\."):
+            plugins.adapt(Decimal(1), dept=3)
+        with pytest.raises(BadSetting, match="no option 'depth' for models of fractions"):
+            plugins.adapt(Fraction(1), depth=3)

@@ -151,7 +151,7 @@ def read_request(
             raise BadSetting(f"{what} is text for the record; got {text!r}.")
     if not isinstance(settings, Settings | None):
         raise BadSetting(f"settings are a Settings object; got {settings!r}. Write e.g. settings=Settings(ks=(1, 3)).")
-    adapted = adapt(model)
+    adapted = adapt(model, like=x)
     data = check_inputs(x, adapted.streams)
     adapted, named_streams = named_like(adapted, x)
     total = count_rows(data)

@@ -16,6 +16,9 @@ from xai_mimo.core.tables import column_labels, is_loader
 
 Declared = TypeVar("Declared", Stream, Head)
 
+DECLARED = "declared"
+"""``Head.kind_from`` of a head whose kind the user named."""
+
 
 def declared_streams(streams: Mapping[str, Any] | Sequence[Stream], *, dtype: str = "float32") -> tuple[Stream, ...]:
     """``Stream`` objects from the short forms that ``adapt`` takes.
@@ -57,9 +60,9 @@ def declared_heads(heads: Mapping[str, Any] | Sequence[Head]) -> tuple[Head, ...
 
 def _declared_head(name: str, form: Any) -> Head:
     if isinstance(form, Head):
-        return form
+        return replace(form, kind_from=form.kind_from or DECLARED)
     if isinstance(form, str):
-        return Head(name, kind=form)  # type: ignore[arg-type]
+        return Head(name, kind=form, kind_from=DECLARED)  # type: ignore[arg-type]
     if _is_count(form):
         return Head(name, (int(form),))
     return Head(name, _shape_of(form, f"head '{name}'", may_be_open=False))  # type: ignore[arg-type]  # no None in it
@@ -203,7 +206,7 @@ def annotate_heads(read: tuple[Head, ...], heads: Mapping[str, Any] | Sequence[H
 
 def _merge_head(read: Head, declared: Head, form: Any) -> Head:
     if isinstance(form, str):
-        return replace(read, name=declared.name, kind=declared.kind)
+        return replace(read, name=declared.name, kind=declared.kind, kind_from=DECLARED)
     if declared.size != read.size:
         raise ShapeMismatch(
             f"head '{declared.name}' was declared with {declared.size} units, but the model's output '{read.name}' has "
@@ -211,7 +214,7 @@ def _merge_head(read: Head, declared: Head, form: Any) -> Head:
         )
     if isinstance(form, int | tuple | list):
         return replace(read, name=declared.name)
-    return replace(declared, shape=read.shape)
+    return replace(declared, shape=read.shape, kind_from=declared.kind_from or DECLARED)
 
 
 def _match(read: list[str], declared: list[str], what: str) -> dict[int, int]:

@@ -113,7 +113,7 @@ def describe(streams: Sequence[Stream], heads: Sequence[Head]) -> dict[str, str]
     """Streams and heads as JSON attributes of a dataset."""
     return {
         "streams": json.dumps([s.plain() for s in streams]),
-        "heads": json.dumps([dataclasses.asdict(h) for h in heads]),
+        "heads": json.dumps([h.plain() for h in heads]),
     }
 
 

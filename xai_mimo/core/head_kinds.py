@@ -6,12 +6,15 @@ thing to all of them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from xai_mimo.core.streams import HeadKind
 
 HEAD_KINDS: tuple[HeadKind, ...] = get_args(HeadKind)
+
+FINAL_SOFTMAX, FINAL_SIGMOID, ITS_LOSS = "final softmax", "final sigmoid", "the loss it was compiled with"
+"""What tells a head's kind, in the words of ``Head.kind_from``."""
 
 _QUANTITY_LOSSES = frozenset(
     [
@@ -37,10 +40,12 @@ class HeadNature:
     Attributes:
         kind: as in ``Head``.
         values: "probability"; "logit", unnormalised; "quantity", in a unit of its own.
+        kind_from: what told it, for ``Head.kind_from``.
     """
 
     kind: HeadKind
     values: Literal["probability", "logit", "quantity"]
+    kind_from: str = field(default="", compare=False)
 
     @property
     def unit(self) -> str:
@@ -76,15 +81,17 @@ def head_nature(activation: str, units: int, loss: Any = None) -> HeadNature | N
     """
     choices: HeadKind = "binary" if units == 1 else "multilabel"
     if activation == "softmax":
-        return HeadNature("multiclass", "probability")
+        return HeadNature("multiclass", "probability", FINAL_SOFTMAX)
     if activation == "sigmoid":
-        return HeadNature(choices, "probability")
+        return HeadNature(choices, "probability", FINAL_SIGMOID)
     names = _loss_names(loss)
     from_logits = getattr(loss, "from_logits", False) is True
     if from_logits or any("crossentropy" in name or name == "bce" for name in names):
         is_categorical = any("categorical" in name for name in names)
-        return HeadNature("multiclass" if is_categorical else choices, "logit" if from_logits else "probability")
-    return HeadNature("regression", "quantity") if any(name in _QUANTITY_LOSSES for name in names) else None
+        return HeadNature(
+            "multiclass" if is_categorical else choices, "logit" if from_logits else "probability", ITS_LOSS
+        )
+    return HeadNature("regression", "quantity", ITS_LOSS) if any(name in _QUANTITY_LOSSES for name in names) else None
 
 
 def activation_name(operation: Any) -> str:

@@ -6,6 +6,7 @@ stops nobody; a duplicate warns and names the winner.
 """
 
 import importlib.metadata
+import inspect
 import os
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -86,6 +87,8 @@ def adapt(
     heads: Mapping[str, Any] | Sequence[Head] | None = None,
     *,
     max_memory: int | None = None,
+    like: Any = None,
+    **options: Any,
 ) -> Model:
     """Wrap any model so that this package can explain it.
 
@@ -96,11 +99,15 @@ def adapt(
             the batch axis, or list of feature names. For others it renames or annotates what was read, in order.
         heads: likewise: ``Head`` objects, or name -> ``Head``, number of units, or kind.
         max_memory: bytes that one forward pass may take; decides how many rows go at once.
+        like: rows in any form that ``explain`` takes, which hands its own over. What a model does not tell of its
+            streams is read off them, and its heads off its answer to the first of them.
+        options: further settings of the framework's adapter, by its own docstring.
     Raises:
         NotSupported: no adapter for this type; the message says how to wrap the model in a function.
+        BadSetting: the framework's adapter has no such option.
         DuplicateName: two streams whose results would have one name.
     """
-    if isinstance(model, Model) and streams is None and heads is None:
+    if isinstance(model, Model) and streams is None and heads is None and not options:
         return model
     if isinstance(model, str | os.PathLike):
         raise NotSupported(f"a path is no model; load it first: xai_mimo.load_model({os.fspath(model)!r}).")
@@ -116,11 +123,31 @@ def adapt(
             continue
         adapter = load_plugin(entries[root])
         if adapter is not None:
-            adapted = adapter(model, streams=streams, heads=heads, max_memory=max_memory)
+            known = _options(adapter, {"like": like} if like is not None else {}, options, kind=root)
+            adapted = adapter(model, streams=streams, heads=heads, max_memory=max_memory, **known)
             if isinstance(adapted, Model):
                 check_together(adapted.streams)
             return cast(Model, adapted)
     raise _no_adapter(model, framework, entries)
+
+
+def _options(adapter: Any, offered: dict[str, Any], options: dict[str, Any], *, kind: str) -> dict[str, Any]:
+    """What an adapter is given beside streams, heads and memory: what it takes of the offered, and all options.
+
+    Raises:
+        BadSetting: an option that it does not have.
+    """
+    parameters = inspect.signature(adapter).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return offered | options
+    for option in options:
+        if option not in parameters:
+            usual = ("model", "streams", "heads", "max_memory", "like")
+            own = [name for name in parameters if name not in usual]
+            raise BadSetting(
+                f"adapt has no option '{option}' for models of {kind}; there are: {', '.join([*usual[1:], *own])}."
+            )
+    return {name: value for name, value in offered.items() if name in parameters} | options
 
 
 def _no_adapter(model: Any, framework: str, entries: Collection[str]) -> NotSupported:

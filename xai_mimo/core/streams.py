@@ -157,6 +157,8 @@ class Head:
         units: one name per unit, or per class of a head with classes at each step, ``(step, class)``; by default ``"0",
             "1", ...``. Units of several axes are called by their place on each, ``"11,wear"``.
         unit: what the values are measured in, e.g. "log-odds", "h"; "" when unknown.
+        kind_from: where the kind was seen, e.g. "final softmax", "classes_" or "declared"; "" where nothing tells it
+            and the head is taken for a quantity. Two heads that differ in this alone are equal.
     """
 
     name: str
@@ -164,6 +166,7 @@ class Head:
     kind: HeadKind = "regression"
     units: tuple[str, ...] = ()
     unit: str = ""
+    kind_from: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         _check_name(self.name, "head", reserved=frozenset())
@@ -180,7 +183,13 @@ class Head:
         check_unique(units, f"unit of head '{self.name}'")
         for unit in (*units, self.unit):
             check_text(unit, f"unit of head '{self.name}'")
+        check_text(self.kind_from, f"what tells the kind of head '{self.name}'")
         object.__setattr__(self, "units", units)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it; without ``kind_from`` where nothing was seen, as before there was any."""
+        values = asdict(self)
+        return values if self.kind_from else {k: v for k, v in values.items() if k != "kind_from"}
 
     @property
     def size(self) -> int:

@@ -100,7 +100,7 @@ def explain(
     if store is not None and not isinstance(store, str | os.PathLike):
         raise BadSetting(f"store is a folder ending in .zarr, or None for memory; got {store!r}.")
     engine = find_engine(engine)
-    adapted = adapt(model, max_memory=max_memory)
+    adapted = adapt(model, max_memory=max_memory, like=x)
     inputs = check_inputs(x, adapted.streams)
     adapted, named = named_like(adapted, x)
     cut = cut_at(adapted, at)

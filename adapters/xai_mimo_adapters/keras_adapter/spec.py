@@ -152,7 +152,9 @@ def _struct_names(struct: Any, defaults: list[str]) -> list[tuple[str, int]]:
     return list(zip(unique(defaults), range(len(defaults)), strict=True))
 
 
-def head_of(name: str, shape: tuple[int | None, ...], kind: HeadKind = "regression", unit: str = "") -> Head:
+def head_of(
+    name: str, shape: tuple[int | None, ...], kind: HeadKind = "regression", unit: str = "", kind_from: str = ""
+) -> Head:
     """A head of known shape.
 
     Raises:
@@ -163,7 +165,7 @@ def head_of(name: str, shape: tuple[int | None, ...], kind: HeadKind = "regressi
             f"head '{name}' has shape {shape}: an axis of unknown length has no countable units. Give the inputs fixed "
             "lengths, or pool that axis before the output."
         )
-    return Head(name, tuple(int(n) for n in shape if n is not None), kind, unit=unit)
+    return Head(name, tuple(int(n) for n in shape if n is not None), kind, unit=unit, kind_from=kind_from)
 
 
 def _flat(outputs: Sequence[tuple[str, int]]) -> list[str]:
@@ -209,11 +211,11 @@ def _check_stateless(model: Any) -> None:
             )
 
 
-def _nature(shape: tuple[int | None, ...], activation: str, loss: Any) -> tuple[HeadKind, str]:
-    """A head's kind and unit; a quantity where neither activation nor loss tells."""
+def _nature(shape: tuple[int | None, ...], activation: str, loss: Any) -> tuple[HeadKind, str, str]:
+    """A head's kind, its unit and what tells them; a quantity where neither activation nor loss does."""
     units = int(np.prod([n or 1 for n in shape], dtype=np.int64))
     nature = head_nature(activation, units, loss)
-    return ("regression", "") if nature is None else (nature.kind, nature.unit)
+    return ("regression", "", "") if nature is None else (nature.kind, nature.unit, nature.kind_from)
 
 
 def fingerprint(model: Any, part: str = "") -> str:

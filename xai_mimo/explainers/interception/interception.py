@@ -52,7 +52,7 @@ def intercept(model: Any, x: Any, *, max_memory: int | None = None) -> xr.Datase
     Raises:
         NotSupported: the model cannot be intercepted, or holds no layer that sows.
     """
-    adapted = adapt(model, max_memory=max_memory)
+    adapted = adapt(model, max_memory=max_memory, like=x)
     inputs = check_inputs(x, adapted.streams)
     adapted, _ = named_like(adapted, x)
     maps = _maps(adapted, inputs)

@@ -1,0 +1,115 @@
+"""What the data tells of a model's inputs: names, shapes and dtypes of the streams, for models that do not say."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from xai_mimo.core.errors import BadValues, EmptyData, NotSupported, ShapeMismatch
+from xai_mimo.core.streams import RESERVED, Stream, check_unique
+from xai_mimo.core.tables import column_labels, column_names, is_loader, read_array, read_table
+
+
+def first_rows(data: Any, count: int = 4) -> Any:
+    """The first rows of data, in the form that it has.
+
+    Args:
+        data: as ``explain`` takes it: a mapping, a list or tuple of one thing per stream, an array, tensor or data
+            frame; or a loader, of which it is the first batch.
+        count: at most so many.
+    Raises:
+        NotSupported: it can be read once alone, such as a generator. EmptyData: a loader that gives nothing.
+    """
+    if isinstance(data, Mapping):
+        return {name: _few(values, count) for name, values in data.items()}
+    if is_loader(data):
+        return first_rows(_first_batch(data), count)
+    if isinstance(data, list | tuple) and is_one_per_stream(data):
+        return [_few(values, count) for values in data]
+    return _few(data, count)
+
+
+def _first_batch(loader: Iterable[Any]) -> Any:
+    batches = iter(loader)
+    if batches is loader:
+        raise NotSupported(
+            f"a {type(loader).__name__} can be read once, so the model's inputs cannot be read off its first batch. "
+            "Name them, xai_mimo.adapt(model, streams={'sensors': (12,)}), or give a loader that starts anew each time."
+        )
+    try:
+        return next(batches)
+    except StopIteration:
+        raise EmptyData(f"there are no rows: the {type(loader).__name__} gave no batch.") from None
+
+
+def is_one_per_stream(values: Sequence[Any]) -> bool:
+    """Whether a list holds one array, tensor or data frame for each stream, and not rows of numbers."""
+    return bool(values) and all(hasattr(v, "shape") or hasattr(v, "__array__") or hasattr(v, "columns") for v in values)
+
+
+def _few(values: Any, count: int) -> Any:
+    if isinstance(values, str | bytes) or values is None:
+        return values
+    if hasattr(values, "iloc"):
+        return values.iloc[:count]
+    if callable(getattr(values, "head", None)):
+        return values.head(count)
+    try:
+        return values[:count]
+    except (TypeError, KeyError, IndexError, ValueError):  # nothing that has rows: the door will say so
+        return values
+
+
+def streams_from(data: Any, *, parameters: Sequence[str] = (), float_dtype: str | None = None) -> tuple[Stream, ...]:
+    """Streams as the data describes them.
+
+    A mapping's keys are their names. A list's values go by the names of the model's parameters, else they are called
+    ``input_0``, ``input_1``, ...; a thing alone is called like the one parameter there is, else ``input``. A parameter
+    with a name that results use themselves gets ``_in`` behind it. Columns of data frames become feature names.
+
+    Args:
+        data: as ``first_rows`` takes it; its first rows are read.
+        parameters: of the model's call, in order.
+        float_dtype: of all floats, such as that of the model's weights; None for those of the data.
+    Raises:
+        BadValues, ShapeMismatch, DuplicateName: no rows of numbers, or names that results cannot use.
+
+    Example:
+        >>> [(s.name, s.shape) for s in streams_from({"table": [[1.0, 2.0]], "age": [3]})]
+        [('table', (2,)), ('age', ())]
+    """
+    rows = first_rows(data)
+    streams = tuple(_stream(name, values, float_dtype) for name, values in _named(rows, parameters).items())
+    check_unique([s.name for s in streams], "input stream")
+    return streams
+
+
+def _named(rows: Any, parameters: Sequence[str]) -> dict[str, Any]:
+    """Rows by the names of their streams."""
+    if isinstance(rows, Mapping):
+        for name in rows:
+            if not isinstance(name, str):
+                raise BadValues(f"a mapping of input streams has names as keys; got {name!r}.")
+        if not rows:
+            raise EmptyData("there are no rows: the mapping of input streams is empty.")
+        return dict(rows)
+    if isinstance(rows, list | tuple) and is_one_per_stream(rows):
+        given = list(parameters[: len(rows)]) if len(parameters) >= len(rows) else []
+        names = [_usable(name) for name in given] or [f"input_{i}" for i in range(len(rows))]
+        return dict(zip(names, rows, strict=True))
+    return {_usable(parameters[0]) if len(parameters) == 1 else "input": rows}
+
+
+def _usable(name: str) -> str:
+    return f"{name}_in" if name in RESERVED else name
+
+
+def _stream(name: str, values: Any, float_dtype: str | None) -> Stream:
+    what, labels = f"input stream '{name}'", column_labels(values)
+    array = read_array(values, what) if labels is None else read_table(values, labels, what)
+    if array.ndim == 0:
+        raise ShapeMismatch(f"{what} is one number; expected an array with one row per sample.")
+    dtype = str(array.dtype)
+    if array.dtype.kind == "f" or dtype == "bfloat16":
+        dtype = float_dtype or (dtype if dtype in ("float32", "float64") else "float32")
+    stream = Stream(name, array.shape[1:], dtype)
+    return stream if labels is None else dataclasses.replace(stream, features=tuple(column_names(labels, what)))
