@@ -18,9 +18,9 @@ from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.comparison.task_scores import check_task_rows, task_rows, task_scores
 from xai_mimo.comparison.truth import NamedTruth, Truth, check_truth
 from xai_mimo.core.baselines import check_background, choose_background
+from xai_mimo.core.batches import begun
 from xai_mimo.core.cut import Cut
-from xai_mimo.core.declare import named_like
-from xai_mimo.core.door import check_inputs, count_rows
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, LeftOutWarning
 from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradients
 from xai_mimo.core.labels import check_labels
@@ -28,6 +28,7 @@ from xai_mimo.core.method import Method, needs_of
 from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.probes import answers, check_model
+from xai_mimo.core.rows import read_rows
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import AnyTarget, Selector, expand, select
 from xai_mimo.metrics.installed import default_metrics, find_metrics
@@ -151,9 +152,9 @@ def read_request(
             raise BadSetting(f"{what} is text for the record; got {text!r}.")
     if not isinstance(settings, Settings | None):
         raise BadSetting(f"settings are a Settings object; got {settings!r}. Write e.g. settings=Settings(ks=(1, 3)).")
+    x = begun(x)
     adapted = adapt(model, like=x)
-    data = check_inputs(x, adapted.streams)
-    adapted, named_streams = named_like(adapted, x)
+    adapted, named_streams, data = read_rows(adapted, x)
     total = count_rows(data)
     first = {name: values[:1] for name, values in data.items()}
     named, chosen = {} if methods is None else name_methods(methods), ""

@@ -1,12 +1,13 @@
 """The one door through which data comes in: rows as people have them become arrays that all behind the door trusts."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from xai_mimo.core.errors import BadValues, EmptyData, ShapeMismatch, UnknownName
+from xai_mimo.core.batches import begun, check_unlabelled, fitting, joined, of_batch
+from xai_mimo.core.errors import BadValues, EmptyData, ShapeMismatch, UnknownName, XaiMimoError
 from xai_mimo.core.precision import warn_of_lost_digits
 from xai_mimo.core.streams import Array, Stream, name_values, unknown
 from xai_mimo.core.tables import (
@@ -38,7 +39,9 @@ def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
     """
     _refuse_path(inputs, "the rows")
     if is_loader(inputs):
-        return _check_batches(inputs, streams)
+        batches = begun(inputs)
+        checked = (check_batch(batch, streams, number, batches.kind) for number, batch in enumerate(batches, 1))
+        return joined(list(fitting(checked, batches.kind)))
     named = name_values(inputs, [s.name for s in streams], "input stream")
     for name, values in named.items():
         _refuse_path(values, f"the rows of input stream '{name}'")
@@ -76,32 +79,18 @@ def check_finite(array: Array, what: str) -> None:
         )
 
 
-def _check_batches(loader: Iterable[Any], streams: Sequence[Stream]) -> dict[str, Array]:
-    """All batches of a loader, one behind the other."""
-    if callable(cardinality := getattr(loader, "cardinality", None)) and int(cardinality()) == -1:
-        raise BadValues(f"the {type(loader).__name__} never ends; give a part of it, e.g. x.take(10).")
-    checked = []
-    for batch in loader:
-        has_labels = isinstance(batch, list | tuple) and (
-            len(batch) == len(streams) + 1 or (len(batch) > 1 and isinstance(batch[0], Mapping | list | tuple))
-        )
-        if has_labels:
-            raise ShapeMismatch(
-                f"each batch of the {type(loader).__name__} holds {len(batch)} values, as for inputs and labels; "
-                f"expected the inputs alone ({', '.join(s.name for s in streams)}). Leave the labels out: "
-                "(x for x, y in loader)."
-            )
-        checked.append(check_inputs(batch, streams))
-    if not checked:
-        raise EmptyData(f"there are no rows: the {type(loader).__name__} gave no batch, or was read before.")
-    for stream in streams:
-        shapes = {batch[stream.name].shape[1:] for batch in checked}
-        if len(shapes) > 1:
-            raise ShapeMismatch(
-                f"the batches for input stream '{stream.name}' differ in shape: {sorted(shapes)}; pad all rows to one "
-                "length."
-            )
-    return {s.name: np.concatenate([batch[s.name] for batch in checked]) for s in streams}
+def check_batch(batch: Any, streams: Sequence[Stream], number: int, kind: str) -> dict[str, Array]:
+    """One batch of a loader, checked as other rows are; errors say which it is.
+
+    Args:
+        batch: as the loader gives it. streams: what the model expects.
+        number: of the batch, from 1. kind: of the loader, in words.
+    """
+    check_unlabelled(batch, streams, kind)
+    try:
+        return check_inputs(batch, streams)
+    except XaiMimoError as err:
+        raise of_batch(err, number, kind) from err
 
 
 def _check_array(values: Any, stream: Stream) -> Array:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from xai_mimo.core.batches import Batches
 from xai_mimo.core.errors import BadValues, EmptyData, NotSupported, ShapeMismatch
 from xai_mimo.core.streams import RESERVED, Stream, check_unique
 from xai_mimo.core.tables import column_labels, column_names, is_loader, read_array, read_table
@@ -21,6 +22,8 @@ def first_rows(data: Any, count: int = 4) -> Any:
     """
     if isinstance(data, Mapping):
         return {name: _few(values, count) for name, values in data.items()}
+    if isinstance(data, Batches):
+        return first_rows(data.alone(), count)
     if is_loader(data):
         return first_rows(_first_batch(data), count)
     if isinstance(data, list | tuple) and is_one_per_stream(data):

@@ -278,6 +278,8 @@ def is_loader(values: Any) -> bool:
     """Whether this gives batches one after the other, as data loaders and generators do, and is no array itself."""
     if isinstance(values, str | bytes | set | frozenset) or not isinstance(values, Iterable):
         return False
+    if hasattr(type(values), "num_batches"):  # its items are batches
+        return True
     return not any(hasattr(values, offer) for offer in ("__getitem__", "__array__", "shape", "columns"))
 
 

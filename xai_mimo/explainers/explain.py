@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.baselines import check_background, choose_background
+from xai_mimo.core.batches import begun
 from xai_mimo.core.cut import Cut, cut_at
-from xai_mimo.core.declare import named_like
-from xai_mimo.core.door import check_inputs, count_rows
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.engine import Engine
 from xai_mimo.core.errors import BadSetting, LeftOutWarning
 from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradients
@@ -25,10 +25,12 @@ from xai_mimo.core.plugins import engine as find_engine
 from xai_mimo.core.plugins import method as find_method
 from xai_mimo.core.probes import check_model
 from xai_mimo.core.progress import Advance, bar, check_progress, counted
+from xai_mimo.core.rows import read_rows
 from xai_mimo.core.streams import Stream, check_together
 from xai_mimo.core.targets import AnyTarget, expand
 from xai_mimo.explainers.job import ExplainJob, attributes, blocks_of
 from xai_mimo.explainers.run_warnings import RunWarnings
+from xai_mimo.explainers.store import check_place
 from xai_mimo.explainers.stored_run import explain_to_disk
 
 
@@ -56,7 +58,9 @@ def explain(
         model: anything ``adapt`` takes, or an adapted model.
         x: the rows, ``{stream: (sample, *shape)}``, a list in the model's order, or one array for one stream; data
             frames, whose columns are put in the order of the model's feature names and name its features where they
-            have no names; or a loader of such batches.
+            have no names; or a loader of such batches (``DataLoader``, ``tf.data.Dataset``, a generator), which is
+            read once, batch by batch: its rows wait on disk, beside the ``store`` or in the folder of temporary files,
+            and memory holds a block of them. All is as for the same rows in one array, the background too.
         method: a name (default settings) or settings such as ``Shapley(budget=4096)``.
         targets: head names, ``(head, unit)`` pairs or ``Target`` objects; None explains every head.
         labels: ``{head: (sample,)}``, needed by targets with unit "label".
@@ -99,10 +103,11 @@ def explain(
     flag(check, "check")
     if store is not None and not isinstance(store, str | os.PathLike):
         raise BadSetting(f"store is a folder ending in .zarr, or None for memory; got {store!r}.")
+    place = None if store is None else check_place(Path(store))
     engine = find_engine(engine)
+    x = begun(x)
     adapted = adapt(model, max_memory=max_memory, like=x)
-    inputs = check_inputs(x, adapted.streams)
-    adapted, named = named_like(adapted, x)
+    adapted, named, inputs = read_rows(adapted, x, on_disk=True, folder=None if place is None else place.parent)
     cut = cut_at(adapted, at)
     check_together(cut.part.streams)
     chosen, seed, rows_per_block = find_method(method), _seed(seed), int(rows_per_block)
@@ -133,9 +138,7 @@ def explain(
     with bar(False if callable(progress) else progress, chosen.name) as shown:
         advance = progress if callable(progress) else counted(shown, chosen.name, job.rows)
         result, noticed = (
-            explain_to_disk(job, engine, Path(store), advance)
-            if store is not None
-            else _in_memory(job, engine, advance)
+            explain_to_disk(job, engine, place, advance) if place is not None else _in_memory(job, engine, advance)
         )
     for warning in noticed:
         warnings.warn(warning, stacklevel=2)

@@ -154,8 +154,8 @@ class BlockStore:
             group["sample"][:] = np.arange(rows)  # xarray does not write an index by region
 
 
-def check_place(path: Path) -> None:
-    """Refuse a place where no store can be, before anything is computed.
+def check_place(path: Path) -> Path:
+    """The place of a store; one where none can be is refused, before anything is computed.
 
     Raises:
         BadSetting: the name does not end in ".zarr". MissingDependency: no zarr. FileProblem: no such folder.
@@ -164,6 +164,7 @@ def check_place(path: Path) -> None:
         raise BadSetting(f"store={str(path)!r} must end in '.zarr', e.g. 'run.zarr'.")
     require_zarr("store=...")
     check_folder_of(path)
+    return path
 
 
 def is_finished(path: Path) -> bool:

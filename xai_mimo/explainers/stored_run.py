@@ -11,7 +11,7 @@ from xai_mimo.core.engine import Engine
 from xai_mimo.core.errors import FileProblem, StoreWarning
 from xai_mimo.core.progress import Advance
 from xai_mimo.explainers.job import ExplainJob, blocks_of
-from xai_mimo.explainers.store import BlockStore, check_place, is_finished, one_writer
+from xai_mimo.explainers.store import BlockStore, is_finished, one_writer
 
 # How many of the stored blocks are asked for again, first row and last, and by how much a prediction of theirs may
 # differ: half precision and tensor cores round by less than a thousandth, and other weights make more of a difference.
@@ -24,10 +24,11 @@ def explain_to_disk(
 ) -> tuple[xr.Dataset, list[UserWarning]]:
     """The explanation, opened lazily, and what the user should be told of it.
 
+    Args:
+        path: as ``check_place`` gives it.
     Raises:
         BadSetting, MissingDependency, FileProblem: see ``explain``.
     """
-    check_place(path)
     if is_finished(path):
         store = _open(job, path)
         if not store.pending:

@@ -8,15 +8,16 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import xarray as xr
 
+from xai_mimo.core.batches import begun
 from xai_mimo.core.cut import find_layer, layers_called
-from xai_mimo.core.declare import named_like
 from xai_mimo.core.digest import digest
-from xai_mimo.core.door import check_inputs, count_rows
+from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.explanation import describe, versions
 from xai_mimo.core.method import Attribution, Context, name_or_none, one_of
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, require
 from xai_mimo.core.plugins import adapt
+from xai_mimo.core.rows import read_rows
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
@@ -52,9 +53,9 @@ def intercept(model: Any, x: Any, *, max_memory: int | None = None) -> xr.Datase
     Raises:
         NotSupported: the model cannot be intercepted, or holds no layer that sows.
     """
+    x = begun(x)
     adapted = adapt(model, max_memory=max_memory, like=x)
-    inputs = check_inputs(x, adapted.streams)
-    adapted, _ = named_like(adapted, x)
+    adapted, _, inputs = read_rows(adapted, x)
     maps = _maps(adapted, inputs)
     dims = _dims(maps)
     coords: dict[str, Any] = {"sample": np.arange(count_rows(inputs))}
