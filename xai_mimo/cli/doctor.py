@@ -13,8 +13,8 @@ from xai_mimo.core.plugins import Group, load_plugin, plugins
 # fmt: off
 PACKAGES = (
     "xai-mimo", "numpy", "scipy", "pandas", "xarray", "h5netcdf", "zarr", "keras", "jax", "torch", "tensorflow",
-    "tensorflow-cpu", "shap", "captum", "onnxruntime", "scikit-learn", "matplotlib", "jinja2", "pydantic", "pooch",
-    "typer", "rich",
+    "tensorflow-cpu", "shap", "captum", "onnxruntime", "onnx", "scikit-learn", "matplotlib", "jinja2", "pydantic",
+    "pooch", "typer", "rich",
 )
 # fmt: on
 EXTRAS = {
@@ -24,6 +24,7 @@ EXTRAS = {
     "shap": ("shap",),
     "captum": ("captum", "torch"),
     "zarr": ("zarr",),
+    "onnx": ("onnxruntime",),
 }
 """What each extra of this package brings, by the names that are imported."""
 _NEEDED = frozenset({"keras", "integrated_gradients", "shapley", "interception"})

@@ -7,7 +7,6 @@ stops nobody; a duplicate warns and names the winner.
 
 import importlib.metadata
 import inspect
-import os
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, cast
@@ -16,6 +15,7 @@ from xai_mimo.core.engine import Engine, Serial
 from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported, PluginWarning
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
+from xai_mimo.core.model_files import is_file_of_model, root_of_file
 from xai_mimo.core.names import check_text
 from xai_mimo.core.streams import Head, Stream, check_together, unknown
 
@@ -93,8 +93,8 @@ def adapt(
     """Wrap any model so that this package can explain it.
 
     Args:
-        model: a model of a known framework, a plain function, or something already adapted (returned as it is, if
-            nothing else is given).
+        model: a model of a known framework, a plain function, the path or the bytes of a model in ONNX, or something
+            already adapted (returned as it is, if nothing else is given).
         streams: for models whose inputs cannot be read off: ``Stream`` objects, or name -> ``Stream``, shape without
             the batch axis, or list of feature names. For others it renames or annotates what was read, in order.
         heads: likewise: ``Head`` objects, or name -> ``Head``, number of units, or kind.
@@ -109,14 +109,12 @@ def adapt(
     """
     if isinstance(model, Model) and streams is None and heads is None and not options:
         return model
-    if isinstance(model, str | os.PathLike):
-        raise NotSupported(f"a path is no model; load it first: xai_mimo.load_model({os.fspath(model)!r}).")
+    of_file = root_of_file(model) if is_file_of_model(model) else None
     if isinstance(model, type):
         raise NotSupported(f"{model.__qualname__} is a class; give a model of it, e.g. {model.__qualname__}(...).")
     entries = plugins("xai_mimo.adapters")
     framework = ""
-    for kind in type(model).__mro__:
-        root = kind.__module__.split(".")[0]
+    for root in [of_file] if of_file else [kind.__module__.split(".")[0] for kind in type(model).__mro__]:
         framework = framework or (root if root in _WRAPPED else "")
         # A callable of a framework is no function of arrays, although every type ends in builtins.
         if root not in entries or (root == "builtins" and (framework or not callable(model))):
