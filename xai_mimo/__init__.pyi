@@ -10,6 +10,7 @@ from . import reports as reports
 from . import testing as testing
 from .comparison.compare import compare as compare
 from .comparison.settings import Settings as Settings
+from .core.by_players import by_players as by_players
 from .core.dummies import groups_of_dummies as groups_of_dummies
 from .core.explanation import stream_shares as stream_shares
 from .core.plugins import adapt as adapt

@@ -12,6 +12,11 @@ Layout (version 1):
   a normal interval is too short (value +- 1.96 standard errors of two draws misses every third value), so take
   Student's t, ``scipy.stats.t(draws - 1).ppf(0.975) * standard_error``. It is absent where nothing was drawn, since
   exact values have standard errors of 0, and from older files;
+- ``players``, ``(head, sample, players_player)``, and ``players_standard_error``, where players had names of their own
+  (``core.named_players``): what each was given, as one number. The variables of the streams then hold the same divided
+  evenly among the values of each player (their attribute ``divided`` says so), so that sums over them stay, but no
+  value says anything by itself, and where a player has values of several streams, nor does the sum over one of them.
+  ``core.by_players`` leaves the players alone, and sums other explanations over them;
 - coordinates ``head`` (target names; read them as ``explanation["head"]``, since ``.head`` is a method of xarray's),
   ``sample`` (row numbers), ``unit`` (the explained unit, ``(head, sample)``) and feature names on the last axis of each
   stream, names of variables where it is theirs;
@@ -19,7 +24,8 @@ Layout (version 1):
   if nested), and ``unexplained``, streams that the method says nothing of, where there are any; ``backend``, the
   framework that computed, where the model names one, several after a run that was gone on with; ``precision``, the
   narrowest dtype that the model computes in, where it tells; ``speaks_of`` (see
-  ``core.speaks_of``) is absent from older files.
+  ``core.speaks_of``) is absent from older files; ``players``, for each player with a name of its own the streams of
+  which it has values.
 
 Several methods joined have a leading ``explainer`` dimension, selected by ``.sel(explainer="shapley")``. It is not
 called ``method`` because ``.sel(method=...)`` means something else in xarray and would silently return every method. A
@@ -45,6 +51,7 @@ import xarray as xr
 from xai_mimo.core.completeness import balance
 from xai_mimo.core.errors import BadSetting, DuplicateName, SchemaError
 from xai_mimo.core.method import Attribution, Method
+from xai_mimo.core.named_values import PLAYERS, check_apart, variables_of
 from xai_mimo.core.streams import Head, Stream, check_together, described_names, names_in_results
 from xai_mimo.core.tables import column_labels, read_array, read_table
 from xai_mimo.core.targets import Selector
@@ -139,6 +146,7 @@ def to_dataset(
     """
     check_together(streams)
     both = ("head", "sample")
+    divided = {} if attribution.players is None else {"divided": "evenly among the values of each player"}
     data: dict[str, Any] = {}
     coords: dict[str, Any] = {
         "head": [s.name for s in selectors],
@@ -148,12 +156,18 @@ def to_dataset(
     for stream in streams:
         values = attribution.values[stream.name]
         dims = (*both, *stream.dims[len(stream.dims) - (values.ndim - 2) :])
-        data[stream.name] = (dims, values, {"unit": stream.unit})
+        data[stream.name] = (dims, values, {"unit": stream.unit, **divided})
         if attribution.standard_error is not None:
             data[f"{stream.name}_standard_error"] = (dims, attribution.standard_error[stream.name])
         if values.ndim > 2 and stream.features:
             is_by_variable = values.shape[-1] == len(stream.variables)
             coords[stream.dims[-1]] = list(stream.variables if is_by_variable else stream.features)
+    if attribution.players is not None:
+        data |= variables_of(attribution.players)
+        for name in (*PLAYERS.dims, *variables_of(attribution.players)):
+            _check_free(name, streams)
+        coords[PLAYERS.dims[0]] = list(attribution.players.names)
+        attrs = {**attrs, "players": attribution.players.owners()}
     if attribution.draws is not None:
         _check_free("draws", streams)
         data["draws"] = (both, attribution.draws)
@@ -267,9 +281,12 @@ def stream_shares(explanation: xr.Dataset) -> xr.DataArray:
 
     Returns:
         ``([explainer,] head, sample, stream)`` from 0 to 1; rows sum to 1, or to exactly 0 where the whole map is zero.
+    Raises:
+        SchemaError: a player has values of several streams, so what it was given belongs to none of them.
     Source: Parcalabescu and Frank (2023), "MM-SHAP", Section 3, per head.
     """
     names = stream_names(explanation)
+    check_apart(explanation.attrs, names)
     lead = [d for d in ("explainer", "head", "sample") if d in explanation.dims]
     sums = [_sum_of_magnitudes(explanation.variables[name], lead) for name in names]
     total = sum(sums)
@@ -318,6 +335,15 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
                     f"method has {first[name].shape[-1]}: one of them has a value for each feature, the other for each "
                     "group of features. Sum over the groups first: metrics.aligned_maps.project_to_groups(explanation)."
                 )
+        if (
+            PLAYERS.name in other
+            and PLAYERS.name in first
+            and not other["players_player"].equals(first["players_player"])
+        ):
+            raise SchemaError(
+                f"'{label}' explains other players ({', '.join(other['players_player'].values)}) than the first method "
+                f"({', '.join(first['players_player'].values)})."
+            )
         for name in ["head", "sample", *stream_names(first)]:
             if other[name].shape != first[name].shape or (
                 name in ("head", "sample") and not np.array_equal(other[name].values, first[name].values)
@@ -342,7 +368,7 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
     for v in every:
         have = [label for label, e in explanations.items() if v in e]
         joined[v].attrs = {"methods": json.dumps(have)}
-    per_method = ("method", "settings", "seed", "signed", "speaks_of", "unexplained")
+    per_method = ("method", "settings", "seed", "signed", "speaks_of", "unexplained", "players")
     joined.attrs = {k: v for k, v in first.attrs.items() if k not in per_method}
     joined.attrs["methods"] = json.dumps(
         {label: {k: e.attrs[k] for k in per_method if k in e.attrs} for label, e in explanations.items()}

@@ -5,7 +5,7 @@ under names that no stream has, so that whoever picks, repeats or perturbs rows 
 does not see them: it is called once for all rows that have one mask, on a model that holds it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.method import Attribution, Context, Method
 from xai_mimo.core.model import Arrays, Holding, Model
+from xai_mimo.core.named_values import NamedValues
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of
 
@@ -83,6 +84,7 @@ def _joined(parts: Sequence[Attribution], order: Array) -> Attribution:
     baselines = [p.baseline_prediction for p in parts if p.baseline_prediction is not None]
     errors = [p.standard_error for p in parts if p.standard_error is not None]
     draws = [p.draws for p in parts if p.draws is not None]
+    players = [p.players for p in parts if p.players is not None]
     return Attribution(
         values=by_name([p.values for p in parts]),
         prediction=all_rows([p.prediction for p in parts]),
@@ -93,4 +95,14 @@ def _joined(parts: Sequence[Attribution], order: Array) -> Attribution:
         reference=first.reference,
         unexplained=tuple(dict.fromkeys(name for p in parts for name in p.unexplained)),
         draws=all_rows(draws) if draws else None,
+        players=_joined_players(players, all_rows) if players else None,
+    )
+
+
+def _joined_players(parts: Sequence[NamedValues], all_rows: Callable[[Sequence[Array]], Array]) -> NamedValues:
+    errors = [p.standard_error for p in parts if p.standard_error is not None]
+    return replace(
+        parts[0],
+        values=all_rows([p.values for p in parts]),
+        standard_error=all_rows(errors) if errors else None,
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.named_values import NamedValues
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector
@@ -35,6 +36,8 @@ class Attribution:
         unexplained: streams that the method says nothing of: zeros there do not mean that a head reads nothing of them.
         draws: ``(target, sample)``, how many independent draws each standard error is the scatter of, at least 2; None
             where nothing was drawn (standard errors of exact values are 0), or where they come from no such scatter.
+        players: what players with names of their own were given; ``values`` then hold it divided evenly among the
+            values of each, so that sums stay. None where players have no names.
     """
 
     values: Arrays
@@ -46,6 +49,7 @@ class Attribution:
     reference: str = ""
     unexplained: tuple[str, ...] = ()
     draws: Array | None = None
+    players: NamedValues | None = None
 
 
 @dataclass(frozen=True)

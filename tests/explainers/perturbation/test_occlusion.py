@@ -104,7 +104,9 @@ def test_an_additive_model_is_complete(seed):
 
 
 def test_bad_settings_are_refused():
-    with pytest.raises(BadSetting, match="players 'pixels' is not one of features, variables, patches, streams"):
+    with pytest.raises(
+        BadSetting, match="players 'pixels' is not one of features, levels, variables, patches, streams"
+    ):
         Occlusion(players="pixels")
     model = toys.linear()
     with pytest.raises(BadSetting, match="baseline 'black' is not one of"):

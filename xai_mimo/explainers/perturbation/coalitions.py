@@ -1,6 +1,6 @@
 """The game that Shapley values divide: what a target is worth when only some of the players are known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import NotFinite
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Model, described
+from xai_mimo.core.named_values import NamedValues
 from xai_mimo.core.patches import Patch
 from xai_mimo.core.players import Masker, Players
 from xai_mimo.core.probes import check_background
@@ -52,7 +53,10 @@ class Game:
     ) -> "Game":
         """A game whose calls fit into the context's memory; ``patch`` where patches are the players, else None."""
         row = sum(x[0].nbytes for x in inputs.values()) + 8 * sum(h.size for h in model.heads)
-        if players == "patches":
+        if isinstance(players, Mapping):
+            rows = np.arange(count_rows(inputs)) if context.places is None else context.places
+            masker = Masker.named(inputs, players, model.streams, context.first_row + rows)
+        elif players == "patches":
             masker = Masker.of_patches(inputs, model.streams, patch if patch is not None else {})
         else:
             masker = Masker.of(inputs, players, model.streams)
@@ -69,6 +73,12 @@ class Game:
         """Number of background rows."""
         return count_rows(self.background)
 
+    def named(self, values: Array, standard_error: Array | None = None) -> NamedValues | None:
+        """Values ``(target, sample, player)`` of players with names of their own; None where they have none."""
+        if not self.masker.names:
+            return None
+        return NamedValues(self.masker.names, self.masker.streams_of_players, values, standard_error)
+
     def values(self, row: Array, known: Array) -> Array:
         """Worth of coalitions: ``(target, coalition)`` in float64.
 
@@ -79,7 +89,7 @@ class Game:
         depth = self.depth
         worth = np.empty((len(self.selectors), len(row)))
         for part in slices(len(row), max(1, self.at_once // depth)):
-            mixed = self.masker.against_each(self._rows(row[part]), self.background, known[part])
+            mixed = self.masker.at(row[part]).against_each(self._rows(row[part]), self.background, known[part])
             outputs = self.model.predict(mixed)
             count = part.stop - part.start
             mean = {h: v.reshape(count, depth, -1).mean(axis=1, dtype=np.float64) for h, v in outputs.items()}
@@ -93,7 +103,8 @@ class Game:
         worth = np.empty((len(self.selectors), len(row)))
         for part in slices(len(row), self.at_once):
             own = {name: b[against[part]] for name, b in self.background.items()}
-            outputs = self.model.predict(self.masker.against_own(self._rows(row[part]), own, known[part]))
+            mixed = self.masker.at(row[part]).against_own(self._rows(row[part]), own, known[part])
+            outputs = self.model.predict(mixed)
             worth[:, part] = take(outputs, rows_of(self.selectors, row[part]))
             self._check(worth[:, part], row[part])
         return worth

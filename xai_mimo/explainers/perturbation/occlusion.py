@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 import numpy as np
 
 from xai_mimo.core.baselines import Baseline, resolve_baseline
-from xai_mimo.core.method import Attribution, Context, one_of
+from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.patches import Patch, check_patch
-from xai_mimo.core.players import Players
+from xai_mimo.core.patches import Patch
+from xai_mimo.core.players import Players, check_players
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.passes import slices
@@ -28,9 +28,14 @@ class Occlusion:
 
     Attributes:
         players: "features", every single input value, a group of features of a stream together (``Stream.groups``: the
-            result then has a value for each of the stream's variables); "variables", every entry of a stream's last
-            axis over all its other axes, such as the whole series of a feature; "patches", neighbouring positions with
+            result then has a value for each of the stream's variables); "levels", the same with the columns of a
+            category by themselves (rows then arise that cannot exist, of two levels or of none); "variables", every
+            entry of a stream's last axis over all its other axes, such as the whole series of a feature; "patches", neighbouring positions with
             all their channels; or "streams", whole streams.
+            Or players by name, which may span streams: ``{"engine": {"table": ["rpm", "torque"]}, "weather": {"table":
+            ["temp"], "image": "all"}, "first week": {"series": {"time": [0, 7]}}}``, or superpixels, ``{"image":
+            labels}``; ``core.named_players`` says all that may stand there. The result then has a variable
+            ``players``.
         patch: where patches are the players, positions along each axis: one number for all streams with positions, one
             for each axis, or these by stream. Values of streams without one are players each. What a patch loses is
             divided evenly among its values.
@@ -51,8 +56,7 @@ class Occlusion:
     speaks_of: ClassVar[SpeaksOf] = "attribution"
 
     def __post_init__(self) -> None:
-        one_of(self.players, get_args(Players), "players")
-        check_patch(self.patch, is_needed=self.players == "patches")
+        check_players(self.players, self.patch)
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Take away each player of each row in turn; one prediction serves all targets."""
@@ -66,8 +70,10 @@ class Occlusion:
             known[np.arange(len(row)), player] = False
             lost[:, part] = prediction[:, row] - game.values(row, known)
             context.advance(len(row) / count)
+        values = lost.reshape(len(selectors), game.rows, count)
         return Attribution(
-            values=game.masker.split(lost.reshape(len(selectors), game.rows, count)),
+            values=game.masker.split(values),
             prediction=prediction,
             diagnostics={"evaluations": np.full(prediction.shape, count)},
+            players=game.named(values),
         )

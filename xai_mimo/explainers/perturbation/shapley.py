@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import factorial
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 import numpy as np
 
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.method import Attribution, Context, one_of, positive, whole
+from xai_mimo.core.method import Attribution, Context, positive, whole
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.patches import Patch, check_patch
-from xai_mimo.core.players import Players
+from xai_mimo.core.patches import Patch
+from xai_mimo.core.players import Players, check_players
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
@@ -44,11 +44,16 @@ class Shapley:
         budget: coalitions evaluated per row and background row, at most; one draw takes 2 (P - 1). All targets share a
             prediction.
         players: "features", every single input value, a group of features of a stream together (``Stream.groups``: the
-            result then has a value for each of the stream's variables); "variables", every entry of a stream's last
-            axis over all its other axes, known or unknown as a whole, such as the whole series of a feature (the result
+            result then has a value for each of the stream's variables); "levels", the same with the columns of a
+            category by themselves (rows then arise that cannot exist, of two levels or of none); "variables", every
+            entry of a stream's last axis over all its other axes, known or unknown as a whole, such as the whole series of a feature (the result
             has that last axis alone); "patches", neighbouring positions with all their channels; or "streams", whole
             streams. The values of members that are players each do not sum to that of the group they form: they divide
             what they do together among other players too.
+            Or players by name, which may span streams: ``{"engine": {"table": ["rpm", "torque"]}, "weather": {"table":
+            ["temp"], "image": "all"}, "first week": {"series": {"time": [0, 7]}}}``, or superpixels, ``{"image":
+            labels}``; ``core.named_players`` says all that may stand there. The result then has a variable
+            ``players``.
         patch: where patches are the players, positions along each axis: one number for all streams with positions, one
             for each axis, or these by stream. Values of streams without one are players each. What a patch is given is
             divided evenly among its values.
@@ -74,8 +79,7 @@ class Shapley:
     def __post_init__(self) -> None:
         whole(self.budget, "budget")
         whole(self.background_rows, "background_rows")
-        one_of(self.players, get_args(Players), "players")
-        check_patch(self.patch, is_needed=self.players == "patches")
+        check_players(self.players, self.patch)
         if self.standard_error is not None:
             positive(self.standard_error, "standard_error")
 
@@ -103,6 +107,7 @@ class Shapley:
             standard_error=game.masker.split(error),
             draws=draws,
             diagnostics=diagnostics,
+            players=game.named(values, error),
         )
 
     def _sample(self, game: Game, count: int, nobody: Array, context: Context) -> tuple[Array, Array, Array]:
@@ -112,7 +117,8 @@ class Shapley:
             raise BadSetting(
                 f"{count} players need a budget of at least {4 * (count - 1)} coalitions per row (two pairs of "
                 f"permutations, for a standard error); got budget={self.budget}. Raise it, or take larger players: "
-                "players='variables' or players='streams'."
+                "players='variables' or players='streams', or groups of your own with the rest in one, players={..., "
+                "'others': 'rest'}."
             )
         ends = _Ends.of(game, count)
         mean, squares = (np.zeros((len(nobody), game.rows, count)) for _ in range(2))
