@@ -167,26 +167,3 @@ def coarsest_dtype(model: keras.Model) -> str:
     """The coarsest float dtype that a layer computes in; "" where there is none."""
     computed = {str(layer.compute_dtype) for layer in model._flatten_layers(include_self=False)}
     return next((dtype for dtype in ("bfloat16", "float16", "float32", "float64") if dtype in computed), "")
-
-
-class Lent(threading.local):
-    """The network that an engine is running in this thread; none between its calls."""
-
-    call: Call | None = None
-    is_counted: bool = True
-
-    @contextlib.contextmanager
-    def holding(self, call: Call, is_counted: bool = True) -> Iterator[None]:
-        """Lend a network; ``is_counted`` says whether tracing it counts as compiling."""
-        before = self.call, self.is_counted
-        self.call, self.is_counted = call, is_counted
-        try:
-            yield
-        finally:
-            self.call, self.is_counted = before
-
-    def run(self, tensors: dict[str, Any]) -> dict[str, Any]:
-        """Run the network that was lent."""
-        if self.call is None:
-            raise RuntimeError("an engine was traced outside its own call")
-        return self.call(tensors)

@@ -2,11 +2,10 @@
 
 import collections
 import contextlib
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import keras
 import numpy as np
 
@@ -15,12 +14,12 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.sowing import MapLabels, collect
 from xai_mimo_adapters.chunks import check_float, split_floats
-from xai_mimo_adapters.keras_adapter.compiled import Call, Lent
-from xai_mimo_adapters.keras_adapter.disk_cache import keep_on_disk
-from xai_mimo_adapters.keras_adapter.programs import same_program
+from xai_mimo_adapters.jax_programs.disk_cache import keep_on_disk
+from xai_mimo_adapters.jax_programs.gradients import gradients_of
+from xai_mimo_adapters.jax_programs.programs import same_program
+from xai_mimo_adapters.keras_adapter.compiled import Call
+from xai_mimo_adapters.lent import Lent
 
-_UNROLLED = 4
-"""More targets of one head than this are mapped over its transposed graph; fewer have a copy of it each."""
 _OFTEN = 16
 """After so many forward passes at one length a network of any length is compiled for forward passes alone."""
 _TRACED = {
@@ -59,7 +58,7 @@ class JaxEngine:
         self._maps = jax.jit(self._outputs_and_maps)
         self._gradients = jax.jit(self._outputs_and_gradients, static_argnums=2)
         self._linear = jax.jit(self._outputs_and_tangents)
-        self._pulled = jax.jit(_gradients_of, static_argnums=3)
+        self._pulled = jax.jit(gradients_of, static_argnums=3)
 
     def reading(self, model: Any) -> contextlib.AbstractContextManager[None]:
         """Nothing: a compiled network has no mode."""
@@ -145,7 +144,7 @@ class JaxEngine:
     ) -> tuple[dict[str, jax.Array], _Floats]:
         outputs, tangents = self._outputs_and_tangents(weights, inputs)
         _check_floats(heads, outputs)
-        return outputs, _gradients_of(tangents, outputs, split_floats(inputs)[0], heads, units)
+        return outputs, gradients_of(tangents, outputs, split_floats(inputs)[0], heads, units)
 
     def _outputs_and_tangents(
         self, weights: list[jax.Array], inputs: dict[str, jax.Array]
@@ -154,43 +153,6 @@ class JaxEngine:
         floats, held = split_floats(inputs)
         outputs, tangents = jax.linearize(lambda x: self._outputs(weights, {**held, **x}), floats)
         return outputs, tangents
-
-
-def _gradients_of(
-    tangents: Callable[[_Floats], _Floats],
-    outputs: dict[str, jax.Array],
-    floats: _Floats,
-    heads: tuple[str, ...],
-    units: jax.Array,
-) -> _Floats:
-    """Gradients ``{stream: (target, row, ...)}``.
-
-    Each head is transposed by itself, so that a backward pass runs through no branch of another: one graph for all
-    heads is compiled no faster where heads have layers of their own, and took 22 times as long to run with 40 of them.
-    """
-    parts, places = [], []
-    for head in dict.fromkeys(heads):
-        transposed = jax.linear_transpose(lambda t, head=head: tangents(t)[head], floats)
-        y, mine = outputs[head], [i for i, each in enumerate(heads) if each == head]
-
-        def pull(unit: jax.Array, transposed: Any = transposed, y: jax.Array = y) -> _Floats:
-            gradients: _Floats = transposed(_chosen(y, unit))[0]
-            return gradients
-
-        if len(mine) > _UNROLLED:
-            parts.append(jax.lax.map(pull, units[np.array(mine)]))
-        else:
-            rows = [pull(units[i]) for i in mine]
-            parts.append({name: jnp.stack([row[name] for row in rows]) for name in floats})
-        places += mine
-    order = np.argsort(places)
-    return {name: jnp.concatenate([part[name] for part in parts])[order] for name in floats}
-
-
-def _chosen(outputs: jax.Array, unit: jax.Array) -> jax.Array:
-    """Ones at one unit of each row, zeros elsewhere; ``(row, ...)`` from ``(row,)``."""
-    one_hot = jax.nn.one_hot(unit, int(np.prod(outputs.shape[1:])), dtype=outputs.dtype)
-    return one_hot.reshape(outputs.shape)
 
 
 def _check_floats(heads: Sequence[str], outputs: dict[str, jax.Array]) -> None:

@@ -14,7 +14,8 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.sowing import MapLabels, collect
 from xai_mimo_adapters.chunks import check_float, split_floats
-from xai_mimo_adapters.keras_adapter.compiled import Call, Lent
+from xai_mimo_adapters.keras_adapter.compiled import Call
+from xai_mimo_adapters.lent import Lent
 
 _UNITS = "flat unit of each row"
 """Stands for the targets' units, ``(row, target)``, among the tensors that are handed to a graph."""

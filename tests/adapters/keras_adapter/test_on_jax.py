@@ -150,7 +150,7 @@ def jax_without_a_cache():
 @on_jax
 @pytest.mark.parametrize("where", ["off", "0", "", "a file"])
 def test_a_cache_that_is_off_or_cannot_be_written_is_no_error(where, monkeypatch, tmp_path, jax_without_a_cache):
-    from xai_mimo_adapters.keras_adapter.disk_cache import keep_on_disk
+    from xai_mimo_adapters.jax_programs.disk_cache import keep_on_disk
 
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XAI_MIMO_CACHE", str(tmp_path / "file") if where == "a file" else where)

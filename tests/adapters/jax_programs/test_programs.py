@@ -9,7 +9,7 @@ if keras.config.backend() != "jax":
 
 import jax
 import jax.numpy as jnp
-from xai_mimo_adapters.keras_adapter.programs import same_program
+from xai_mimo_adapters.jax_programs.programs import same_program
 
 
 def scaled(k):
