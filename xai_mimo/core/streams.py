@@ -41,7 +41,9 @@ class Stream:
     Attributes:
         name: unique among the streams; not one of ``RESERVED``.
         shape: without the batch axis; ``None`` for an axis of any length.
-        dtype: what the model wants; integer dtypes mark streams that cannot be differentiated.
+        dtype: what the model wants; integer dtypes mark streams that cannot be differentiated. "str" marks values
+            that are words, such as categories or whole texts, "object" columns of words beside columns of numbers;
+            arrays of both hold Python objects.
         axes: one word per axis; by default ``feature``, ``time, feature`` or ``height, width, channel``.
         features: names along the last axis; by default ``"0", "1", ...`` when its length is known.
         unit: physical unit of the values, "" when they have none or several.
@@ -139,6 +141,11 @@ class Stream:
     def is_integer(self) -> bool:
         """Whether the model reads indices here (tokens, categories), which have no gradient."""
         return bool(np.issubdtype(np.dtype(self.dtype), np.integer))
+
+    @property
+    def holds_words(self) -> bool:
+        """Whether values are words, or words in some columns and numbers in others: dtype "str" or "object"."""
+        return self.dtype in ("str", "object")
 
     @property
     def has_own_names(self) -> bool:

@@ -1,0 +1,10 @@
+"""scikit-learn and the libraries of boosted trees that share its forms; nothing is imported that the model has not.
+
+``adapter`` joins the parts: ``columns`` (which column of the model lies in which stream), ``questions`` (what is asked
+of an estimator, and which heads the answer holds), ``boosters`` (the same for models that are no estimators),
+``groups`` (the columns that a ``ColumnTransformer`` takes together), ``fingerprints``.
+"""
+
+from xai_mimo_adapters.sklearn_adapter.adapter import SklearnAdapter
+
+__all__ = ["SklearnAdapter"]

@@ -1,0 +1,233 @@
+"""Estimators of scikit-learn: their streams, heads and answers, and Shapley values against closed forms and SHAP."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
+from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor, VotingClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, SVR
+
+import xai_mimo as xm
+from xai_mimo.core.errors import BadSetting, NotSupported, ShapeMismatch, UnknownName
+from xai_mimo.explainers.perturbation.shapley import Shapley
+from xai_mimo.testing import check_adapter
+
+pytestmark = pytest.mark.all_frameworks
+
+EXACT = Shapley(budget=2**12, background_rows=1000)
+
+
+@pytest.fixture(scope="module")
+def patients():
+    rng = np.random.default_rng(0)
+    x = pd.DataFrame(rng.normal(size=(60, 4)), columns=["age", "bp", "k", "na"])
+    x["age"] = rng.integers(20, 90, 60)
+    x["ill"] = np.where(x.bp + x.k > 0, "yes", "no")
+    x["ward"] = np.digitize(x.bp, [-0.5, 0.5])
+    x["hours"] = 2 * x.bp + x.age / 10 + x.k**2
+    return x
+
+
+@pytest.fixture(scope="module")
+def x(patients):
+    return patients[["age", "bp", "k", "na"]]
+
+
+def labels(x):
+    return np.c_[x.bp > 0, x.k > 0, x.na > 0.5].astype(int)
+
+
+def test_values_of_a_linear_model_are_those_of_the_closed_form(x, patients):
+    model = LinearRegression().fit(x, patients["hours"])
+    explanation = xm.explain(model, x, EXACT, background=x)
+    expected = model.coef_ * (x - x.mean()).to_numpy()
+    np.testing.assert_allclose(explanation["table"].values[0], expected, rtol=0, atol=1e-9)
+    assert explanation["table_feature"].values.tolist() == list(x.columns)
+
+
+def test_values_of_a_forest_are_those_of_tree_explainer(x, patients):
+    shap = pytest.importorskip("shap")
+    model = RandomForestClassifier(12, max_depth=5, random_state=0).fit(x, patients["ward"])
+    background = x[:25]
+    explanation = xm.explain(model, x[:6], EXACT, background=background, targets=[("output", 0), ("output", "2")])
+    peer = shap.TreeExplainer(model, background, feature_perturbation="interventional").shap_values(x[:6])
+    for target, unit in enumerate((0, 2)):
+        np.testing.assert_allclose(explanation["table"].values[target], peer[..., unit], rtol=0, atol=1e-6)
+
+
+def test_a_frame_is_handed_over_with_its_columns_and_dtypes_in_the_estimators_order(x, patients):
+    model = Recording().fit(x, patients["hours"])
+    xm.adapt(model, like=x).predict(x.iloc[:, ::-1])
+    pd.testing.assert_frame_equal(model.asked[-1], x)
+    xm.adapt(model).predict(x)
+    assert model.asked[-1].dtypes.tolist() == [np.dtype("float64")] * 4
+    values = x.astype(float).to_numpy().copy()
+    values[:, 0] += 0.5
+    xm.adapt(model, like=x).predict(values)
+    assert model.asked[-1]["age"].dtype == "float64"  # a whole number would be another value
+    assert (model.asked[-1]["age"] == values[:, 0]).all()
+
+
+class Recording(LinearRegression):
+    """Keeps the rows that it was asked."""
+
+    def predict(self, rows):
+        self.asked = [*getattr(self, "asked", []), rows]
+        return super().predict(rows)
+
+
+def test_an_estimator_of_two_classes_has_the_probability_of_the_second_as_its_one_unit(x, patients):
+    model = LogisticRegression().fit(x, patients["ill"])
+    adapted = xm.adapt(model)
+    (head,) = adapted.heads
+    assert (head.name, head.kind, head.units, head.shape, head.unit) == ("output", "binary", ("yes",), (1,), "probability")
+    np.testing.assert_array_equal(adapted.predict(x)["output"][:, 0], model.predict_proba(x)[:, 1])
+    score = xm.adapt(model, output="decision_function")
+    assert score.heads[0].unit == "log-odds"
+    assert score.heads[0].kind == "binary"
+    np.testing.assert_array_equal(score.predict(x)["output"][:, 0], model.decision_function(x))
+
+
+def test_classes_name_the_units(x, patients):
+    model = GridSearchCV(KNeighborsClassifier(), {"n_neighbors": [2, 3]}, cv=2).fit(x, patients["ward"])
+    (head,) = xm.adapt(model).heads
+    assert (head.kind, head.units) == ("multiclass", ("0", "1", "2"))
+    np.testing.assert_array_equal(xm.adapt(model).predict(x)["output"], model.predict_proba(x))
+
+
+def test_a_machine_without_probabilities_gives_its_decision_function_and_says_so(x, patients):
+    model = SVC().fit(x, patients["ill"])
+    (head,) = xm.adapt(model).heads
+    assert (head.kind, head.unit) == ("binary", "score")
+    with pytest.raises(NotSupported, match="SVC has no predict_proba that could be explained; there is decision_function"):
+        xm.adapt(model, output="predict_proba")
+    pairs = SVC(decision_function_shape="ovo").fit(x, patients["ward"])
+    assert xm.adapt(pairs).heads[0].units == ("0 against 1", "0 against 2", "1 against 2")
+    assert xm.adapt(pairs).heads[0].kind == "regression"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x, y: RandomForestRegressor(4, random_state=0).fit(x, y),
+        lambda x, y: MultiOutputRegressor(Ridge()).fit(x, y),
+        lambda x, y: make_pipeline(StandardScaler(), LinearRegression()).fit(x, y),
+    ],
+)
+def test_each_number_that_is_predicted_is_a_head(make, x, patients):
+    y = patients[["hours", "ward"]]
+    model = make(x, y)
+    adapted = xm.adapt(model, heads={"hours": 1, "ward": 1})
+    assert [h.name for h in xm.adapt(model).heads] == ["output_0", "output_1"]
+    outputs = adapted.predict(x)
+    np.testing.assert_array_equal(np.hstack([outputs["hours"], outputs["ward"]]), model.predict(x))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x, y: RandomForestClassifier(4, random_state=0).fit(x, y),
+        lambda x, y: MultiOutputClassifier(LogisticRegression()).fit(x, y),
+        lambda x, y: KNeighborsClassifier().fit(x, y),
+    ],
+)
+def test_each_output_with_classes_is_a_head(make, x):
+    y = np.c_[labels(x)[:, 0], np.digitize(x.k, [-0.5, 0.5])]
+    model = make(x, y)
+    first, second = xm.adapt(model).heads
+    assert (first.name, first.kind, first.units) == ("output_0", "binary", ("1",))
+    assert (second.name, second.kind, second.units) == ("output_1", "multiclass", ("0", "1", "2"))
+    outputs = xm.adapt(model).predict(x)
+    np.testing.assert_array_equal(outputs["output_0"][:, 0], model.predict_proba(x)[0][:, 1])
+    np.testing.assert_array_equal(outputs["output_1"], model.predict_proba(x)[1])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_labels_that_may_hold_together_are_one_head(x):
+    y = labels(x)
+    for model in (OneVsRestClassifier(LogisticRegression()).fit(x, y), MLPClassifier((4,), max_iter=5).fit(x, y)):
+        (head,) = xm.adapt(model).heads
+        assert (head.kind, head.units) == ("multilabel", ("0", "1", "2"))
+        np.testing.assert_array_equal(xm.adapt(model).predict(x)["output"], model.predict_proba(x))
+    chain = ClassifierChain(LogisticRegression()).fit(x, y)
+    outputs = xm.adapt(chain).predict(x)
+    assert [h.kind for h in xm.adapt(chain).heads] == ["binary"] * 3
+    np.testing.assert_array_equal(outputs["output_2"][:, 0], chain.predict_proba(x)[:, 2])
+
+
+def test_an_estimator_of_arrays_takes_arrays_and_streams_in_the_order_of_its_columns(x, patients):
+    model = SVR().fit(x.to_numpy(), patients["hours"])
+    assert xm.adapt(model).streams[0].features == ("0", "1", "2", "3")
+    parts = xm.adapt(model, streams={"vitals": ["age", "bp"], "blood": ["k", "na"]})
+    assert [s.features for s in parts.streams] == [("age", "bp"), ("k", "na")]
+    rows = {"blood": x[["na", "k"]], "vitals": x[["age", "bp"]]}
+    np.testing.assert_array_equal(parts.predict(rows)["output"][:, 0], model.predict(x.to_numpy()))
+
+
+@pytest.mark.parametrize(
+    ("make", "limited"),
+    [
+        (lambda x, y: RandomForestRegressor(3, random_state=0).fit(x, y[["hours", "ward"]]), {}),
+        (lambda x, y: LogisticRegression().fit(x, y["ill"]), {}),
+        (lambda x, y: LogisticRegression().fit(x.to_numpy(), y["ward"]), {"output": "decision_function"}),
+        (lambda x, y: SVR().fit(x.to_numpy(), y["hours"]), {}),
+        (lambda x, y: IsolationForest(5, random_state=0).fit(x), {}),
+        (lambda x, y: CalibratedClassifierCV(SVC(), cv=2, ensemble=False).fit(x, y["ill"]), {}),
+    ],
+    ids=["forest", "binary", "classes", "svr", "outliers", "calibrated"],
+)
+def test_the_contract_holds(make, limited, x, patients, monkeypatch):
+    model = make(x, patients)
+
+    def change_weights():
+        other = make(x.iloc[::-1].reset_index(drop=True), patients)
+        model.__dict__.update(other.__dict__)
+
+    check_adapter(
+        xm.adapt(model, like=x, **limited),
+        x[:5].to_numpy() if not hasattr(model, "feature_names_in_") else x[:5],
+        state=lambda: {"parameters": str(model.get_params()), "fitted": xm.adapt(model).fingerprint()},
+        limited=lambda memory: xm.adapt(model, like=x, max_memory=memory, **limited),
+        change_weights=change_weights,
+    )
+
+
+def test_what_has_no_output_is_refused(x, patients):
+    for model, text in [
+        (LogisticRegression(), "LogisticRegression is not fitted, so it has no answers yet. Fit it first: model.fit"),
+        (KMeans(2, n_init=1).fit(x), "KMeans is a clusterer, which has no output that a method could explain"),
+        (StandardScaler().fit(x), "StandardScaler is a transformer, which has no output"),
+        (
+            VotingClassifier([("a", LogisticRegression())], voting="hard").fit(x, patients["ill"]),
+            "VotingClassifier has neither predict_proba nor decision_function",
+        ),
+    ]:
+        with pytest.raises(NotSupported, match=text):
+            xm.adapt(model)
+
+
+def test_a_setting_or_a_column_that_is_not_there_is_refused(x, patients):
+    model = LogisticRegression().fit(x, patients["ill"])
+    with pytest.raises(BadSetting, match="output is one of predict_proba, decision_function, predict; got 'logits'"):
+        xm.adapt(model, output="logits")
+    with pytest.raises(NotSupported, match="LogisticRegression has no predict that could be explained; there is predict_proba"):
+        xm.adapt(model, output="predict")
+    with pytest.raises(
+        UnknownName, match="was fitted on the columns age, bp, k, na; the streams have age, bp, k. Missing: na"
+    ):
+        xm.adapt(model, streams={"vitals": ["age", "bp"], "blood": ["k"]})
+    with pytest.raises(UnknownName, match="name the column 'sodium', which LogisticRegression was not fitted on"):
+        xm.adapt(model, streams={"vitals": ["age", "bp"], "blood": ["k", "sodium"]})
+    with pytest.raises(UnknownName, match="no column of the data frame for stream 'table' is called 'na'"):
+        xm.explain(model, x[["age", "bp", "k"]], "shapley")
+    with pytest.raises(ShapeMismatch, match="table"):
+        xm.explain(model, x.to_numpy()[:, :3], "shapley")
