@@ -116,8 +116,10 @@ def test_the_way_out_that_is_named_for_a_torch_module_works():
     np.testing.assert_allclose(adapted.predict(rows)["risk"], model(torch.from_numpy(rows)).detach().numpy())
 
 
-def test_the_way_out_that_is_named_for_scikit_learn_works():
+def test_the_way_out_that_is_named_for_scikit_learn_works(monkeypatch):
     from sklearn.linear_model import LinearRegression
+
+    monkeypatch.setattr(plugins, "plugins", lambda group: {"builtins": BUILTINS})
 
     rows = np.random.default_rng(0).standard_normal((20, 12)).astype("float32")
     model = LinearRegression().fit(rows, rows[:, :1])

@@ -14,7 +14,7 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Head, Stream, check_together
 from xai_mimo_adapters.chunks import even_slices, rows_that_fit
 from xai_mimo_adapters.sklearn_adapter.boosters import library_of, not_fitted, read_booster
-from xai_mimo_adapters.sklearn_adapter.columns import Columns, place_columns, seen
+from xai_mimo_adapters.sklearn_adapter.columns import a_few, place_columns, seen
 from xai_mimo_adapters.sklearn_adapter.fingerprints import fingerprint
 from xai_mimo_adapters.sklearn_adapter.groups import FirstStep, first_step
 from xai_mimo_adapters.sklearn_adapter.questions import Question, question
@@ -66,6 +66,7 @@ class SklearnAdapter:
     ) -> None:
         self.model = model
         names, width, self._question, step = _read(model, output)
+        like = a_few(like)
         self._streams, self._columns = place_columns(self.name, names, width, step, streams, seen(like))
         check_together(self._streams)
         self._max_memory = max_memory or DEFAULT_MAX_MEMORY
@@ -110,8 +111,7 @@ class SklearnAdapter:
             for rows in even_slices(count_rows(arrays), size)
         ]
         return {
-            head.name: _checked(np.concatenate([part[i] for part in parts]), head)
-            for i, head in enumerate(self._heads)
+            head.name: _checked(np.concatenate([part[i] for part in parts]), head) for i, head in enumerate(self._heads)
         }
 
     def renamed(self, streams: Sequence[Stream]) -> "SklearnAdapter":
@@ -173,7 +173,9 @@ def _check_fitted(model: Any) -> None:
     from sklearn.utils.validation import check_is_fitted
 
     if not callable(getattr(model, "fit", None)):
-        raise NotSupported(f"{type(model).__name__} is no estimator: it has no fit; give a fitted classifier or regressor.")
+        raise NotSupported(
+            f"{type(model).__name__} is no estimator: it has no fit; give a fitted classifier or regressor."
+        )
     try:
         check_is_fitted(model)
     except NotFittedError as err:
@@ -187,5 +189,7 @@ def _checked(values: Array, head: Head) -> Array:
     values = values if str(values.dtype) in ("float32", "float64") else values.astype(np.float64)
     if not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0])
-        raise NotFinite(f"the estimator gave NaN or infinity for head '{head.name}', first in row {row}.", head.name, row)
+        raise NotFinite(
+            f"the estimator gave NaN or infinity for head '{head.name}', first in row {row}.", head.name, row
+        )
     return values.reshape(len(values), *head.shape)

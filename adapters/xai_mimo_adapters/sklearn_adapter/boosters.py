@@ -14,6 +14,7 @@ from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo_adapters.sklearn_adapter.questions import OUTPUTS, Question, estimator_kind
 
 LIBRARIES = ("xgboost", "lightgbm", "catboost")
+_TRAINED = "the loss it was trained with"
 
 
 class Booster(NamedTuple):
@@ -129,7 +130,12 @@ def _of_catboost(model: Any, output: str | None) -> Booster:
         raise not_fitted(model)
     loss = str(model.get_all_params().get("loss_function", "")).split(":")[0]
     classes = np.asarray(model.classes_)
-    kinds = {"Logloss": "binary", "CrossEntropy": "binary", "MultiClass": "multiclass", "MultiClassOneVsAll": "multiclass"}
+    kinds = {
+        "Logloss": "binary",
+        "CrossEntropy": "binary",
+        "MultiClass": "multiclass",
+        "MultiClassOneVsAll": "multiclass",
+    }
     kinds |= {"MultiLogloss": "multilabel", "MultiCrossEntropy": "multilabel"}
     objective = _Objective(kinds.get(loss, "regression"), len(classes) if classes.size else 1)
 
@@ -163,7 +169,8 @@ def _question(
     if objective.kind == "regression":
         if output == "predict_proba":
             raise NotSupported(f"{type(model).__name__} was trained to predict numbers: it has no probabilities.")
-        return Question(output or "predict", margin if output == "decision_function" else value)
+        ask = margin if output == "decision_function" else value
+        return Question(output or "predict", ask, kind_from=_TRAINED)
     if output == "predict":
         raise NotSupported(
             f"{type(model).__name__} was trained on classes, and a predicted class is no number that inputs could add "
@@ -180,8 +187,8 @@ def _question(
         margin if is_margin else value,
         (classes,),
         objective.kind == "multilabel",
-        unit,
-        "classes_" if has_classes else "the loss it was trained with",
+        unit=unit,
+        kind_from="classes_" if has_classes else _TRAINED,
     )
 
 

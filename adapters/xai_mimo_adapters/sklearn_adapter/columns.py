@@ -8,10 +8,12 @@ import numpy as np
 
 from xai_mimo.core.declare import annotate_streams, declared_streams
 from xai_mimo.core.errors import NotSupported, UnknownName
+from xai_mimo.core.from_data import first_rows
 from xai_mimo.core.streams import Array, Stream
-from xai_mimo.core.tables import column_labels
+from xai_mimo.core.tables import column_labels, is_loader
 from xai_mimo_adapters.sklearn_adapter.groups import FirstStep
 
+_ROWS = 16
 ALL = "table"
 """The stream of a model whose columns are not in groups."""
 
@@ -36,6 +38,13 @@ class Seen:
     dtypes: Mapping[str, Any] = field(default_factory=dict)
     words: frozenset[Any] = frozenset()
     is_words: bool = False
+
+
+def a_few(like: Any) -> Any:
+    """The first of the rows that ``adapt`` was given; None where they can be read once alone, and not by us."""
+    if like is None or (is_loader(like) and iter(like) is like):
+        return None
+    return first_rows(like, _ROWS)
 
 
 def seen(like: Any) -> Seen:
@@ -174,8 +183,7 @@ def place_columns(
     groups, forms = _groups(columns, step, declared, like, label)
     needed = [column for columns_ in (step.groups or {"": columns}).values() for column in columns_]
     _check_all_there(groups, needed, columns, label)
-    words = {*like.words} | {name for name, example in step.examples.items() if isinstance(example, str)}
-    words = words if like.words or like.width else words
+    words = {*like.words, *(name for name, example in step.examples.items() if isinstance(example, str))}
     read = tuple(
         Stream(group, (len(members),), dtype=_dtype(members, words), features=members if known else ())
         for group, members in groups.items()

@@ -77,7 +77,7 @@ def _walk_array(array: Any, put: Callable[[bytes], Any], inside: Callable[[Any],
 def _held(thing: Any) -> Any:
     """What an object holds: its attributes by name, or the state that a compiled class of scikit-learn tells."""
     if hasattr(thing, "__dict__") and not callable(thing):
-        return {name: value for name, value in sorted(vars(thing).items())}
+        return dict(sorted(vars(thing).items()))
     if type(thing).__module__.split(".")[0] != "sklearn":
         return None
     try:

@@ -23,6 +23,7 @@ class Question:
         ask: rows as the model takes them -> its answer.
         classes: the classes of each output; () where outputs are numbers.
         is_multilabel: whether the columns of the answer are labels that may hold together, ``classes[0]`` their names.
+        is_of_pairs: whether the answer has a score for each pair of classes, of which no single one is right.
         unit: of the answer.
         kind_from: where the kind of the heads was seen, "" where nothing told.
     """
@@ -31,6 +32,7 @@ class Question:
     ask: Callable[[Any], Any]
     classes: tuple[tuple[str, ...], ...] = ()
     is_multilabel: bool = False
+    is_of_pairs: bool = False
     unit: str = ""
     kind_from: str = ""
 
@@ -63,12 +65,11 @@ class Question:
             kind, units = "multilabel", classes if len(classes) == width else ()
         elif len(classes) == 2 and width == 1:
             kind, units = "binary", classes[1:]
+        elif classes and self.is_of_pairs:
+            units = tuple(f"{a} against {b}" for i, a in enumerate(classes) for b in classes[i + 1 :])
         elif classes and len(classes) == width:
             kind, units = "multiclass", classes
-        elif classes and width == len(classes) * (len(classes) - 1) // 2:
-            # Each class against each other one: scores of pairs, of which no single one is right.
-            units = tuple(f"{a} against {b}" for i, a in enumerate(classes) for b in classes[i + 1 :])
-        return Head(name, (width,), kind=kind, units=units, unit=self.unit)
+        return Head(name, (width,), kind=kind, units=units, unit=self.unit, kind_from=self.kind_from)
 
 
 def question(model: Any, output: str | None) -> Question:
@@ -104,9 +105,18 @@ def question(model: Any, output: str | None) -> Question:
     chosen = output or there[0]
     ask = getattr(model, chosen)
     if kind != "classifier":
-        return Question(chosen, ask)
+        return Question(chosen, ask, kind_from="the type of the estimator")
     classes, is_multilabel = _classes(model)
-    return Question(chosen, ask, classes, is_multilabel, _unit(model, chosen, classes), "classes_")
+    is_of_pairs = getattr(final(model), "decision_function_shape", "") == "ovo" and len(classes[0]) > 2
+    return Question(
+        chosen,
+        ask,
+        classes,
+        is_multilabel,
+        is_of_pairs and chosen == "decision_function",
+        _unit(model, chosen, classes),
+        "classes_",
+    )
 
 
 def estimator_kind(model: Any) -> str:

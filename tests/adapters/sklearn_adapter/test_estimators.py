@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor, VotingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
-from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -30,10 +31,10 @@ EXACT = Shapley(budget=2**12, background_rows=1000)
 def patients():
     rng = np.random.default_rng(0)
     x = pd.DataFrame(rng.normal(size=(60, 4)), columns=["age", "bp", "k", "na"])
-    x["age"] = rng.integers(20, 90, 60)
+    x["age"] = rng.integers(2, 9, 60)
     x["ill"] = np.where(x.bp + x.k > 0, "yes", "no")
     x["ward"] = np.digitize(x.bp, [-0.5, 0.5])
-    x["hours"] = 2 * x.bp + x.age / 10 + x.k**2
+    x["hours"] = 2 * x.bp + x.age + x.k**2
     return x
 
 
@@ -89,7 +90,13 @@ def test_an_estimator_of_two_classes_has_the_probability_of_the_second_as_its_on
     model = LogisticRegression().fit(x, patients["ill"])
     adapted = xm.adapt(model)
     (head,) = adapted.heads
-    assert (head.name, head.kind, head.units, head.shape, head.unit) == ("output", "binary", ("yes",), (1,), "probability")
+    assert (head.name, head.kind, head.units, head.shape, head.unit) == (
+        "output",
+        "binary",
+        ("yes",),
+        (1,),
+        "probability",
+    )
     np.testing.assert_array_equal(adapted.predict(x)["output"][:, 0], model.predict_proba(x)[:, 1])
     score = xm.adapt(model, output="decision_function")
     assert score.heads[0].unit == "log-odds"
@@ -108,7 +115,9 @@ def test_a_machine_without_probabilities_gives_its_decision_function_and_says_so
     model = SVC().fit(x, patients["ill"])
     (head,) = xm.adapt(model).heads
     assert (head.kind, head.unit) == ("binary", "score")
-    with pytest.raises(NotSupported, match="SVC has no predict_proba that could be explained; there is decision_function"):
+    with pytest.raises(
+        NotSupported, match="SVC has no predict_proba that could be explained; there is decision_function"
+    ):
         xm.adapt(model, output="predict_proba")
     pairs = SVC(decision_function_shape="ovo").fit(x, patients["ward"])
     assert xm.adapt(pairs).heads[0].units == ("0 against 1", "0 against 2", "1 against 2")
@@ -178,18 +187,18 @@ def test_an_estimator_of_arrays_takes_arrays_and_streams_in_the_order_of_its_col
     [
         (lambda x, y: RandomForestRegressor(3, random_state=0).fit(x, y[["hours", "ward"]]), {}),
         (lambda x, y: LogisticRegression().fit(x, y["ill"]), {}),
-        (lambda x, y: LogisticRegression().fit(x.to_numpy(), y["ward"]), {"output": "decision_function"}),
+        (lambda x, y: LinearDiscriminantAnalysis().fit(x.to_numpy(), y["ward"]), {"output": "decision_function"}),
         (lambda x, y: SVR().fit(x.to_numpy(), y["hours"]), {}),
-        (lambda x, y: IsolationForest(5, random_state=0).fit(x), {}),
+        (lambda x, y: IsolationForest(n_estimators=5, random_state=0).fit(x), {}),
         (lambda x, y: CalibratedClassifierCV(SVC(), cv=2, ensemble=False).fit(x, y["ill"]), {}),
     ],
     ids=["forest", "binary", "classes", "svr", "outliers", "calibrated"],
 )
-def test_the_contract_holds(make, limited, x, patients, monkeypatch):
+def test_the_contract_holds(make, limited, x, patients):
     model = make(x, patients)
 
     def change_weights():
-        other = make(x.iloc[::-1].reset_index(drop=True), patients)
+        other = make(1 - x**2, patients)
         model.__dict__.update(other.__dict__)
 
     check_adapter(
@@ -219,10 +228,12 @@ def test_a_setting_or_a_column_that_is_not_there_is_refused(x, patients):
     model = LogisticRegression().fit(x, patients["ill"])
     with pytest.raises(BadSetting, match="output is one of predict_proba, decision_function, predict; got 'logits'"):
         xm.adapt(model, output="logits")
-    with pytest.raises(NotSupported, match="LogisticRegression has no predict that could be explained; there is predict_proba"):
+    with pytest.raises(
+        NotSupported, match="LogisticRegression has no predict that could be explained; there is predict_proba"
+    ):
         xm.adapt(model, output="predict")
     with pytest.raises(
-        UnknownName, match="was fitted on the columns age, bp, k, na; the streams have age, bp, k. Missing: na"
+        UnknownName, match=r"was fitted on the columns age, bp, k, na; the streams have age, bp, k\. Missing: na"
     ):
         xm.adapt(model, streams={"vitals": ["age", "bp"], "blood": ["k"]})
     with pytest.raises(UnknownName, match="name the column 'sodium', which LogisticRegression was not fitted on"):
