@@ -179,9 +179,9 @@ def _question(
     is_margin = output == "decision_function"
     count = 2 if objective.kind == "binary" else objective.classes
     unit = "probability" if not is_margin else "logit" if objective.kind == "multiclass" else "log-odds"
-    own = getattr(model, "classes_", None)
-    has_classes = own is not None and estimator_kind(model) == "classifier" and len(np.ravel(own)) == count
-    classes = tuple(str(c) for c in np.ravel(own)) if has_classes else tuple(str(i) for i in range(count))
+    own = [str(c) for c in np.ravel(getattr(model, "classes_", ()))] if estimator_kind(model) == "classifier" else []
+    has_classes = len(own) == count
+    classes = tuple(own) if has_classes else tuple(str(i) for i in range(count))
     return Question(
         output or "predict_proba",
         margin if is_margin else value,
