@@ -1,6 +1,7 @@
 """Plain Python functions, partials and callable objects."""
 
 import copy
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -8,77 +9,167 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.core.declare import declared_heads, declared_streams
+from xai_mimo.core.declare import annotate_heads, declared_heads, declared_streams
 from xai_mimo.core.door import check_inputs, count_rows
 from xai_mimo.core.errors import BadValues, NotFinite, NotSupported, ShapeMismatch
+from xai_mimo.core.from_data import first_rows, is_one_per_stream, streams_from
 from xai_mimo.core.method import bytes_per_row
-from xai_mimo.core.model import Arrays
+from xai_mimo.core.model import Arrays, Model
+from xai_mimo.core.outputs import heads_from, named_outputs
 from xai_mimo.core.precision import warn_of_lost_digits
 from xai_mimo.core.streams import Array, Head, Stream, check_unique, name_values
+from xai_mimo.core.tables import read_array
+from xai_mimo_adapters.calls import Patience, in_threads
 from xai_mimo_adapters.chunks import even_slices, rows_that_fit
-from xai_mimo_adapters.functions import bind, check_modes, torch_modules
+from xai_mimo_adapters.functions import (
+    bind,
+    check_modes,
+    check_parameters,
+    label_of,
+    natively_adapted,
+    needed_parameters,
+    parameters_of,
+    torch_modules,
+)
 
 DEFAULT_MAX_MEMORY = 2**29
 _WORKING_COPIES = 8
 """A function is taken to need this many times the memory of its inputs and outputs."""
 
 
-class CallableAdapter:
-    """A function from one array per stream to one array per head.
+def CallableAdapter(
+    function: Callable[..., Any],
+    *,
+    streams: Mapping[str, Any] | Sequence[Stream] | None = None,
+    heads: Mapping[str, Any] | Sequence[Head] | None = None,
+    max_memory: int | None = None,
+    like: Any = None,
+    concurrency: int = 1,
+    retries: int = 0,
+    wait: float = 0.5,
+    timeout: float | None = None,
+    rows_per_call: int | None = None,
+) -> Model:
+    """Adapt a function from one array per stream to one array per head.
 
-    The function is called with arrays ``(row, *shape)``: by name where its parameters have the names of the streams,
-    else, where no name agrees, one positional argument per stream in declared order. It returns a mapping by head name,
-    a list or tuple in declared order, or one array for one head; rows must not influence each other.
+    The function is called with arrays ``(row, *shape)``: by name where its parameters have the names of the streams;
+    with all of them in one mapping (a list, where the data is one) where it has one parameter for several streams;
+    else, where no name agrees, with one positional argument per stream in order. It returns a mapping by head name, a
+    data class, a list or tuple in order, or one array; rows must not influence each other.
 
-    A function has no dtype of its own: streams that are declared in a short form are handed over as float64, and as
-    float32 to a function that cannot take that, such as one that asks a network of float32. A ``Stream`` has the dtype
-    that it says.
+    What is not declared is read off the rows: streams by the keys of a mapping or the names of the parameters, columns
+    of data frames as feature names, and heads by what the function answers to the first four rows. All such heads are
+    quantities ("regression"): values do not tell what they mean, so that other kinds are declared.
 
-    It has no gradients: none are made up by finite differences. Adapt the framework's own model for those.
+    A function that computes with PyTorch, JAX or TensorFlow, and takes their tensors, is adapted as a function of that
+    framework, which has gradients. Every other has none: none are made up by finite differences.
+
+    A function has no dtype of its own: streams that are declared in a short form are handed over as float64, those
+    that are read off the rows in the dtype of these, and either as float32 to a function that cannot take that, such
+    as one that asks a network of float32. A ``Stream`` has the dtype that it says.
+
+    A function that is slow or far away may be asked with patience: each row belongs to one call, and the order of the
+    rows is kept whatever is answered first. Then the dtype is that of the streams, and no other is tried.
 
     Args:
         function: any callable.
         streams: name -> ``Stream``, shape, number of features or feature names; or ``Stream`` objects.
-        heads: name -> ``Head``, number of units or kind; or ``Head`` objects.
+        heads: name -> ``Head``, number of units or kind; or ``Head`` objects. With ``like``, they annotate what the
+            function answers.
         max_memory: bytes that one call may take; decides how many rows it gets. 512 MiB by default.
+        like: rows, as ``explain`` takes them.
+        concurrency: calls at a time, in threads. They share ``max_memory`` and the rows.
+        retries: how often a call that failed is made again, whatever it raised.
+        wait: seconds before the first of them; it doubles each time, up to 30 s.
+        timeout: seconds that a call may take; None for any. A call that took longer is given up: it goes on by itself
+            in its thread, and is made again as other failures are.
+        rows_per_call: rows that a call may have; None for as many as memory holds.
     Raises:
-        NotSupported: streams or heads are not declared, or it is a method of a network of PyTorch.
+        NotSupported: streams or heads are neither declared nor to be read off, or it is a method of a network of
+            PyTorch. BadSetting: concurrency and the like are no numbers of that kind.
+
+    Example:
+        >>> model = CallableAdapter(lambda table: {"risk": table[:, 0]}, like={"table": [[1.0, 2.0]]})
+        >>> model.streams[0].shape, model.heads[0].name
+        ((2,), 'risk')
+    """
+    if like is None and (not streams or not heads):
+        raise NotSupported(
+            f"the {'heads' if streams else 'streams'} of '{label_of(function)}' cannot be read off a function. "
+            "Name them, shapes without the batch axis: xai_mimo.adapt(f, streams={'sensors': (12,), 'age': 1}, "
+            "heads={'risk': 'binary', 'hours': 1}); or give rows to read them off: xai_mimo.adapt(f, like=x)."
+        )
+    patience = Patience(concurrency, retries, wait, timeout, rows_per_call)
+    if not patience.is_asked_for:
+        native = natively_adapted(function, streams=streams, heads=heads, max_memory=max_memory, like=like)
+        if native is not None:
+            return native
+    return ArrayFunction(function, streams=streams, heads=heads, max_memory=max_memory, like=like, patience=patience)
+
+
+class ArrayFunction:
+    """A function of arrays as a model without gradients; see ``CallableAdapter``, which makes it.
+
+    Args:
+        function, streams, heads, max_memory, like: see there.
+        patience: how it is asked.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
         *,
-        streams: Mapping[str, Any] | Sequence[Stream] | None = None,
-        heads: Mapping[str, Any] | Sequence[Head] | None = None,
-        max_memory: int | None = None,
+        streams: Mapping[str, Any] | Sequence[Stream] | None,
+        heads: Mapping[str, Any] | Sequence[Head] | None,
+        max_memory: int | None,
+        like: Any,
+        patience: Patience,
     ) -> None:
-        if not streams or not heads:
-            raise NotSupported(
-                f"the {'streams' if not streams else 'heads'} of '{_label(function)}' cannot be read off a function. "
-                "Name them, shapes without the batch axis: xai_mimo.adapt(f, streams={'sensors': (12,), 'age': 1}, "
-                "heads={'risk': 'binary', 'hours': 1})."
-            )
         self.function = function
-        self._streams = declared_streams(streams, dtype="float64")
-        self._free = _undeclared_dtypes(streams)
-        self._heads = declared_heads(heads)
+        self._patience = patience
         self._max_memory = max_memory or DEFAULT_MAX_MEMORY
-        check_unique([s.name for s in self._streams], "input stream")
-        check_unique([h.name for h in self._heads], "head")
-        self._binding = bind(function, [s.name for s in self._streams], _label(function))
         self._modules = torch_modules(function)
         if any(module is getattr(function, "__self__", None) for module in self._modules):
             raise NotSupported(
-                f"'{_label(function)}' is a method of a network of PyTorch, which takes tensors; expected a function "
+                f"'{self.name}' is a method of a network of PyTorch, which takes tensors; expected a function "
                 "of arrays. Wrap it: xai_mimo.adapt(lambda sensors: model(torch.from_numpy(sensors)).detach().numpy(), "
                 "streams={'sensors': (12,)}, heads={'risk': 1})."
             )
+        rows = None if like is None else first_rows(like)
+        if not streams:
+            self._streams = streams_from(rows, parameters=_names_for(function, rows))
+            self._free = frozenset(s.name for s in self._streams if s.dtype == "float64")
+        else:
+            self._streams = declared_streams(streams, dtype="float64")
+            self._free = _undeclared_dtypes(streams)
+        if patience.is_asked_for:
+            self._free = frozenset()
+        check_unique([s.name for s in self._streams], "input stream")
+        names = [s.name for s in self._streams]
+        is_list = isinstance(rows, list | tuple) and is_one_per_stream(rows)
+        self._binding = bind(function, names, self.name, together="list" if is_list else "mapping")
+        self._answers: dict[str, str] = {}
+        if rows is None:
+            self._heads = declared_heads(heads or ())
+        else:
+            if not streams:
+                check_parameters(function, self._binding, self.name)
+            seen = self._seen_heads(check_inputs(rows, self._streams))
+            self._heads = annotate_heads(seen, heads or None)
+            self._answers = {head.name: read.name for head, read in zip(self._heads, seen, strict=True)}
+        check_unique([h.name for h in self._heads], "head")
+
+    def _seen_heads(self, rows: Arrays) -> tuple[Head, ...]:
+        """Heads as the function's answer to some rows describes them."""
+        check_modes(self._modules, self.name)
+        answer = named_outputs(self._ask(rows, slice(0, count_rows(rows))))
+        arrays = {name: read_array(values, f"output '{name}' of '{self.name}'") for name, values in answer.items()}
+        return heads_from(arrays, count_rows(rows))
 
     @property
     def name(self) -> str:
         """What the function is called."""
-        return _label(self.function)
+        return label_of(self.function)
 
     @property
     def streams(self) -> tuple[Stream, ...]:
@@ -111,27 +202,41 @@ class CallableAdapter:
         arrays = check_inputs(inputs, self._streams)
         check_modes(self._modules, self.name)
         one_row = bytes_per_row(arrays) + 8 * sum(head.size for head in self._heads)
-        size = rows_that_fit(_WORKING_COPIES * one_row, self._max_memory)
-        parts = [
-            self._call({name: x[rows] for name, x in arrays.items()}, rows.start)
-            for rows in even_slices(count_rows(arrays), size)
-        ]
+        fitting = rows_that_fit(_WORKING_COPIES * one_row, self._max_memory)
+        slices = list(even_slices(count_rows(arrays), self._patience.rows_at_once(fitting, count_rows(arrays))))
+        calls = [functools.partial(self._call, arrays, rows) for rows in slices]
+        if self._patience.concurrency == 1:
+            parts = [call() for call in calls]
+        else:
+            parts = in_threads(calls, min(self._patience.concurrency, len(calls)))
         if len(parts) == 1:
             return parts[0]
         # Not written into one array: a function may give another dtype for other rows.
         return {head.name: np.concatenate([part[head.name] for part in parts]) for head in self._heads}
 
-    def renamed(self, streams: Sequence[Stream]) -> "CallableAdapter":
+    def renamed(self, streams: Sequence[Stream]) -> "ArrayFunction":
         """The same function with other words for its streams' features; see ``Renamable``."""
         other = copy.copy(self)
         other._streams = tuple(streams)
         return other
 
-    def _call(self, arrays: Arrays, first: int) -> Arrays:
-        outputs = self._answer(arrays)
-        rows = count_rows(arrays)
-        named = name_values(outputs, [h.name for h in self._heads], "head")
-        return {head.name: _checked(named[head.name], head, rows, first) for head in self._heads}
+    def _call(self, arrays: Arrays, rows: slice) -> Arrays:
+        answer = self._ask({name: x[rows] for name, x in arrays.items()}, rows)
+        named = self._by_head(answer)
+        return {head.name: _checked(named[head.name], head, rows.stop - rows.start, rows.start) for head in self._heads}
+
+    def _by_head(self, answer: Any) -> dict[str, Any]:
+        """What the function returned by the names of the heads, which the user may have renamed."""
+        if self._answers:
+            named = name_values(named_outputs(answer), list(self._answers.values()), "head")
+            return {name: named[read] for name, read in self._answers.items()}
+        values = named_outputs(answer) if dataclasses.is_dataclass(answer) else answer
+        return name_values(values, [h.name for h in self._heads], "head")
+
+    def _ask(self, arrays: Arrays, rows: slice) -> Any:
+        if not self._patience.is_asked_for:
+            return self._answer(arrays)
+        return self._patience.ask(lambda: self._answer(arrays), f"'{self.name}'", rows)
 
     def _answer(self, arrays: Arrays) -> Any:
         """What the function returns, in the widest dtype that it takes.
@@ -165,6 +270,14 @@ class CallableAdapter:
         return narrow
 
 
+def _names_for(function: Callable[..., Any], rows: Any) -> tuple[str, ...]:
+    """Parameters whose names things without names go by."""
+    needed, every = needed_parameters(function), parameters_of(function)
+    if isinstance(rows, list | tuple) and is_one_per_stream(rows):
+        return needed if len(needed) >= len(rows) else every
+    return needed or every[:1]
+
+
 def _undeclared_dtypes(streams: Mapping[str, Any] | Sequence[Stream]) -> frozenset[str]:
     """Streams whose declaration says nothing of a dtype."""
     if not isinstance(streams, Mapping):
@@ -175,7 +288,8 @@ def _undeclared_dtypes(streams: Mapping[str, Any] | Sequence[Stream]) -> frozens
 def _checked(values: Any, head: Head, rows: int, first: int) -> Array:
     """One head's output as floats of the declared shape."""
     expected = (rows, *head.shape)
-    array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)  # a tensor that may have a tape
+    is_tensor = hasattr(values, "detach")  # of PyTorch, perhaps with a tape, or of a dtype that NumPy has not
+    array = read_array(values, f"head '{head.name}'") if is_tensor else np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise BadValues(f"the function gave dtype {array.dtype} for head '{head.name}'; expected numbers.")
     one_value = head.size == 1 and array.shape == (rows,)
@@ -194,12 +308,6 @@ def _checked(values: Any, head: Head, rows: int, first: int) -> Array:
     return array.reshape(expected).copy()  # it may be a buffer that the function's next call writes into
 
 
-def _label(function: Any) -> str:
-    if isinstance(function, functools.partial):
-        return _label(function.func)
-    return str(getattr(function, "__qualname__", type(function).__qualname__))
-
-
 def _identity(function: Any) -> list[bytes]:
     """What is known of a function: its name, its code with the code inside it, and a partial's bound arguments."""
     if isinstance(function, functools.partial):
@@ -208,7 +316,7 @@ def _identity(function: Any) -> list[bytes]:
     code = getattr(function, "__code__", None)
     if code is None:  # an object whose class defines how it is called
         code = getattr(type(function).__call__, "__code__", None)
-    return [getattr(function, "__module__", "").encode(), f"'{_label(function)}'".encode(), *_code(code)]
+    return [getattr(function, "__module__", "").encode(), f"'{label_of(function)}'".encode(), *_code(code)]
 
 
 def _code(code: Any) -> list[bytes]:

@@ -1,17 +1,30 @@
 """What can be read off a plain function: how its parameters go with streams, and which networks it asks."""
 
+import contextlib
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Literal
 
 from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.model import Model
+from xai_mimo.core.plugins import load_plugin, plugins
 from xai_mimo.core.streams import unknown
 
 # How far the search for networks follows what a function holds.
 _DEPTH = 4
+_NATIVE = {
+    "torch": "torch",
+    "jax": "jaxlib",
+    "jaxlib": "jaxlib",
+    "flax": "jaxlib",
+    "equinox": "jaxlib",
+    "tensorflow": "tensorflow",
+}
+"""Frameworks that differentiate functions, and the names of the adapters that take these."""
 _LIBRARIES = ("numpy", "scipy", "pandas", "sklearn", "torch", "jax", "tensorflow", "keras")
 # Layers of PyTorch whose answer depends on the mode, by the names of their classes or bases.
 _MODAL = ("_DropoutNd", "_NormBase", "RReLU")
@@ -46,6 +59,41 @@ def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
     except (ValueError, TypeError):  # some functions written in C tell nothing
         return ()
     return tuple(name for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+
+
+def needed_parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the parameters without which a function cannot be called; none where it tells nothing."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (ValueError, TypeError):
+        return ()
+    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return tuple(n for n, p in parameters.items() if p.default is p.empty and p.kind not in open_ended)
+
+
+def label_of(function: Any) -> str:
+    """What a function is called."""
+    if isinstance(function, functools.partial):
+        return label_of(function.func)
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
+
+
+def check_parameters(function: Callable[..., Any], binding: "Binding", label: str) -> None:
+    """Refuse to hand over by place streams that nobody put in order, unless a function needs as many.
+
+    Args:
+        binding: of streams that were read off data. label: of the function, for error texts.
+    Raises:
+        NotSupported: it needs other things.
+    """
+    needed, every = needed_parameters(function), parameters_of(function)
+    if binding.together or binding.by_name or not every or len(needed or every[:1]) == len(binding.by_place):
+        return
+    raise NotSupported(
+        f"'{label}' takes {', '.join(every)}, and the data has the input streams {', '.join(binding.by_place)}; which "
+        f"is which? Call them alike, {{'{every[0]}': ...}}, or name them in the order in which the function takes "
+        "them: xai_mimo.adapt(f, streams={'sensors': (12,), 'age': 1}, like=x)."
+    )
 
 
 def bind(
@@ -90,20 +138,48 @@ def bind(
 
 def torch_modules(function: Any) -> tuple[Any, ...]:
     """The networks of PyTorch that a function can be seen to hold: bound, closed over, or named among its globals."""
+    return tuple(thing for thing in _held(function) if _is_module(thing))
+
+
+def frameworks_of(function: Any) -> tuple[str, ...]:
+    """Frameworks that a function can be seen to compute with, by their root modules, of those that are imported."""
+    roots = [_root(thing) for thing in _held(function)]
+    if isinstance(function, FunctionType):  # what its body imports
+        roots += [name.split(".")[0] for name in _names(function.__code__)]
+    return tuple(dict.fromkeys(root for root in roots if root in _NATIVE and root in sys.modules))
+
+
+def natively_adapted(function: Callable[..., Any], **given: Any) -> Model | None:
+    """A function of the tensors of a framework, as a model of it; None for a function of arrays.
+
+    Asked is the adapter of each framework that the function can be seen to compute with, as
+    ``Adapter(function, streams=, heads=, max_memory=, like=)``; it refuses what does not take its tensors.
+    """
+    frameworks = frameworks_of(function)
+    entries = plugins("xai_mimo.adapters") if frameworks else {}
+    for root in dict.fromkeys(_NATIVE[framework] for framework in frameworks):
+        adapter = load_plugin(entries[root]) if root in entries else None
+        if adapter is not None:
+            with contextlib.suppress(NotSupported):  # what it cannot take is a function of arrays
+                adapted: Model = adapter(function, **given)
+                return adapted
+    return None
+
+
+def _held(function: Any) -> list[Any]:
+    """What a function can be seen to hold, itself first; nothing is looked for within networks."""
     held: dict[int, Any] = {}
-    _search(function, _DEPTH, held, set())
-    return tuple(held.values())
+    _search(function, _DEPTH, held)
+    return list(held.values())
 
 
-def _search(thing: Any, depth: int, held: dict[int, Any], seen: set[int]) -> None:
-    if depth < 0 or id(thing) in seen:
+def _search(thing: Any, depth: int, held: dict[int, Any]) -> None:
+    if depth < 0 or id(thing) in held:
         return
-    seen.add(id(thing))
-    if _is_module(thing):
-        held[id(thing)] = thing
-        return
-    for part in _parts(thing):
-        _search(part, depth - 1, held, seen)
+    held[id(thing)] = thing
+    if not _is_module(thing):
+        for part in _parts(thing):
+            _search(part, depth - 1, held)
 
 
 def _parts(thing: Any) -> list[Any]:
@@ -115,7 +191,7 @@ def _parts(thing: Any) -> list[Any]:
         if (thing.__module__ or "").split(".")[0] in _LIBRARIES:
             return []
         cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
-        named = [thing.__globals__[name] for name in thing.__code__.co_names if name in thing.__globals__]
+        named = [thing.__globals__[name] for name in _names(thing.__code__) if name in thing.__globals__]
         return [*cells, *named, *(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values()]
     if isinstance(thing, list | tuple):
         return list(thing[:64])
@@ -123,6 +199,20 @@ def _parts(thing: Any) -> list[Any]:
         return list(thing.values())[:64]
     is_plain_object = hasattr(thing, "__dict__") and not isinstance(thing, type) and callable(thing)
     return list(vars(thing).values()) if is_plain_object else []
+
+
+def _names(code: CodeType) -> list[str]:
+    """Names that code looks up, also in the functions and comprehensions within it."""
+    return [*code.co_names, *(name for part in code.co_consts if isinstance(part, CodeType) for name in _names(part))]
+
+
+def _root(thing: Any) -> str:
+    """Of the package that something is, or is of."""
+    if isinstance(thing, ModuleType):
+        return thing.__name__.split(".")[0]
+    owner = thing.__self__ if isinstance(thing, BuiltinFunctionType) and thing.__module__ is None else thing
+    module = getattr(owner, "__module__", None) or type(owner).__module__
+    return str(module).split(".")[0]
 
 
 def _is_filled(cell: Any) -> bool:

@@ -52,6 +52,10 @@ class BadSetting(XaiMimoError, ValueError):
     """An argument lies outside what the method or metric accepts."""
 
 
+class TooSlow(XaiMimoError, TimeoutError):
+    """A function did not answer within the time that it was given; the message names the rows."""
+
+
 class MetricFailed(XaiMimoError, RuntimeError):
     """A metric raised an error, or gave what is no quantity; the message names the metric."""
 
