@@ -47,6 +47,7 @@ class _Collector:
     maps: dict[str, Any]
     labels: dict[str, MapLabels]
     names: Collection[str] | None
+    paths: Mapping[int, str]
 
 
 _active: contextvars.ContextVar[_Collector | None] = contextvars.ContextVar("xai_mimo_collector", default=None)
@@ -54,18 +55,22 @@ _active: contextvars.ContextVar[_Collector | None] = contextvars.ContextVar("xai
 
 @contextlib.contextmanager
 def collect(
-    labels: dict[str, MapLabels] | None = None, *, names: Collection[str] | None = None
+    labels: dict[str, MapLabels] | None = None,
+    *,
+    names: Collection[str] | None = None,
+    paths: Mapping[int, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Collect what layers sow while this context is active.
 
     Args:
         labels: filled with the meaning of each map's axes, under the same keys as the maps.
         names: collect the maps of these names only, also those that are sown on request only; None for all others.
+        paths: of layers that do not know their own, such as modules of PyTorch, by their identity (``id``).
     Yields:
         ``{"<layer path>/<map name>": tensor (batch, *axes)}``, filled as layers are called. A layer called more than
         once gives keys ending in ``@1``, ``@2``, ...
     """
-    collector = _Collector({}, {} if labels is None else labels, names)
+    collector = _Collector({}, {} if labels is None else labels, names, paths or {})
     token = _active.set(collector)
     try:
         yield collector.maps
@@ -78,21 +83,23 @@ class _Overrider:
     maps: Mapping[str, Any]
     asked: list[str]
     taken: set[str]
+    paths: Mapping[int, str]
 
 
 _overriding: contextvars.ContextVar[_Overrider | None] = contextvars.ContextVar("xai_mimo_overrider", default=None)
 
 
 @contextlib.contextmanager
-def override(maps: Mapping[str, Any]) -> Iterator[set[str]]:
+def override(maps: Mapping[str, Any], *, paths: Mapping[int, str] | None = None) -> Iterator[set[str]]:
     """Put these maps in the place of those that layers make, while this context is active.
 
     Args:
         maps: by the keys that ``collect`` gives, tensors of the shapes that are sown.
+        paths: as ``collect`` takes them.
     Yields:
         The keys of the maps that layers took. A map that was not taken changed nothing: its layer only shows it.
     """
-    overrider = _Overrider(maps, [], set())
+    overrider = _Overrider(maps, [], set(), paths or {})
     token = _overriding.set(overrider)
     try:
         yield overrider.taken
@@ -108,13 +115,17 @@ def replacement(layer: Any, name: str) -> Any | None:
     overrider = _overriding.get()
     if overrider is None:
         return None
-    path = getattr(layer, "path", None) or layer.name
-    key = _numbered(path, name, overrider.asked)
+    key = _numbered(_path(layer, overrider.paths), name, overrider.asked)
     overrider.asked.append(key)
     if key not in overrider.maps:
         return None
     overrider.taken.add(key)
     return overrider.maps[key]
+
+
+def _path(layer: Any, paths: Mapping[int, str]) -> str:
+    """A layer's path as its reader knows it, else its own, else its name."""
+    return str(paths.get(id(layer)) or getattr(layer, "path", None) or layer.name)
 
 
 def _numbered(path: str, name: str, known: Collection[str]) -> str:
@@ -143,7 +154,7 @@ def sow(
     """Offer a map to whoever collects; costs nothing when nobody does.
 
     Args:
-        layer: the Keras layer; its path names the map.
+        layer: the layer or module; its path names the map.
         name: what the map is, e.g. "attention".
         value: tensor ``(batch, *axes)``, or a function that makes it, called only when it is collected.
         axes: a word for each axis behind the batch axis, of design words (head, feature, time, ...).
@@ -153,8 +164,7 @@ def sow(
     collector = _active.get()
     if collector is None or (on_request if collector.names is None else name not in collector.names):
         return
-    path = getattr(layer, "path", None) or layer.name
-    key = _numbered(path, name, collector.maps)
+    key = _numbered(_path(layer, collector.paths), name, collector.maps)
     collector.maps[key] = value() if callable(value) else value
     collector.labels[key] = MapLabels(
         layer=key.rsplit("/", 1)[0],
