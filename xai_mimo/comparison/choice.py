@@ -7,6 +7,7 @@ from typing import Literal
 
 from xai_mimo.comparison.explanations import ExplainRequest
 from xai_mimo.comparison.spaces import Space, choose_space
+from xai_mimo.core.attention import READ_BY, is_between_positions
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Differentiable, Interceptable, Model
@@ -97,6 +98,8 @@ def _kind_of_map(model: Model, first_row: Arrays) -> Literal["attention", "contr
     maps = model.intercept(first_row) if isinstance(model, Interceptable) else {}
     if not maps:
         raise NotSupported("no layer of the model explains itself")
+    if all(is_between_positions(m) for m in maps.values()):
+        raise NotSupported(f"its layers attend from position to position, which {READ_BY} read")
     sown = {m.name for m in maps.values()}
     kinds: tuple[Literal["attention", "contribution"], ...] = ("attention", "contribution")
     for kind in kinds:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from xai_mimo.core.attention import READ_BY, is_between_positions
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, require
@@ -138,7 +139,13 @@ def _with_groups(space: Space, groups: Sequence[str]) -> Space:
 
 def _self_explaining_layer(model: Model, first_row: Arrays) -> str:
     maps = _maps(model, first_row).values()
-    layers = list(dict.fromkeys(m.layer for m in maps if not _is_over_positions(m.layer, maps)))
+    own = [m for m in maps if not is_between_positions(m)]
+    layers = list(dict.fromkeys(m.layer for m in own if not _is_over_positions(m.layer, maps)))
+    if maps and not own:
+        raise NotSupported(
+            f"the model's layers attend from position to position ({', '.join(dict.fromkeys(m.layer for m in maps))}); "
+            f"'interception' reads maps over features. Put one of {READ_BY} in its place."
+        )
     if maps and not layers:
         raise NotSupported(
             "the model's layers say where the evidence lies, position by position; 'interception' reads maps over "

@@ -12,11 +12,12 @@ import numpy as np
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
-from xai_mimo.sowing import MapLabels, collect
+from xai_mimo.sowing import MapLabels
 from xai_mimo_adapters.chunks import check_float, split_floats
 from xai_mimo_adapters.jax_programs.disk_cache import keep_on_disk
 from xai_mimo_adapters.jax_programs.gradients import gradients_of
 from xai_mimo_adapters.jax_programs.programs import same_program
+from xai_mimo_adapters.keras_adapter.attention import collecting
 from xai_mimo_adapters.keras_adapter.compiled import Call
 from xai_mimo_adapters.lent import Lent
 
@@ -135,7 +136,7 @@ class JaxEngine:
             return self._network.run(inputs)
 
     def _outputs_and_maps(self, weights: list[jax.Array], inputs: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        with collect(self.labels) as maps:
+        with collecting(self.labels) as maps:
             self._outputs(weights, inputs)
         return dict(maps)
 

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
-from xai_mimo.sowing import MapLabels, collect
+from xai_mimo.sowing import MapLabels
 from xai_mimo_adapters.chunks import check_float, split_floats
+from xai_mimo_adapters.keras_adapter.attention import collecting
 from xai_mimo_adapters.keras_adapter.compiled import Call
 from xai_mimo_adapters.lent import Lent
 
@@ -57,7 +58,7 @@ class TensorFlowEngine:
 
     def _is_same(self, what: Hashable, results: Any, rows: dict[str, tf.Tensor], tolerance: float) -> bool:
         try:
-            with keras.StatelessScope(), collect({}) as maps:
+            with keras.StatelessScope(), collecting({}) as maps:
                 expected = self._network.run({name: x for name, x in rows.items() if name != _UNITS})
         except Exception:  # if no graph can be made either, it is the error of the new graph that is the user's
             return False
@@ -96,7 +97,7 @@ class TensorFlowEngine:
             return self._network.run(inputs)
 
     def _sown(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        with collect(self.labels) as maps:
+        with collecting(self.labels) as maps:
             self._outputs(inputs)
         return dict(maps)
 

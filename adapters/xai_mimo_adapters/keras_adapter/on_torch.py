@@ -15,8 +15,9 @@ import torch
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
-from xai_mimo.sowing import MapLabels, collect
+from xai_mimo.sowing import MapLabels
 from xai_mimo_adapters.chunks import check_float, split_floats
+from xai_mimo_adapters.keras_adapter.attention import collecting
 from xai_mimo_adapters.keras_adapter.compiled import Call
 
 
@@ -50,7 +51,7 @@ class TorchEngine:
 
     def maps(self, call: Call, inputs: Arrays) -> Arrays:
         """Every map sown while reading one chunk, by key."""
-        with torch.no_grad(), keras.StatelessScope(), collect(self.labels) as maps:
+        with torch.no_grad(), keras.StatelessScope(), collecting(self.labels) as maps:
             call(_to_tensors(inputs))
         return _to_numpy(maps)
 

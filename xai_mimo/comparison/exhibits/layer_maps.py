@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
+from xai_mimo.core.attention import CROSS_VALUES, VALUES
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model
 from xai_mimo.core.streams import Array, Stream
@@ -24,7 +25,7 @@ def layer_maps(
     """Every sown map as its mean over rows, except those that an interception method of the comparison shows.
 
     Shown already are the maps that the methods read and, where there is such a method, all maps over heads and the
-    features of a stream without further axes.
+    features of a stream without further axes. Inner products of what attention heads make of keys are no exhibit.
 
     Args:
         model: the whole model; one that cannot be intercepted has no maps.
@@ -56,6 +57,8 @@ def _time_labels(maps: Interceptions) -> dict[str, tuple[str, ...]]:
 
 
 def _is_shown(sown: InterceptionMap, streams: Sequence[Stream], kinds: Collection[str]) -> bool:
+    if sown.name in (VALUES, CROSS_VALUES):
+        return True
     if not kinds:
         return False
     flat = {s.name for s in streams if s.axes == ("feature",)}

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import xarray as xr
 
+from xai_mimo.core.attention import READ_BY, is_between_positions
 from xai_mimo.core.batches import begun
 from xai_mimo.core.cut import find_layer, layers_called
 from xai_mimo.core.digest import digest
@@ -41,7 +42,11 @@ SCHEMA = "xai_mimo.interception/1"
 
 
 def intercept(model: Any, x: Any, *, max_memory: int | None = None) -> xr.Dataset:
-    """Every map that a model's layers sow while they read these rows.
+    """Every map that a model's layers sow while they read these rows, and what its attention layers attend to.
+
+    Attention layers of a framework are read without a change to them: their maps are ``attention_weights`` (of
+    self-attention) or ``cross_attention_weights``, both over ``attention_head``, ``query`` and ``key``, and
+    ``attention_values``; see ``xai_mimo.core.attention``.
 
     Args:
         model: anything ``adapt`` takes, or an adapted model.
@@ -148,8 +153,10 @@ def _maps(model: Model, inputs: Arrays) -> Interceptions:
     maps = require(model, Interceptable, for_="'interception'").intercept(inputs)
     if not maps:
         raise NotSupported(
-            "this model holds no self-explaining layer (none sows a map). Build it with one, e.g. "
-            "xai_mimo.layers.MAIL, or use another method, e.g. 'integrated_gradients' or 'shapley'."
+            "this model holds no self-explaining layer (none sows a map) and no attention layer of its framework that "
+            "can be read (such as keras.layers.MultiHeadAttention; one that is mapped over steps by TimeDistributed or "
+            "a recurrent layer cannot). Build it with one, e.g. xai_mimo.layers.MAIL, or use another method, e.g. "
+            "'integrated_gradients' or 'shapley'."
         )
     return maps
 
@@ -160,6 +167,8 @@ def _choose(maps: Interceptions, name: str, layer: str | None, *, cut_at: str | 
     if not by_layer:
         is_over_positions = any(m.name == "class_map" for m in maps.values())
         mend = " Maps over positions are read by the method 'position_maps'." if is_over_positions else ""
+        if any(is_between_positions(m) for m in maps.values()):
+            mend += f" Attention from position to position is read by the methods {READ_BY}."
         sown = {m.name for m in maps.values()}
         kinds = [kind for kind, own in _MAPS.items() if own in sown]
         if kinds:
