@@ -1,0 +1,11 @@
+"""Functions of JAX, modules of flax (linen and nnx) and of equinox; nothing else here knows JAX without Keras.
+
+``adapter`` chooses what a model can do; ``source`` is a model taken apart into its weights and how it is called, which
+``functions``, ``linen``, ``nnx`` and ``equinox_modules`` do; ``tracing`` reads shapes and the program off it;
+``network`` is the adapted model, and ``engine`` runs it, compiled. ``links`` sees the last step of a head.
+"""
+
+from xai_mimo_adapters.jax_adapter.adapter import JaxAdapter
+from xai_mimo_adapters.jax_adapter.links import before_link
+
+__all__ = ["JaxAdapter", "before_link"]

@@ -1,0 +1,215 @@
+"""What is read off a model of JAX before it is run: its streams, its heads, and its program."""
+
+import functools
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+
+from xai_mimo.core.declare import annotate_heads, annotate_streams, declared_streams
+from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.from_data import streams_from
+from xai_mimo.core.outputs import heads_from
+from xai_mimo.core.streams import Head, Stream, check_unique
+from xai_mimo.sowing import MapLabels, collect
+from xai_mimo_adapters.functions import Binding, bind, parameters_of
+from xai_mimo_adapters.jax_adapter.engine import MAPS
+from xai_mimo_adapters.jax_adapter.links import kinds_of
+from xai_mimo_adapters.jax_adapter.source import Source, Takes
+from xai_mimo_adapters.jax_adapter.tracing import ROWS, Tensors, Traced, outputs_of, trace, zeros_like
+
+Declared = Mapping[str, Any] | Sequence[Any] | None
+_RANDOM = ("key", "rng", "rngs", "prng_key", "rng_key", "dropout_rng")
+_STATE = ("state",)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model as it was read.
+
+    Attributes:
+        source: the model taken apart.
+        streams, heads: under the names that the user chose.
+        inner: name of each stream -> what the model calls it. outputs: likewise of each head.
+        binding: how streams are handed over.
+        takes: rows, or one row.
+        traced: the program.
+    """
+
+    source: Source
+    streams: tuple[Stream, ...]
+    heads: tuple[Head, ...]
+    inner: Mapping[str, str]
+    outputs: Mapping[str, str]
+    binding: Binding
+    takes: Takes
+    traced: Traced
+
+    def run(self, weights: Any, inputs: Tensors) -> Tensors:
+        """Outputs by the model's own names."""
+        return _run(self.source, self.binding, self.takes, weights, inputs)
+
+    def run_with_maps(self, labels: dict[str, MapLabels], weights: Any, inputs: Tensors) -> Tensors:
+        """Outputs, and the maps that are sown, by their keys behind ``MAPS``; ``labels`` is filled."""
+        return _run(self.source, self.binding, self.takes, weights, inputs, labels)
+
+
+def read(
+    source: Source,
+    *,
+    streams: Declared = None,
+    heads: Declared = None,
+    like: Any = None,
+    takes: Takes | None = None,
+) -> Reading:
+    """Read a model of JAX; nothing is executed.
+
+    Args:
+        source: the model taken apart.
+        streams, heads: as ``adapt`` takes them.
+        like: rows that tell of the streams; needed where streams are not declared.
+        takes: whether the model is a function of many rows or of one; what the source says by default.
+    Raises:
+        NotSupported: nothing tells of the streams; it cannot be traced; it is random or keeps a state.
+        ShapeMismatch: an output without one row for each that was asked.
+    """
+    if like is None and not streams:
+        raise NotSupported(
+            f"the inputs of '{source.name}' cannot be read off it. Give rows, xai_mimo.adapt(f, like=x), as explain "
+            "and compare do; or name them, shapes without the batch axis: xai_mimo.adapt(f, streams={'sensors': (12,), "
+            "'age': 1})."
+        )
+    parameters = parameters_of(source.signature)
+    if like is not None:
+        own = _computed_in(streams_from(like, parameters=parameters))
+        named = annotate_streams(own, streams)
+    else:
+        named = own = _computed_in(declared_streams(streams or {}, dtype="float64"))
+        check_unique([s.name for s in named], "input stream")
+    _check_parameters(source, [s.name for s in own])
+    together = "mapping" if like is None or isinstance(like, Mapping) else "list"
+    binding = bind(source.signature, [s.name for s in own], source.name, together=together)  # type: ignore[arg-type]
+    takes, traced = _traced(source, binding, own, takes or source.takes)
+    _check_random(traced, source.name)
+    seen = heads_from(zeros_like(traced.outputs), ROWS, kinds=kinds_of(traced))
+    shown = annotate_heads(seen, heads)
+    return Reading(
+        source,
+        named,
+        shown,
+        {s.name: o.name for s, o in zip(named, own, strict=True)},
+        {h.name: o.name for h, o in zip(shown, seen, strict=True)},
+        binding,
+        takes,
+        traced,
+    )
+
+
+def _computed_in(streams: Sequence[Stream]) -> tuple[Stream, ...]:
+    """The streams in the dtypes that JAX computes in, which are narrow unless ``jax_enable_x64`` is set."""
+    return tuple(replace(s, dtype=str(jax.dtypes.canonicalize_dtype(s.dtype))) for s in streams)
+
+
+def _traced(source: Source, binding: Binding, streams: Sequence[Stream], takes: Takes | None) -> tuple[Takes, Traced]:
+    """The program of a model, and whether it takes rows or one row, which is tried where nothing says it."""
+
+    def of(form: Takes) -> Traced:
+        return trace(functools.partial(_run, source, binding, form), source.weights(), streams, source.name)
+
+    if takes is not None:
+        return takes, of(takes)
+    tried: dict[Takes, Traced] = {}
+    failed: dict[Takes, Exception] = {}
+    forms: tuple[Takes, Takes] = ("row", "rows")
+    for form in forms:
+        try:
+            tried[form] = of(form)
+        except Exception as err:  # whatever a module says to arrays of a rank that it does not take
+            failed[form] = err
+    if not tried:
+        raise NotSupported(
+            f"'{source.name}' takes neither one row nor a batch of them. Given one row: {_first_line(failed['row'])} "
+            f"Given {ROWS} rows: {_first_line(failed['rows'])} The streams are "
+            f"{', '.join(f'{s.name} {s.shape}' for s in streams)}, in inference mode and without a random key."
+        ) from failed["row"]
+    if len(tried) == 2 and tried["row"].outputs != tried["rows"].outputs:
+        raise NotSupported(
+            f"'{source.name}' takes one row and a batch of rows, and answers differently: {_shapes(tried['row'])} or "
+            f"{_shapes(tried['rows'])} for {ROWS} rows. Say which it is: xai_mimo.adapt(model, takes='row') or "
+            "takes='rows'."
+        )
+    form = next(iter(tried))
+    return form, tried[form]
+
+
+def _run(
+    source: Source,
+    binding: Binding,
+    takes: Takes,
+    weights: Any,
+    inputs: Tensors,
+    labels: dict[str, MapLabels] | None = None,
+) -> Tensors:
+    """Run the network on rows, by the model's own names of its streams; sown maps stand beside the outputs."""
+    rows = next(iter(inputs.values())).shape[0]
+
+    def answer(given: Tensors) -> tuple[Any, Tensors]:
+        with collect(labels) as maps:  # inside what is mapped over rows, from which no tracer may leak
+            made = binding.call(functools.partial(source.call, weights), given)
+        return made, {f"{MAPS}{key}": value for key, value in maps.items()} if labels is not None else {}
+
+    made, maps = answer(inputs) if takes == "rows" else jax.vmap(answer)(inputs)
+    return {**outputs_of(made, rows, source.name), **maps}
+
+
+def _check_parameters(source: Source, streams: Sequence[str]) -> None:
+    """Refuse a model that wants a random key or a state.
+
+    Raises:
+        NotSupported: it does.
+    """
+    try:
+        parameters = inspect.signature(source.signature).parameters
+    except (ValueError, TypeError):
+        return
+    for name, parameter in parameters.items():
+        if parameter.default is not parameter.empty or name in streams or name not in (*_RANDOM, *_STATE):
+            continue
+        what = "a random key" if name in _RANDOM else "a state"
+        raise NotSupported(
+            f"'{source.name}' wants {what} ('{name}') with its rows, and explanations need the same answer each time. "
+            f"Bind it, functools.partial({source.name}, {name}=...), where the answer does not depend on it; or give "
+            "the model in inference mode."
+        )
+
+
+def _check_random(traced: Traced, label: str) -> None:
+    """Refuse a model that draws other random numbers for each row: what it says of a row depends on its place.
+
+    Raises:
+        NotSupported: it does.
+    """
+    for step, _ in _steps(traced):
+        shape = tuple(step.outvars[0].aval.shape) if step.primitive.name == "random_bits" else ()
+        if ROWS in shape[:1]:
+            raise NotSupported(
+                f"'{label}' draws random numbers for each row (of shape {shape} for {ROWS} rows), so that its answer "
+                "depends on the place of a row. Give it without its noise, as in inference."
+            )
+
+
+def _steps(traced: Traced) -> Any:
+    from xai_mimo_adapters.jax_adapter.tracing import every_step
+
+    return every_step(traced.program.jaxpr)
+
+
+def _first_line(err: Exception) -> str:
+    line = f"{type(err).__name__}: {err}".split("\n")[0].rstrip()
+    return line if line.endswith(".") else f"{line}."
+
+
+def _shapes(traced: Traced) -> str:
+    return ", ".join(f"{name} {x.shape}" for name, x in traced.outputs.items())
