@@ -11,6 +11,7 @@ from xai_mimo.comparison.score import score
 from xai_mimo.comparison.settings import Settings
 from xai_mimo.comparison.truth import Truth
 from xai_mimo.comparison.write_record import write_record
+from xai_mimo.core.logit import On
 from xai_mimo.core.method import Method, flag
 from xai_mimo.core.progress import bar, steps
 from xai_mimo.core.targets import AnyTarget
@@ -31,6 +32,7 @@ def compare(
     targets: Sequence[AnyTarget] | None = None,
     background: Any = None,
     at: str | None = None,
+    on: On = "output",
     space: str | None = None,
     rows: int | None = None,
     seed: int = 0,
@@ -70,6 +72,9 @@ def compare(
         targets: what to explain; by default every head.
         background: rows that stand for "nothing known"; by default 100 rows drawn from ``x``.
         at: path of the layer at whose inputs to compare; by default found (see ``spaces.choose_space``).
+        on: "logit" compares on the logits of heads of probabilities, before their final sigmoid or softmax where the
+            model can be cut there, as log-odds elsewhere; see ``explain``. How well the model does its heads is still
+            told by what it gives.
         space: "variables" to take every entry of a stream's last axis as a whole (a series over all its steps, a
             channel); "streams" to compare shares of whole streams; "inputs" to insist on the model's inputs.
         rows: explain at most this many rows, drawn with the seed; None explains all.
@@ -160,6 +165,7 @@ def compare(
         targets=targets,
         background=background,
         at=at,
+        on=on,
         space=space,
         rows=rows,
         seed=seed,

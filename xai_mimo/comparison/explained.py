@@ -12,6 +12,7 @@ from xai_mimo.comparison.settings import Settings
 from xai_mimo.comparison.truth import true_features
 from xai_mimo.core.baselines import mean_row
 from xai_mimo.core.explanation import join
+from xai_mimo.core.logit import on_attributes
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.progress import Steps
 from xai_mimo.core.streams import Array, Stream
@@ -43,7 +44,14 @@ class Explained:
 
 def explain_all(request: Request, step: Steps) -> Explained:
     """Run every method, each as one step, again with another seed and background where ceilings are asked for."""
-    asked = ExplainRequest(request.model, request.space, request.inputs, request.labels, request.selectors)
+    asked = ExplainRequest(
+        request.model,
+        request.space,
+        request.inputs,
+        request.labels,
+        request.selectors,
+        on_attributes(request.on, request.values),
+    )
     first = asked.run(request.methods, request.backgrounds[0], request.method_seeds("methods"), step)
     again = (
         asked.run(request.methods, request.backgrounds[1], request.method_seeds("methods again"), step).shown

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -114,6 +114,7 @@ class ExplainRequest:
         inputs: the explained rows, ``{stream: (sample, *shape)}``, of the whole model.
         labels: ``{head: (sample, ...)}`` for targets with unit "label".
         selectors: the targets, resolved for the rows.
+        attrs: what the explanations say besides: whether heads are explained on their logits.
     """
 
     model: Model
@@ -121,6 +122,7 @@ class ExplainRequest:
     inputs: Arrays
     labels: Mapping[str, Array]
     selectors: Sequence[Selector]
+    attrs: Mapping[str, str] = field(default_factory=dict)
 
     def run(
         self, methods: Mapping[str, Method], background: Arrays, seeds: Mapping[str, int], step: Steps
@@ -149,7 +151,7 @@ class ExplainRequest:
             seed=seed,
             check=False,  # done once, when the comparison was asked for
             progress=advance,
-        )
+        ).assign_attrs(self.attrs)
 
     def reads_shares(self, method: Method) -> bool:
         """Whether a method's map is read as shares of streams, since the model cannot be cut at its layer."""

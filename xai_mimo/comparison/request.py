@@ -24,6 +24,7 @@ from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, LeftOutWarning
 from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradients
 from xai_mimo.core.labels import check_labels
+from xai_mimo.core.logit import On, check_on, on_logit
 from xai_mimo.core.method import Method, needs_of
 from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.plugins import adapt
@@ -51,7 +52,7 @@ class Request:
     """What is asked of a comparison: all of it checked, nothing computed yet.
 
     Attributes:
-        model: the whole model, adapted.
+        model: the whole model, adapted; its heads as they are explained (see ``on``).
         name: what the record calls it.
         methods: label -> method.
         chosen: how the methods were chosen, "" where the user named them.
@@ -70,6 +71,7 @@ class Request:
         backgrounds: rows that stand for "nothing known", of the first run and of the run again.
         space: where the comparison takes place.
         settings: of the scores.
+        on: "output" or "logit". values: of which head that is what, in words; empty for outputs.
         seed: of everything random.
         title, command: for the record.
     """
@@ -93,6 +95,8 @@ class Request:
     backgrounds: tuple[Arrays, Arrays]
     space: Space
     settings: Settings
+    on: On
+    values: Mapping[str, str]
     seed: int
     title: str
     command: str
@@ -135,6 +139,7 @@ def read_request(
     targets: Sequence[AnyTarget] | None,
     background: Any,
     at: str | None,
+    on: On,
     space: str | None,
     rows: int | None,
     seed: int,
@@ -167,6 +172,10 @@ def read_request(
     heads = {target.head for target in expand(targets, adapted.heads)}
     outputs = answers(adapted, data if of_all else inputs, np.arange(total) if of_all else picked, heads)
     explained = {head: values[picked] for head, values in outputs.items()} if of_all else outputs
+    given, words = adapted, dict[str, str]()
+    if check_on(on) == "logit":
+        adapted, words = on_logit(adapted, heads, inputs, stacklevel=4)
+        explained = answers(adapted, inputs, picked, heads)
     selectors = select(targets, adapted.heads, explained, checked)
     if methods is None:
         named, chosen = choose_methods(adapted, inputs, at, space, selectors=selectors, labels=checked, background=data)
@@ -192,7 +201,7 @@ def read_request(
         inputs=inputs,
         selectors=selectors,
         labels=checked,
-        task=_task(task, name, adapted, selectors, of_all, outputs),
+        task=_task(task, name, given, selectors, of_all, outputs),
         truth=known,
         regions=rows_of_regions(regions, picked),
         vocabulary=check_vocabulary(vocabulary, adapted.streams, data),
@@ -202,6 +211,8 @@ def read_request(
         ),
         space=where,
         settings=(settings or Settings()).for_rows(len(picked)),
+        on=on,
+        values=words,
         seed=int(seed),
         title=title or f"Comparison of {', '.join(named)}",
         command=command,

@@ -45,6 +45,7 @@ def write_record(request: Request, explained: Explained, scores: Scores) -> Reco
             **request.settings.plain(),
             **({"methods": request.chosen} if request.chosen else {}),
             **({"targets": request.left_out} if request.left_out else {}),
+            **({"on": request.on, "explained_value": dict(request.values)} if request.on == "logit" else {}),
         },
         model=_model_row(request),
         data=DataRow(rows=count_rows(request.data), explained_rows=len(request.picked), sha256=digest(request.data)),

@@ -169,6 +169,22 @@ class Renamable(Model, Protocol):
 
 
 @runtime_checkable
+class Linked(Model, Protocol):
+    """A model that knows what the final sigmoid or softmax of its heads reads."""
+
+    def before_link(self, heads: Sequence[str]) -> tuple[Model, dict[str, str]]:
+        """The same model, of which some heads give what their final sigmoid or softmax reads.
+
+        Args:
+            heads: names of the heads that are wanted so.
+        Returns:
+            The model, with heads of the same names, shapes and kinds; and for each head that could be cut, where that
+            is, in words: ``{"risk": "before the final sigmoid of layer 'risk'"}``. Heads that are not among these are
+            as they were.
+        """
+
+
+@runtime_checkable
 class Randomisable(Model, Protocol):
     """A model that can be copied with random weights, for tests of whether a map depends on them.
 

@@ -18,6 +18,7 @@ from xai_mimo.core.engine import Engine
 from xai_mimo.core.errors import BadSetting, LeftOutWarning
 from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradients
 from xai_mimo.core.labels import check_labels
+from xai_mimo.core.logit import On, check_on, on_attributes, on_logit
 from xai_mimo.core.method import Method, flag, needs_of, positive, whole
 from xai_mimo.core.model import Arrays, Differentiable
 from xai_mimo.core.plugins import adapt
@@ -44,6 +45,7 @@ def explain(
     background: Any = None,
     background_rows: int = 100,
     at: str | None = None,
+    on: On = "output",
     seed: int = 0,
     max_memory: int = 2**29,
     rows_per_block: int = 1024,
@@ -67,6 +69,10 @@ def explain(
         background: rows that stand for "nothing known", for the methods that need them; None draws
             ``background_rows`` rows of ``x``.
         at: a layer; explains its inputs instead of the model's.
+        on: "logit" explains heads of probabilities (binary, multiclass, multilabel) before their final sigmoid or
+            softmax where the model can be cut there (of a softmax the unit's own z), and as log-odds of the
+            probability elsewhere; the attribute ``explained_value`` says which for each head. Other heads stay as they
+            are. "output" explains what the model gives.
         seed: of everything random. The same seed, data and ``rows_per_block`` give the same numbers, with or without
             ``store``.
         max_memory: bytes that the model's passes and the method's intermediate arrays may take, each.
@@ -93,6 +99,7 @@ def explain(
         MissingDependency: ``store`` without zarr.
     Warns:
         UnusedStreamWarning: a head gave exact zeros on a whole stream. NotConvergedWarning: rows missed the tolerance.
+        PrecisionWarning: ``on="logit"``, and probabilities of 0 or 1 have no log-odds.
         StoreWarning: the store was damaged, or computed by another backend. GradientWarning: a head's gradient does not
         say how its output changes. LeftOutWarning: a head of whole numbers, where the method follows gradients.
     """
@@ -108,6 +115,9 @@ def explain(
     x = begun(x)
     adapted = adapt(model, max_memory=max_memory, like=x)
     adapted, named, inputs = read_rows(adapted, x, on_disk=True, folder=None if place is None else place.parent)
+    values: dict[str, str] = {}
+    if check_on(on) == "logit":
+        adapted, values = on_logit(adapted, {target.head for target in expand(targets, adapted.heads)}, inputs)
     cut = cut_at(adapted, at)
     check_together(cut.part.streams)
     chosen, seed, rows_per_block = find_method(method), _seed(seed), int(rows_per_block)
@@ -128,7 +138,10 @@ def explain(
         seed=seed,
         max_memory=int(max_memory),
         rows_per_block=rows_per_block,
-        attrs=attributes(cut, chosen, inputs, background_there, seed=seed, rows_per_block=rows_per_block),
+        attrs={
+            **attributes(cut, chosen, inputs, background_there, seed=seed, rows_per_block=rows_per_block),
+            **on_attributes(on, values),
+        },
     )
     if check:
         few = check_model(cut, inputs, {target.head for target in expand(targets, adapted.heads)})

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import special
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
+from xai_mimo.core.logit import OF_EACH_CLASS
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.players import replace
 from xai_mimo.core.streams import Array, Head
@@ -97,7 +98,8 @@ def probabilities(outputs: Any, head: Head) -> Array:
     """The outputs of a head of classes as probabilities, ``(sample, unit)`` in float64.
 
     They are taken as they are where the head says so, or where no unit is told and all lie from 0 to 1 (and, for
-    classes, sum to one). Else they are read as logits: softmax over classes, sigmoid for each binary unit.
+    classes, sum to one). Else they are read as logits: softmax over classes, sigmoid for each binary unit, and for each
+    class of which the log-odds were taken (see ``core.logit``).
 
     Raises:
         BadSetting: a regression head, which has none.
@@ -108,8 +110,9 @@ def probabilities(outputs: Any, head: Head) -> Array:
     is_class = head.kind == "multiclass" and head.classes > 1
     fits = (values >= 0).all() and (values <= 1).all()
     sums_to_one = not is_class or np.allclose(values.sum(axis=2), 1.0, atol=1e-3)
+    is_softmax = is_class and head.unit != OF_EACH_CLASS
     if not (head.unit == "probability" or (not head.unit and fits and sums_to_one)):
-        values = np.asarray(special.softmax(values, axis=2) if is_class else special.expit(values))
+        values = np.asarray(special.softmax(values, axis=2) if is_softmax else special.expit(values))
     return np.clip(values.reshape(len(values), -1), 0.0, 1.0)
 
 

@@ -54,6 +54,7 @@ def toy_scene(metric: Metric, *, rows: int = 24) -> Scene:
         targets=None,
         background=_rows(12, seed=3),
         at=None,
+        on="output",
         space=None,
         rows=None,
         seed=4,

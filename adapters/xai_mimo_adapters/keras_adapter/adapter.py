@@ -24,14 +24,16 @@ from xai_mimo_adapters.keras_adapter.graph import (
     cuttable_layers,
     find_step,
     read_graph,
+    run_steps,
     values_of_model,
     values_of_steps,
 )
+from xai_mimo_adapters.keras_adapter.links import before_links
 from xai_mimo_adapters.keras_adapter.masks import Carried, carried_masks
 from xai_mimo_adapters.keras_adapter.network import KerasNetwork
 from xai_mimo_adapters.keras_adapter.runner import DEFAULT_MAX_MEMORY, Runner
 from xai_mimo_adapters.keras_adapter.shuffling import shuffled
-from xai_mimo_adapters.keras_adapter.spec import read_functional, read_other
+from xai_mimo_adapters.keras_adapter.spec import Tensors, hands_on, read_functional, read_other
 from xai_mimo_adapters.keras_adapter.tail import Tail, tail_behind
 
 
@@ -94,19 +96,38 @@ class FunctionalKeras:
         self.model = model
         self._max_memory = max_memory or DEFAULT_MAX_MEMORY
         self._declared = streams, heads
+        self._unlinked: tuple[str, ...] = ()  # the model's own names of heads that end before their activation
         self._read(graph)
 
     def _read(self, graph: Graph) -> None:
         """Take down what the model is now."""
         self._compiled = compiled_for(self.model)
         self._spec, self._names = read_functional(self.model, graph, *self._declared)
-        self._graph = graph
-        build, spec = partial(self._runner, "whole", graph.steps), self._spec
-        self._whole = KerasNetwork(self.model, spec.streams, spec.heads, build, spec.call, graph=self._names)
+        self._tensors = frozenset(graph.tensors)
+        self._graph, self._variant = graph, ""
+        if self._unlinked:
+            self._read_before_links()
+        build, spec = partial(self._runner, "whole", self._graph.steps), self._spec
+        self._whole = KerasNetwork(
+            self.model, spec.streams, spec.heads, build, spec.call, graph=self._names, variant=self._variant
+        )
         self._tails: dict[tuple[Key, ...], KerasNetwork] = {}
         self._readers: dict[tuple[Key, ...], tuple[Runner, tuple[str, ...]]] = {}
         self._renamed: dict[tuple[str, ...], FunctionalKeras] = {}
         self._carried: Carried | None = None
+
+    def _read_before_links(self) -> None:
+        """The graph and the heads that end before their activation."""
+        named = {inner: self._spec.heads[inner] for inner in self._unlinked}
+        keys = {head.name: self._names.heads[head.name] for head in named.values()}
+        self._graph, keys, _ = before_links(self._graph, keys, hands_on)
+        self._names = self._names.ending_at(self._graph, keys)
+        units = {inner: "logit" if head.kind == "multiclass" else "log-odds" for inner, head in named.items()}
+        heads = {n: replace(h, unit=units[n]) if n in units else h for n, h in self._spec.heads.items()}
+        ends = dict(zip(heads, self._names.heads.values(), strict=True))
+        call = partial(_run_graph, self._graph, tuple(self._spec.streams), self._names.inputs, ends)
+        self._spec = replace(self._spec, heads=heads, call=call)
+        self._variant = f"|before the activations of {self._unlinked}"
 
     def _current(self) -> "FunctionalKeras":
         """This adapter, once more read from the model where that has changed."""
@@ -182,6 +203,24 @@ class FunctionalKeras:
             self._renamed[facts] = other
         return self._renamed[facts]
 
+    def before_link(self, heads: Sequence[str]) -> tuple["FunctionalKeras", dict[str, str]]:
+        """The same model, of which these heads end before their final sigmoid or softmax; see ``Linked``.
+
+        The activation is the last operation, perhaps followed by a change of shape or dtype, of a dense or
+        convolutional layer, or one of its own. The whole is then run layer by layer, with the model's own weights;
+        nothing compiled is shared with the model as it was.
+        """
+        now = self._current()
+        _, keys, words = before_links(now._graph, {name: now._names.heads[name] for name in heads}, hands_on)
+        if not keys:
+            return self, {}
+        graph = read_graph(self.model)
+        other = copy.copy(now)
+        inner = {head.name: name for name, head in now._spec.heads.items()}
+        other._unlinked = tuple(sorted({*now._unlinked, *(inner[name] for name in keys)}))
+        other._read(graph or now._graph)
+        return other, words
+
     def layers(self) -> tuple[str, ...]:
         """Layers that ``tail`` takes, each after those that feed it."""
         return tuple(cuttable_layers(self._current()._graph).values())
@@ -229,8 +268,11 @@ class FunctionalKeras:
         Raises:
             UnknownName: no such layer.
         """
-        copy = shuffled(self.model, rng, layers)
-        return KerasAdapter(copy, streams=self.streams, heads=self.heads, max_memory=self._max_memory)
+        copied = shuffled(self.model, rng, layers)
+        adapted = KerasAdapter(copied, streams=self.streams, heads=self.heads, max_memory=self._max_memory)
+        if not self._unlinked or not isinstance(adapted, FunctionalKeras):
+            return adapted
+        return adapted.before_link([self._spec.heads[inner].name for inner in self._unlinked])[0]
 
     def _cut(self, layer: str) -> tuple[Step, Cut]:
         step = find_step(self._current()._graph, layer, self._sowing)
@@ -242,7 +284,15 @@ class FunctionalKeras:
         streams = {stream.name: stream for stream in cut.streams}
         build, call = partial(self._runner, ("tail", *tail.facts), tail.steps), partial(tail.run, heads=heads)
         return KerasNetwork(
-            self.model, streams, self._spec.heads, build, call, graph=self._names, part=path, held=tail.held
+            self.model,
+            streams,
+            self._spec.heads,
+            build,
+            call,
+            graph=self._names,
+            part=path,
+            held=tail.held,
+            variant=self._variant,
         )
 
     def _make_reader(self, cut: Cut) -> tuple[Runner, tuple[str, ...]]:
@@ -258,8 +308,15 @@ class FunctionalKeras:
 
     def _runner(self, part: Hashable, steps: Sequence[Step], call: Call, keys: tuple[str, ...]) -> Runner:
         width = partial(values_of_steps, self._graph, steps)
-        changed = partial(_check_same, self.model, self._graph)
-        return Runner(self.model, (part, keys), call, width, self._max_memory, changed)
+        changed = partial(_check_same, self.model, self._tensors)
+        return Runner(
+            self.model,
+            (part, keys, self._unlinked) if self._unlinked else (part, keys),
+            call,
+            width,
+            self._max_memory,
+            changed,
+        )
 
     def _sowing(self) -> list[str]:
         """Paths of the layers that sow maps, where one row of zeros of known shape can tell."""
@@ -269,10 +326,18 @@ class FunctionalKeras:
         return [each.layer for each in self.intercept(zeros).values()]
 
 
-def _check_same(model: keras.Model, graph: Graph) -> None:
+def _run_graph(
+    graph: Graph, inputs: Sequence[str], keys: Mapping[Key, Stream], ends: Mapping[str, Key], tensors: Tensors
+) -> Tensors:
+    """All steps of a graph: from the model's inputs to the tensors at which its heads end."""
+    values = run_steps(graph.steps, {key: tensors[name] for key, name in zip(keys, inputs, strict=True)})
+    return {name: values[key] for name, key in ends.items()}
+
+
+def _check_same(model: keras.Model, tensors: frozenset[Key]) -> None:
     """Refuse to run a part of a graph that the model does not have any more."""
     now = read_graph(model)
-    if now is None or now.tensors.keys() != graph.tensors.keys():
+    if now is None or now.tensors.keys() != tensors:
         raise NotSupported(
             f"layers of model '{model.name}' were added or removed since this part of it was made. Make it again: ask "
             "the adapted model for its tail or its overridden form once more."

@@ -28,6 +28,10 @@ class NamedGraph:
         """The same graph with other descriptions of its streams."""
         return NamedGraph(self.graph, dict(zip(self.inputs, streams, strict=True)), self.heads)
 
+    def ending_at(self, graph: Graph, heads: Mapping[str, Key]) -> "NamedGraph":
+        """The same names on a graph that makes some of the heads elsewhere."""
+        return NamedGraph(graph, self.inputs, {**self.heads, **heads})
+
     def cut(self, step: Step) -> Cut:
         """The model cut before one call of a layer."""
         return cut_at(self.graph, step, self.inputs)

@@ -37,6 +37,7 @@ class KerasNetwork:
         graph: gives maps the model's names, and tells where to explain instead of at integers; None without a graph.
         part: path of the layer behind which the network begins; "" for the whole model.
         held: what it reads beside its streams; see ``Holding``.
+        variant: what else tells it from the model, for the fingerprint: heads that end elsewhere.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class KerasNetwork:
         graph: NamedGraph | None = None,
         part: str = "",
         held: Sequence[Stream] = (),
+        variant: str = "",
     ) -> None:
         self.model = model
         self._streams = tuple(streams.values())
@@ -61,6 +63,7 @@ class KerasNetwork:
         self._runner = build(call, ())
         self._graph = graph
         self._part = part
+        self._variant = variant
         self._held = tuple(held)
         self._held_row: Arrays = {}
         self._maps: Arrays = {}
@@ -105,7 +108,7 @@ class KerasNetwork:
     def fingerprint(self) -> str:
         """SHA-256 over the model's class, configuration and weights, and over the cut where there is one."""
         maps = f"|maps {digest(self._maps)}" if self._maps else ""
-        return fingerprint(self.model, part=f"{self._part}{maps}")
+        return fingerprint(self.model, part=f"{self._part}{maps}{self._variant}")
 
     def where_floats_begin(self) -> str | None:
         """The first layer at which every stream of the model's tail holds floats; None if there is none."""

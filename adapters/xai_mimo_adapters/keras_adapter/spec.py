@@ -179,14 +179,14 @@ def _functional_heads(graph: Graph, keys: Mapping[str, Key], losses: Mapping[str
     heads = []
     for name, key in keys.items():
         shape = tuple(graph.tensors[key].shape[1:])
-        while key in made_by and _hands_on(made_by[key]):
+        while key in made_by and hands_on(made_by[key]):
             key = made_by[key].inputs[0]
         activation = activation_name(made_by[key].operation) if key in made_by else ""
         heads.append(head_of(name, shape, *_nature(shape, activation, losses.get(name))))
     return tuple(heads)
 
 
-def _hands_on(step: Step) -> bool:
+def hands_on(step: Step) -> bool:
     """Whether a step gives the values that it reads, perhaps in another dtype."""
     operation = step.operation
     is_linear = isinstance(operation, keras.layers.Activation) and activation_name(operation) == "linear"
