@@ -1,6 +1,7 @@
 """The shap package's model-agnostic explainers on any model, all heads at once.
 
-The streams of a row are flattened side by side, and every value is a player, a group of features of a stream together.
+The streams of a row are flattened side by side, and every value is a player, a group of features of a stream together,
+unless ``players`` says otherwise: they are columns of one table for shap, one for each player.
 shap treats two values as equal when they differ by less than 1e-5 of their size, and then gives the feature zero
 without a word: a temperature of 300.001 K beside 300.002 K would vanish. So shap is handed the *rank* of each player's
 values among the rows and the background, and the model gets the values of that rank: ranks are equal only where values
@@ -20,10 +21,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from xai_mimo.core.door import count_rows
-from xai_mimo.core.errors import BadSetting, MissingDependency
+from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported
 from xai_mimo.core.method import Attribution, Context, is_number, whole
 from xai_mimo.core.model import Arrays, Model
-from xai_mimo.core.players import Masker
+from xai_mimo.core.named_players import NamedPlayers
+from xai_mimo.core.players import Masker, WholePlayers, check_players
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
@@ -41,12 +43,14 @@ class ShapPermutation:
 
     Attributes:
         permutations: random orders per row, each walked forwards and backwards.
+        players: as ``Shapley`` takes them, but for patches and for superpixels that differ from row to row.
 
     Source: Lundberg and Lee (2017), "A Unified Approach to Interpreting Model Predictions"; Mitchell et al. (2022),
     "Sampling Permutations for Shapley Value Estimation", Section 3.1.
     """
 
     permutations: int = 10
+    players: WholePlayers | NamedPlayers = "features"
 
     name: ClassVar[str] = "shap.permutation"
     reference: ClassVar[str] = "lundberg2017unified"
@@ -55,21 +59,22 @@ class ShapPermutation:
 
     def __post_init__(self) -> None:
         whole(self.permutations, "permutations")
+        _check_players(self.players)
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Explain all targets of each row from the same coalitions."""
         shap = _shap()
-        players = Masker.of(inputs, "features", model.streams).count
-        coalitions = 2 * players + 1
-        _check_memory(coalitions, players, context, self.name)
+        masker = _masker(inputs, self.players, model, self.name)
+        coalitions = 2 * masker.count + 1
+        _check_memory(coalitions, masker.count, context, self.name)
 
         def run(predict: Predict, background: Array, rows: Array, seed: int) -> Array:
-            masker = shap.maskers.Independent(background, max_samples=len(background))
-            explainer = shap.explainers.Permutation(predict, masker, seed=seed)
+            independent = shap.maskers.Independent(background, max_samples=len(background))
+            explainer = shap.explainers.Permutation(predict, independent, seed=seed)
             explanation = explainer(rows, max_evals=self.permutations * coalitions, silent=True)
             return np.asarray(explanation.values)
 
-        return _explain(model, inputs, selectors, context, run)
+        return _explain(model, inputs, selectors, context, masker, run)
 
 
 @dataclass(frozen=True)
@@ -80,12 +85,14 @@ class ShapKernel:
         samples: coalitions per row; None for shap's own choice, twice the number of features plus 2048.
         l1_reg: shap's setting of that name. 0 keeps every feature; shap's own default, "num_features(10)", sets all but
             ten of them to zero.
+        players: as ``Shapley`` takes them, but for patches and for superpixels that differ from row to row.
 
     Source: Lundberg and Lee (2017), "A Unified Approach to Interpreting Model Predictions", Section 4.1.
     """
 
     samples: int | None = None
     l1_reg: float | str = 0
+    players: WholePlayers | NamedPlayers = "features"
 
     name: ClassVar[str] = "shap.kernel"
     reference: ClassVar[str] = "lundberg2017unified"
@@ -93,6 +100,7 @@ class ShapKernel:
     packages: ClassVar[tuple[str, ...]] = ("shap",)
 
     def __post_init__(self) -> None:
+        _check_players(self.players)
         if self.samples is not None:
             whole(self.samples, "samples")
         rule = self.l1_reg
@@ -106,16 +114,34 @@ class ShapKernel:
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Explain all targets of each row from the same coalitions."""
         shap = _shap()
-        players = Masker.of(inputs, "features", model.streams).count
-        samples = self.samples or 2 * players + 2048
-        _check_memory(samples, players, context, self.name)
+        masker = _masker(inputs, self.players, model, self.name)
+        samples = self.samples or 2 * masker.count + 2048
+        _check_memory(samples, masker.count, context, self.name)
 
         def run(predict: Predict, background: Array, rows: Array, seed: int) -> Array:
             explainer = shap.KernelExplainer(predict, background)
             values = explainer.shap_values(rows, nsamples=samples, l1_reg=self.l1_reg, silent=True)
             return np.asarray(values)
 
-        return _explain(model, inputs, selectors, context, run)
+        return _explain(model, inputs, selectors, context, masker, run)
+
+
+def _check_players(players: Any) -> None:
+    if isinstance(players, str) and players == "patches":
+        raise BadSetting(
+            "the SHAP bridge has no players='patches'; give label images, players={'image': labels}, or use 'shapley'."
+        )
+    check_players(players)
+
+
+def _masker(inputs: Arrays, players: WholePlayers | NamedPlayers, model: Model, method: str) -> Masker:
+    masker = Masker.of(inputs, players, model.streams)
+    if masker.differs_by_row:
+        raise NotSupported(
+            f"{method} has one table of players for all rows, and these labels differ from row to row. Use 'shapley', "
+            "or explain row by row."
+        )
+    return masker
 
 
 def _shap() -> Any:
@@ -142,15 +168,16 @@ def _explain(
     inputs: Arrays,
     selectors: Sequence[Selector],
     context: Context,
+    masker: Masker,
     run: Callable[[Predict, Array, Array, int], Array],
 ) -> Attribution:
     """Run an explainer once for each group of rows whose targets have the same units.
 
     Args:
+        masker: the players.
         run: ``(predict, background, rows, seed) -> (row, player, target)``; rows and background hold ranks.
     """
     rows = len(selectors[0].units)
-    masker = Masker.of(inputs, "features", model.streams)
     columns = np.concatenate([_columns(inputs), _columns(context.background)])
     table, ranks = _rank(columns, masker.player_of)
     attributions = np.zeros((len(selectors), rows, masker.count))
@@ -168,6 +195,7 @@ def _explain(
         values=masker.split(attributions),
         prediction=take(model.predict(inputs), selectors),
         baseline_prediction=take_mean(model.predict(context.background), selectors),
+        players=masker.named_values(attributions),
     )
 
 

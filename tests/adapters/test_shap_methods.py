@@ -9,12 +9,13 @@ import pytest
 from xai_mimo_adapters.shap_methods import ShapKernel, ShapPermutation
 
 from tests.helpers.frameworks import imported
-from xai_mimo.core.errors import BadSetting, MissingDependency
+from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Model
 from xai_mimo.core.plugins import method
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import Selector, select
+from xai_mimo.explainers import Shapley
 
 shap = imported("shap")
 once = pytest.mark.all_frameworks
@@ -161,6 +162,59 @@ def test_columns_of_a_category_are_known_together(explainer, rng):
     np.testing.assert_allclose(found[0, :, 1], 2 * (rows[:4, 1] - rows[4:, 1].mean()), atol=1e-9)
     for asked in seen:
         np.testing.assert_array_equal(asked[:, [0, 2, 3]].sum(axis=1), 1)
+
+
+NAMED = {"both": {"a": [0], "b": "all"}, "slope": {"a": [1]}, "others": "rest"}
+
+
+@once
+@pytest.mark.parametrize("explainer", [ShapPermutation(players=NAMED), ShapKernel(players=NAMED)], ids=lambda e: e.name)
+def test_players_by_name_span_streams_and_equal_our_exact_values(explainer, rng):
+    model = Bilinear()
+    x, background = rows_for(model, rng, 3), rows_for(model, rng, 4)
+    context = Context(rng, background)
+    selectors = select(None, model.heads, model.predict(x))
+    found = explainer(model, x, selectors, context)
+    exact = Shapley(players=NAMED)(model, x, selectors, context)
+    assert found.players.names == exact.players.names == ("both", "slope", "others")
+    assert found.players.streams[0] == ("a", "b")
+    np.testing.assert_allclose(found.players.values, exact.players.values, atol=1e-6)
+    np.testing.assert_allclose(found.values["b"], exact.values["b"], atol=1e-6)
+
+
+@once
+def test_shap_itself_gives_the_same_for_a_table_of_groups(rng):
+    """shap's exact explainer, whose masker is handed our groups: it replaces all columns of a group at once."""
+    groups = np.array([0, 0, 1, 2, 1])
+    model = Plain(lambda x: np.tanh(x[:, 0] * x[:, 2]) + x[:, 1] * x[:, 3] + x[:, 4], 5)
+    x, background = rng.standard_normal((2, 5)), rng.standard_normal((3, 5))
+    players = {name: {"x": np.flatnonzero(groups == i).tolist()} for i, name in enumerate("abc")}
+    selectors = select(None, model.heads, model.predict({"x": x}))
+    ours = Shapley(players=players)(model, {"x": x}, selectors, Context(rng, {"x": background}))
+
+    def masker(mask, row):
+        return (np.where(mask[groups], row, background),)
+
+    masker.shape, masker.mask_shapes = (lambda row: (len(background), 3)), (lambda row: [(3,)])
+    for i in range(2):
+        theirs = shap.explainers.Exact(lambda rows: model.predict({"x": rows})["y"][:, 0], masker)(x[i : i + 1])
+        np.testing.assert_allclose(ours.players.values[0, i], theirs.values[0], atol=1e-10)
+
+
+@once
+@BOTH
+def test_players_that_the_bridge_cannot_take_are_refused(explainer, rng):
+    kind, model = type(explainer), Bilinear()
+    with pytest.raises(BadSetting, match=r"no players='patches'; give label images"):
+        kind(players="patches")
+    with pytest.raises(BadSetting, match="player 'a' is empty"):
+        kind(players={"a": {}})
+    by_row = kind(players={"b": rng.integers(0, 2, (3, 1))})
+    x = rows_for(model, rng, 3)
+    with pytest.raises(
+        NotSupported, match=f"{kind.name} has one table of players for all rows, and these labels differ"
+    ):
+        by_row(model, x, select(None, model.heads, model.predict(x)), Context(rng, x))
 
 
 @once

@@ -11,6 +11,7 @@ from xai_mimo.core.attention import READ_BY, is_between_positions
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Differentiable, Interceptable, Model
+from xai_mimo.core.named_players import NamedPlayers
 from xai_mimo.core.players import Masker
 from xai_mimo.core.plugins import method
 from xai_mimo.core.progress import Advance, silent
@@ -32,6 +33,7 @@ def choose_methods(
     selectors: Sequence[Selector] | None = None,
     labels: Mapping[str, Array] | None = None,
     background: Arrays | None = None,
+    players: NamedPlayers | None = None,
 ) -> tuple[dict[str, Method], str]:
     """The methods, and how they were chosen.
 
@@ -46,6 +48,7 @@ def choose_methods(
         at, space: as ``compare`` takes them.
         selectors: the targets, resolved for these rows; every head by default.
         labels: of these rows, ``{head: (sample, ...)}``, where a target needs them.
+        players: with names, in the place of single values.
         background: rows on which the layer's map is tried too; ``rows`` by default.
     """
     first_row = {name: values[:1] for name, values in rows.items()}
@@ -70,7 +73,7 @@ def choose_methods(
         named["interception"] = own
         without = " (contributions, since no layer has an attention)" if kind == "contribution" else ""
         own_text.append(f"interception{without}")
-    explained, values = _explained(model, where, first_row)
+    explained, values = _explained(model, where, first_row, players)
     if not isinstance(explained, Differentiable):
         left_out.append("integrated_gradients (the model gives no gradients)")
     elif any(s.is_integer for s in explained.streams):
@@ -125,8 +128,9 @@ def _unseen_step(name: str, amount: float) -> Iterator[Advance]:
     yield silent
 
 
-def _explained(model: Model, space: Space, first_row: Arrays) -> tuple[Model, int]:
-    """The model whose inputs are explained, and how many values a row of them has, groups of features as one."""
+def _explained(model: Model, space: Space, first_row: Arrays, players: NamedPlayers | None) -> tuple[Model, int]:
+    """The model whose inputs are explained, and how many players a row of them has, by default values, groups of
+    features as one."""
     if space.cut is not None and space.is_at_layer:
         model, first_row = space.cut.part, space.cut.enter(first_row)
-    return model, Masker.of(first_row, "features", model.streams).count
+    return model, Masker.of(first_row, "features" if players is None else players, model.streams).count

@@ -13,6 +13,7 @@ from xai_mimo.comparison.truth import Truth
 from xai_mimo.comparison.write_record import write_record
 from xai_mimo.core.logit import On
 from xai_mimo.core.method import Method, flag
+from xai_mimo.core.named_players import NamedPlayers
 from xai_mimo.core.progress import bar, steps
 from xai_mimo.core.targets import AnyTarget
 from xai_mimo.metrics.metric import Metric
@@ -34,6 +35,7 @@ def compare(
     at: str | None = None,
     on: On = "output",
     space: str | None = None,
+    players: NamedPlayers | None = None,
     rows: int | None = None,
     seed: int = 0,
     settings: Settings | None = None,
@@ -77,6 +79,10 @@ def compare(
             told by what it gives.
         space: "variables" to take every entry of a stream's last axis as a whole (a series over all its steps, a
             channel); "streams" to compare shares of whole streams; "inputs" to insist on the model's inputs.
+        players: groups of values by name, which may span streams, ``{"engine": {"table": ["rpm", "torque"]}, "others":
+            "rest"}`` (see ``core.named_players``). Methods that take players get these, the maps of all others are
+            summed over them, and scores replace the values of a player together. By default those that a method of the
+            list was given, e.g. ``Shapley(players=...)``.
         rows: explain at most this many rows, drawn with the seed; None explains all.
         seed: of everything random. Every method draws from a stream of its own, made of this seed and its label
             (``record.methods`` has the seed for ``explain``), and every metric from one of its name: what one draws
@@ -167,6 +173,7 @@ def compare(
         at=at,
         on=on,
         space=space,
+        players=players,
         rows=rows,
         seed=seed,
         settings=settings,

@@ -70,7 +70,7 @@ def explain_all(request: Request, step: Steps) -> Explained:
         perturbed=perturbed,
         whole=request.model,
         explanations=first.raw,
-        truth=true_features(request.truth or {}, request.heads, space, perturbed.model.streams, maps),
+        truth=true_features(request.truth or {}, request.heads, space, perturbed.model.streams, maps, perturbed.masker),
         regions={
             target: region
             for target, head in request.heads.items()
@@ -99,7 +99,13 @@ def _perturbed(request: Request) -> PerturbedModel:
         background,
         replacement(model.streams, background, request.settings),
         request.selectors,
-        "streams" if space.is_streams else "variables" if space.by_variable else "features",
+        space.players
+        if space.players is not None
+        else "streams"
+        if space.is_streams
+        else "variables"
+        if space.by_variable
+        else "features",
     )
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 
 from xai_mimo.comparison.layer_shares import layer_shares
 from xai_mimo.comparison.spaces import Space
+from xai_mimo.core.by_players import by_players
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, EmptyData
@@ -168,6 +169,8 @@ class ExplainRequest:
         if not self.space.is_at_layer:
             # A layer that reads the raw inputs: the same streams, perhaps in the layer's own order.
             explanation = explanation.assign_attrs(space="inputs", **describe(self.model.streams, self.model.heads))
+        if self.space.players is not None:
+            return by_players(explanation, self.space.players)
         explanation = project_to_groups(explanation)
         return project_to_variables(explanation, self.space.name) if self.space.by_variable else explanation
 

@@ -12,6 +12,7 @@ import numpy as np
 from xai_mimo.comparison.choice import choose_methods
 from xai_mimo.comparison.exhibits.words import Vocabulary, check_vocabulary
 from xai_mimo.comparison.explanations import is_interception, name_methods
+from xai_mimo.comparison.players import agreed_players, by_players_in, with_players
 from xai_mimo.comparison.regions import Regions, rows_of_regions, split_truth
 from xai_mimo.comparison.settings import Settings, is_whole
 from xai_mimo.comparison.spaces import Space, choose_space
@@ -27,6 +28,7 @@ from xai_mimo.core.labels import check_labels
 from xai_mimo.core.logit import On, check_on, on_logit
 from xai_mimo.core.method import Method, needs_of
 from xai_mimo.core.model import Arrays, Differentiable, Model
+from xai_mimo.core.named_players import NamedPlayers
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.probes import answers, check_model
 from xai_mimo.core.rows import read_rows
@@ -141,6 +143,7 @@ def read_request(
     at: str | None,
     on: On,
     space: str | None,
+    players: NamedPlayers | None,
     rows: int | None,
     seed: int,
     settings: Settings | None,
@@ -163,6 +166,7 @@ def read_request(
     total = count_rows(data)
     first = {name: values[:1] for name, values in data.items()}
     named, chosen = {} if methods is None else name_methods(methods), ""
+    players = agreed_players(players, named)
     asked = default_metrics() if metrics is None else find_metrics(metrics)
     picked = _pick_rows(total, rows, _rng(seed, "rows"))
     inputs = {name: values[picked] for name, values in data.items()}
@@ -178,9 +182,14 @@ def read_request(
         explained = answers(adapted, inputs, picked, heads)
     selectors = select(targets, adapted.heads, explained, checked)
     if methods is None:
-        named, chosen = choose_methods(adapted, inputs, at, space, selectors=selectors, labels=checked, background=data)
+        named, chosen = choose_methods(
+            adapted, inputs, at, space, selectors=selectors, labels=checked, background=data, players=players
+        )
     known, regions = _check_truth(truth, adapted, selectors, total)
     where = choose_space(adapted, first, intercepts=any(is_interception(m) for m in named.values()), at=at, space=space)
+    if players is not None:
+        where = by_players_in(where, players, adapted, first)
+        named = {label: with_players(method, players) for label, method in named.items()}
     if check:
         _check_model(where.cut or Cut(adapted, adapted), inputs, named, targets, checked)
     own = None if background is None else check_background(background, named_streams)

@@ -12,6 +12,7 @@ from xai_mimo.core.attention import READ_BY, is_between_positions
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, require
+from xai_mimo.core.named_players import NamedPlayers
 
 _GROUPS_SHOWN = 8
 
@@ -24,6 +25,7 @@ class Space:
         name: "inputs" or "at:<layer>", followed by ", by variable" where whole series are compared; or "streams".
         text: what a reader must know of it.
         cut: where the interception maps are read off; None where they lie on the model's inputs, or there are none.
+        players: over which every map is summed, and whose values are replaced together; None where each value counts.
         by_variable: whether every map is summed along all axes of a stream but the last, and variables (whole series,
             whole channels) are replaced as a whole.
     """
@@ -32,11 +34,17 @@ class Space:
     text: str
     cut: Cut | None = None
     by_variable: bool = False
+    players: NamedPlayers | None = None
 
     @property
     def is_at_layer(self) -> bool:
         """Whether every method explains the part behind the cut."""
         return self.name.startswith("at:")
+
+    @property
+    def short(self) -> str:
+        """As ``compare`` was asked for it."""
+        return "variables" if self.by_variable else self.name
 
     @property
     def is_streams(self) -> bool:

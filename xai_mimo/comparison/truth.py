@@ -7,6 +7,7 @@ import numpy as np
 
 from xai_mimo.comparison.spaces import Space
 from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.players import Masker
 from xai_mimo.core.positions import ALL_POSITIONS
 from xai_mimo.core.streams import Array, Stream, check_unique, unknown
 from xai_mimo.metrics.aligned_maps import AlignedMaps
@@ -82,12 +83,14 @@ def true_features(
     space: Space,
     streams: Sequence[Stream],
     maps: AlignedMaps,
+    masker: Masker | None = None,
 ) -> dict[str, TrueFeatures]:
     """One mask over features per target that the truth speaks of.
 
     In the space of a layer that reads encoded streams, features of raw inputs cannot be found again, unless the layer's
     stream comes from one raw stream and still has its feature names (it was only standardised, say): all values of a
-    stream that depends on a true stream count as true, and the note says so.
+    stream that depends on a true stream count as true, and the note says so. A player with a name counts as true where
+    one of its values does.
 
     Args:
         truth: checked.
@@ -95,6 +98,7 @@ def true_features(
         space: where the comparison takes place.
         streams: of that space (the layer's, or the model's).
         maps: that will be scored.
+        masker: of the players of that space; needed where they have names.
     """
     features = {}
     for target, head in targets.items():
@@ -104,7 +108,7 @@ def true_features(
         if not known:
             features[target] = TrueFeatures(None, "nothing is true for this head: there is no feature to find", True)
             continue
-        mask, feature_of, note = _mask(known, space, streams, maps)
+        mask, feature_of, note = _mask(known, space, streams, maps, masker)
         if mask.all() or not mask.any():
             which = "every" if mask.all() else "no"
             what = "stream" if space.is_streams else "feature"
@@ -115,9 +119,15 @@ def true_features(
 
 
 def _mask(
-    known: Mapping[str, Sequence[str]], space: Space, streams: Sequence[Stream], maps: AlignedMaps
+    known: Mapping[str, Sequence[str]],
+    space: Space,
+    streams: Sequence[Stream],
+    maps: AlignedMaps,
+    masker: Masker | None,
 ) -> tuple[Array, Array, str]:
     """Which features are true, the feature of each player, and how the truth had to be read."""
+    if masker is not None and masker.names:
+        return _of_players(known, space, streams, maps, masker)
     owners: Mapping[str, Sequence[str]] = space.cut.owners if space.cut is not None and space.is_at_layer else {}
     by_name = {s.name: s for s in streams}
     stream_of = np.array([stream for stream, _ in maps.players])
@@ -142,6 +152,29 @@ def _mask(
         else ""
     )
     return np.array(mask), feature_of, note
+
+
+def _of_players(
+    known: Mapping[str, Sequence[str]], space: Space, streams: Sequence[Stream], maps: AlignedMaps, masker: Masker
+) -> tuple[Array, Array, str]:
+    """The same where the features of maps are players with names: those with a true value, wholly or in part."""
+    owners: Mapping[str, Sequence[str]] = space.cut.owners if space.cut is not None and space.is_at_layer else {}
+    marks, widened = {}, []
+    for stream in streams:
+        true, is_widened = _true_names(known, stream, owners.get(stream.name, (stream.name,)))
+        widened += [stream.name] if is_widened else []
+        shape = masker.divisions[stream.name].shape
+        own = np.full(shape[-1:], true is not None and not true)
+        if true:
+            variables = np.array(stream.variables)[list(stream.variable_of)] if shape else np.array("")
+            own = np.isin(variables, true) if shape else np.array(True)
+        marks[stream.name] = np.broadcast_to(own, (1, *shape)).astype(np.float64)
+    in_player = masker.sums(marks)[0]
+    values = masker.sums({name: np.ones_like(x) for name, x in marks.items()})[0]
+    parts = [name for (_, name), n, total in zip(maps.features, in_player, values, strict=True) if 0 < n < total]
+    notes = [f"at the layer every value of {', '.join(widened)} counts as true"] if widened else []
+    notes += [f"of {', '.join(parts)} some values are true, and the whole player counts"] if parts else []
+    return in_player > 0, maps.feature_of, "; ".join(notes)
 
 
 def _true_names(

@@ -20,6 +20,7 @@ from xai_mimo.core.door import count_rows
 from xai_mimo.core.explanation import settings_of, streams_of, versions
 from xai_mimo.core.method import bibtex_of
 from xai_mimo.core.model import Arrays
+from xai_mimo.core.named_values import PLAYERS
 from xai_mimo.core.positions import has_positions
 from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import Stream
@@ -124,14 +125,19 @@ def _groups(stream: Stream) -> dict[str, tuple[str, ...]] | None:
 
 def _space_streams(streams: Sequence[Stream], explained: Explained) -> tuple[SpaceStream, ...]:
     """The streams that the maps lie on; ``sources`` are the model's streams that each depends on."""
+    sources = list(
+        dict.fromkeys(
+            o for s in explained.scene.perturbed.model.streams for o in explained.owners.get(s.name, (s.name,))
+        )
+    )
     of_columns = {s.name: s for s in explained.scene.perturbed.model.streams}
     return tuple(
         SpaceStream(
             name=s.name,
             axes=s.axes,
             features=s.features,
-            sources=tuple(explained.owners.get(s.name, (s.name,))),
-            groups=_groups(of_columns[s.name]) if s.features else None,
+            sources=tuple(sources if s.name == PLAYERS.name else explained.owners.get(s.name, (s.name,))),
+            groups=_groups(of_columns[s.name]) if s.features and s.name in of_columns else None,
         )
         for s in streams
     )
@@ -159,14 +165,20 @@ def _examples(request: Request, explained: Explained) -> tuple[Example, ...]:
     return tuple(
         example_rows(
             explained.first.shown,
-            perturbed.inputs if space.is_streams else _as_maps_lie(perturbed.inputs, streams, space.by_variable),
+            {}
+            if space.players is not None
+            else perturbed.inputs
+            if space.is_streams
+            else _as_maps_lie(perturbed.inputs, streams, space.by_variable),
             _labels_of_targets(request),
             request.heads,
             _units_of_rows(request),
             request.picked,
             explained.words,
             request.regions if space.name == "inputs" else {},
-            {} if space.is_streams else levels_of(streams, perturbed.inputs, perturbed.background),
+            {}
+            if space.is_streams or space.players is not None
+            else levels_of(streams, perturbed.inputs, perturbed.background),
         )
     )
 

@@ -14,6 +14,7 @@ from xai_mimo.core.door import count_rows
 from xai_mimo.core.method import one_of
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.named_players import NamedPlayers, check_named, read_players
+from xai_mimo.core.named_values import NamedValues
 from xai_mimo.core.patches import Patch, check_patch, check_streams, players_of
 from xai_mimo.core.streams import Array, Stream
 
@@ -172,10 +173,15 @@ class Masker:
 
     def at(self, rows: Array) -> "Masker":
         """The players of some rows: itself, unless they differ from row to row."""
-        if not any(division.by_row for division in self.divisions.values()):
+        if not self.differs_by_row:
             return self
         picked = {n: d._replace(player_of=d.player_of[rows]) if d.by_row else d for n, d in self.divisions.items()}
         return Masker(picked, self.names, self.owners)
+
+    @property
+    def differs_by_row(self) -> bool:
+        """Whether values belong to other players in each row."""
+        return any(division.by_row for division in self.divisions.values())
 
     @property
     def sizes(self) -> list[int]:
@@ -199,6 +205,10 @@ class Masker:
         """The streams of which each player has values."""
         owned = {name: set(self.owned(name).tolist()) for name in self.divisions}
         return tuple(tuple(name for name, own in owned.items() if i in own) for i in range(self.count))
+
+    def named_values(self, values: Array, standard_error: Array | None = None) -> NamedValues | None:
+        """Values ``(target, sample, player)`` of players with names of their own; None where they have none."""
+        return NamedValues(self.names, self.streams_of_players, values, standard_error) if self.names else None
 
     @property
     def player_of(self) -> Array:
@@ -274,6 +284,14 @@ class Masker:
                 total = total + _summed(flat, each[0], self.count)
         summed: Array = total
         return summed
+
+    @property
+    def columns(self) -> Array:
+        """How many columns each player stands for, ``(player,)``: values, where players have names."""
+        if self.owners:
+            return self._sizes_of_players()
+        counts = [np.bincount(d.player_of.ravel(), minlength=d.size) for d in self.divisions.values()]
+        return np.concatenate(counts)
 
     def _sizes_of_players(self) -> Array:
         """How many values each player has: ``(player,)``, or ``(row, player)`` where they differ from row to row."""

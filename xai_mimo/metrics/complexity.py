@@ -119,6 +119,5 @@ class Uniformity:
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and targets."""
-        divisions = scene.perturbed.masker.divisions.values()
-        columns = np.concatenate([np.bincount(d.player_of.ravel(), minlength=d.size) for d in divisions])
+        columns = scene.perturbed.masker.columns
         return _of_maps(scene, lambda a: uniformity(a, columns))

@@ -67,11 +67,9 @@ def _by_chance(rows: int, pairs: float) -> float:
 
 def _columns(rows: Arrays, masker: Masker) -> Iterator[tuple[Array, Array]]:
     """Numbers whose order means something, ``(row, column)``, and the player of each column."""
-    start = 0
     for name, division in masker.divisions.items():
         values = rows[name].reshape(len(rows[name]), -1)
-        owner = start + np.broadcast_to(division.player_of, division.shape).ravel()
-        start += division.size
+        owner = masker.owned(name)[np.broadcast_to(division.player_of, division.shape).ravel()]
         if values.dtype.kind == "f":
             yield values.astype(np.float64), owner
             continue

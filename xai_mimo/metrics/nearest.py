@@ -21,7 +21,7 @@ import numpy as np
 
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.players import Division, Masker
+from xai_mimo.core.players import Masker
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics.dependence import dependences
 
@@ -62,11 +62,12 @@ def nearest_rows(
     total = count_rows(background)
     k = min(k, max(1, total - 1))
     weigh = dependences(background, masker) ** 2 if masker.count <= _WEIGHED_AT_MOST else None
+    owner = masker.player_of
     ties = _TIE * rng.random((count_rows(inputs), total))
 
     def of_row(row: int) -> Chooser:
         squared, same = [], np.ones(total, dtype=bool)
-        for name, division in masker.divisions.items():
+        for name in masker.divisions:
             rows, x = background[name], inputs[name][row : row + 1]
             equal = (rows == x).reshape(total, -1)
             same &= equal.all(axis=1)
@@ -74,8 +75,8 @@ def nearest_rows(
                 of_values = ((rows.astype(np.float64) - x) * scales[name]).reshape(total, -1) ** 2
             else:
                 of_values = np.where(equal, 0.0, _APART)
-            squared.append(_of_players(of_values, division))
-        distances = np.concatenate(squared, axis=1).T  # (player, background)
+            squared.append(of_values)
+        distances = _of_players(np.concatenate(squared, axis=1), owner).T  # (player, background)
         offset = ties[row].copy()
         if total > 1 and same.any():
             offset[int(same.argmax())] = np.inf
@@ -99,9 +100,8 @@ def _scale(rows: Array) -> Array:
     return np.where(varies, 1 / np.where(varies, spread, 1.0), 0.0)
 
 
-def _of_players(values: Array, division: Division) -> Array:
-    """The mean over each player's values: ``(row, value)`` to ``(row, player)``."""
-    of_value = np.broadcast_to(division.player_of, division.shape).ravel()
+def _of_players(values: Array, of_value: Array) -> Array:
+    """The mean over each player's values, ``of_value`` the player of each: ``(row, value)`` to ``(row, player)``."""
     if len(of_value) == int(of_value.max()) + 1:
         means: Array = values[:, np.argsort(of_value)]
         return means

@@ -29,6 +29,7 @@ from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
+from xai_mimo.core.named_players import NamedPlayers
 from xai_mimo.core.players import Masker, WholePlayers
 from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.streams import Array, Stream
@@ -79,7 +80,7 @@ def removal_curves(
     replacement: Arrays,
     *,
     signed: Collection[str] = (),
-    players: WholePlayers = "features",
+    players: WholePlayers | NamedPlayers = "features",
     streams: Sequence[Stream] = (),
     steps: int = 10,
     controls: int = 3,
@@ -119,7 +120,7 @@ def removal_curves(
         if np.shape(values) != (len(selectors), rows, size):
             raise ShapeMismatch(
                 f"the map of '{label}' has shape {np.shape(values)}; expected {(len(selectors), rows, size)}: "
-                f"one value per target, row and {players[:-1]}."
+                f"one value per target, row and {players[:-1] if isinstance(players, str) else 'player'}."
             )
     values = {label: np.asarray(m, dtype=np.float64) for label, m in maps.items()}
     by_value = [label for label in maps if label in signed]

@@ -9,6 +9,7 @@ import xarray as xr
 
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.model import Arrays, Model, Randomisable
+from xai_mimo.core.named_players import NamedPlayers
 from xai_mimo.core.players import Masker, WholePlayers
 from xai_mimo.core.positions import position_axes
 from xai_mimo.core.progress import Advance, silent
@@ -34,7 +35,8 @@ class PerturbedModel:
         replacement: rows that replaced values are taken from, likewise.
         selectors: the explained targets.
         players: what one entry of a map is, and is replaced as a whole: a single value, an entry of a stream's last
-            axis over all its other axes, or a stream; groups of features of a stream count as one feature.
+            axis over all its other axes, or a stream, groups of features of a stream counting as one feature; or
+            players by name.
     """
 
     model: Model
@@ -42,7 +44,7 @@ class PerturbedModel:
     background: Arrays
     replacement: Arrays
     selectors: Sequence[Selector]
-    players: WholePlayers
+    players: WholePlayers | NamedPlayers
 
     @property
     def masker(self) -> Masker:

@@ -56,6 +56,7 @@ def toy_scene(metric: Metric, *, rows: int = 24) -> Scene:
         at=None,
         on="output",
         space=None,
+        players=None,
         rows=None,
         seed=4,
         settings=Settings(ks=(1, 3), controls=1, resamples=200),

@@ -37,7 +37,7 @@ def example_rows(
 
     Args:
         explanations: label of the method -> explanation.
-        inputs: the explained rows, in the space of the comparison.
+        inputs: the explained rows, in the space of the comparison; {} where its players have values of several things.
         labels: ``{target: (sample, ...)}``, of the targets that have some.
         head_of: name of the target -> head.
         units: name of the target -> name of the unit that is explained in each row.
@@ -48,7 +48,7 @@ def example_rows(
     """
     first = next(iter(explanations.values()))
     streams = {s.name: s for s in streams_of(first)}
-    shown = [name for name in inputs if name in first]
+    shown = [name for name in inputs or streams if name in first]
     per_stream = 1 + len(explanations) + bool(regions)
     arrays = len(head_of) * _ROWS_PER_HEAD * per_stream * max(1, len(shown))
     most = min(MOST_VALUES_OF_A_STREAM, MOST_VALUES // arrays)
@@ -62,7 +62,7 @@ def example_rows(
             parts = {
                 name: _Part.of(
                     streams[name],
-                    inputs[name][i],
+                    inputs[name][i] if inputs else None,
                     {method: _at(e[name], h, i) for method, e in explanations.items()},
                     marked[name][i] if name in marked else None,
                     most,
@@ -109,7 +109,9 @@ class _Part(NamedTuple):
     note: str
 
     @staticmethod
-    def of(stream: Stream, values: Array, maps: Mapping[str, Array], mask: Array | None, most: int) -> "_Part":
+    def of(stream: Stream, values: Array | None, maps: Mapping[str, Array], mask: Array | None, most: int) -> "_Part":
+        if values is None:
+            return _Part(None, {method: rounded(m) for method, m in maps.items() if m.size <= most}, None, "")
         averaged, side = coarsen(values, stream.axes, most, "mean")
         summed = {method: coarsen(attributions, stream.axes, most, "sum")[0] for method, attributions in maps.items()}
         fits = averaged.size <= most

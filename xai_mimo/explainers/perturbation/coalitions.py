@@ -9,7 +9,6 @@ from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import NotFinite
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Model, described
-from xai_mimo.core.named_values import NamedValues
 from xai_mimo.core.patches import Patch
 from xai_mimo.core.players import Masker, Players
 from xai_mimo.core.probes import check_background
@@ -72,12 +71,6 @@ class Game:
     def depth(self) -> int:
         """Number of background rows."""
         return count_rows(self.background)
-
-    def named(self, values: Array, standard_error: Array | None = None) -> NamedValues | None:
-        """Values ``(target, sample, player)`` of players with names of their own; None where they have none."""
-        if not self.masker.names:
-            return None
-        return NamedValues(self.masker.names, self.masker.streams_of_players, values, standard_error)
 
     def values(self, row: Array, known: Array) -> Array:
         """Worth of coalitions: ``(target, coalition)`` in float64.

@@ -74,5 +74,5 @@ class Occlusion:
             values=game.masker.split(values),
             prediction=prediction,
             diagnostics={"evaluations": np.full(prediction.shape, count)},
-            players=game.named(values),
+            players=game.masker.named_values(values),
         )

@@ -106,7 +106,7 @@ class Shapley:
             standard_error=game.masker.split(error),
             draws=draws,
             diagnostics=diagnostics,
-            players=game.named(values, error),
+            players=game.masker.named_values(values, error),
         )
 
     def _sample(self, game: Game, count: int, nobody: Array, context: Context) -> tuple[Array, Array, Array]:
