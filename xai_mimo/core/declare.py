@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
+from xai_mimo.core.forms import axes_of, by_stream, features_of, names_its_axes
 from xai_mimo.core.model import Model, Renamable
 from xai_mimo.core.streams import Head, Stream, check_unique, name_values
 from xai_mimo.core.tables import column_labels, is_loader
@@ -153,12 +154,14 @@ def named_by_columns(streams: Sequence[Stream], inputs: Any) -> tuple[Stream, ..
     """
     if is_loader(inputs):
         return tuple(streams)
-    named = name_values(inputs, [s.name for s in streams], "input stream")
+    named = name_values(by_stream(inputs, streams), [s.name for s in streams], "input stream")
     return tuple(_named_by_columns(stream, named[stream.name]) for stream in streams)
 
 
 def _named_by_columns(stream: Stream, values: Any) -> Stream:
     labels = column_labels(values)
+    if names_its_axes(values):
+        labels = features_of(values, axes_of(values)[-1]) or None
     if labels is None or stream.has_own_names or stream.groups or len(stream.shape) != 1:
         return stream
     names = tuple(str(label) for label in labels)

@@ -8,8 +8,9 @@ import numpy as np
 
 from xai_mimo.core.batches import begun, check_unlabelled, fitting, joined, of_batch
 from xai_mimo.core.errors import BadValues, EmptyData, ShapeMismatch, UnknownName, XaiMimoError
+from xai_mimo.core.forms import along_axes, by_stream, check_columns
 from xai_mimo.core.precision import warn_of_lost_digits
-from xai_mimo.core.streams import Array, Stream, name_values, unknown
+from xai_mimo.core.streams import Array, Stream, name_values
 from xai_mimo.core.tables import (
     check_row_order,
     column_labels,
@@ -25,9 +26,11 @@ def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
     """Check data once, at the door; everything behind it trusts its arrays.
 
     Args:
-        inputs: a mapping, a list or tuple in declared order, or one array for one stream; or a loader, which gives such
-            batches one after the other. Arrays, tensors, data frames or anything ``numpy.asarray`` takes, each
-            ``(sample, *stream.shape)``. A data frame's columns are put in the order of the stream's feature names.
+        inputs: a mapping, a list or tuple in declared order, one array (or list of rows) for one stream, one data frame
+            with the features of several, or rows that are mappings; or a loader, which gives such batches one after
+            the other. Arrays, tensors, data frames or anything ``numpy.asarray`` takes, each
+            ``(sample, *stream.shape)``. A data frame's columns are put in the order of the stream's feature names, and
+            axes that have names (xarray) in that of its axes.
         streams: what the model expects.
     Returns:
         ``{stream name: array of the stream's dtype}`` in declared order; not copied where nothing had to change.
@@ -42,7 +45,7 @@ def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
         batches = begun(inputs)
         checked = (check_batch(batch, streams, number, batches.kind) for number, batch in enumerate(batches, 1))
         return joined(list(fitting(checked, batches.kind)))
-    named = name_values(inputs, [s.name for s in streams], "input stream")
+    named = name_values(by_stream(inputs, streams), [s.name for s in streams], "input stream")
     for name, values in named.items():
         _refuse_path(values, f"the rows of input stream '{name}'")
     check_row_order(with_row_labels(named, "input stream"))
@@ -96,7 +99,7 @@ def check_batch(batch: Any, streams: Sequence[Stream], number: int, kind: str) -
 def _check_array(values: Any, stream: Stream) -> Array:
     what = f"input stream '{stream.name}'"
     expected = f"(batch, {', '.join('any' if n is None else str(n) for n in stream.shape)})"
-    labels = column_labels(values)
+    labels, values = column_labels(values), along_axes(values, stream)
     try:
         array = read_array(values, what) if labels is None else read_table(values, _ordered(labels, stream), what)
     except ShapeMismatch as err:
@@ -130,13 +133,8 @@ def _ordered(labels: Sequence[Any], stream: Stream) -> list[Any]:
                 "their order as an array: x.to_numpy()."
             )
         return list(labels)
-    for name in stream.features:
-        if name not in names:
-            raise unknown(name, names, f"column of the data frame for stream '{stream.name}'")
-    extra = [name for name in names if name not in stream.features]
-    raise UnknownName(
-        f"the data frame for stream '{stream.name}' has columns that are not its features: {', '.join(extra)}."
-    )
+    check_columns(names, stream.features, f"stream '{stream.name}'")
+    return list(labels)
 
 
 def _cast(array: Array, stream: Stream, what: str) -> Array:

@@ -6,7 +6,8 @@ from typing import Any
 
 from xai_mimo.core.batches import Batches
 from xai_mimo.core.errors import BadValues, EmptyData, NotSupported, ShapeMismatch
-from xai_mimo.core.streams import RESERVED, Stream, check_unique
+from xai_mimo.core.forms import axes_of, features_of, names_its_axes
+from xai_mimo.core.streams import RESERVED, Array, Stream, check_unique
 from xai_mimo.core.tables import column_labels, column_names, is_loader, read_array, read_table
 
 
@@ -54,8 +55,12 @@ def _few(values: Any, count: int) -> Any:
         return values
     if hasattr(values, "iloc"):
         return values.iloc[:count]
-    if callable(getattr(values, "head", None)):
+    if column_labels(values) is not None and callable(getattr(values, "head", None)):
         return values.head(count)
+    if column_labels(values) is not None and callable(getattr(values, "slice", None)):
+        return values.slice(0, count)
+    if names_its_axes(values):
+        return values.isel({axes_of(values)[0]: slice(count)}) if values.dims else values
     try:
         return values[:count]
     except (TypeError, KeyError, IndexError, ValueError):  # nothing that has rows: the door will say so
@@ -108,11 +113,27 @@ def _usable(name: str) -> str:
 
 def _stream(name: str, values: Any, float_dtype: str | None) -> Stream:
     what, labels = f"input stream '{name}'", column_labels(values)
+    if names_its_axes(values):
+        return _of_named_axes(name, values, float_dtype)
     array = read_array(values, what) if labels is None else read_table(values, labels, what)
     if array.ndim == 0:
         raise ShapeMismatch(f"{what} is one number; expected an array with one row per sample.")
-    dtype = str(array.dtype)
-    if array.dtype.kind == "f" or dtype == "bfloat16":
-        dtype = float_dtype or (dtype if dtype in ("float32", "float64") else "float32")
-    stream = Stream(name, array.shape[1:], dtype)
+    stream = Stream(name, array.shape[1:], _dtype(array, float_dtype))
     return stream if labels is None else dataclasses.replace(stream, features=tuple(column_names(labels, what)))
+
+
+def _of_named_axes(name: str, values: Any, float_dtype: str | None) -> Stream:
+    rows, *axes = axes_of(values) or ("",)
+    if not rows:
+        raise ShapeMismatch(f"input stream '{name}' is one number; expected an array with one row per sample.")
+    array = read_array(values.transpose(rows, *axes), f"input stream '{name}'")
+    features = features_of(values, axes[-1]) if axes else ()
+    return Stream(name, array.shape[1:], _dtype(array, float_dtype), tuple(axes), features)
+
+
+def _dtype(array: Array, float_dtype: str | None) -> str:
+    """Of a stream whose rows are such an array."""
+    dtype = str(array.dtype)
+    if array.dtype.kind != "f" and dtype != "bfloat16":
+        return dtype
+    return float_dtype or (dtype if dtype in ("float32", "float64") else "float32")

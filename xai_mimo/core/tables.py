@@ -34,7 +34,8 @@ def column_labels(values: Any) -> tuple[Any, ...] | None:
         return None if values.dtype.names is None else tuple(values.dtype.names)
     if hasattr(values, "column_names") and hasattr(values, "schema"):
         return tuple(values.column_names)
-    if hasattr(values, "columns") and any(hasattr(values, offer) for offer in ("to_numpy", "__array__", "compute")):
+    # Columns last: a frame that is to be computed later would have to find them out.
+    if any(hasattr(values, offer) for offer in ("to_numpy", "__array__", "compute")) and hasattr(values, "columns"):
         return tuple(values.columns)
     return None
 
