@@ -26,11 +26,11 @@ from xai_mimo_adapters.functions import (
     check_modes,
     check_parameters,
     label_of,
-    natively_adapted,
     needed_parameters,
     parameters_of,
     torch_modules,
 )
+from xai_mimo_adapters.native import natively_adapted
 
 DEFAULT_MAX_MEMORY = 2**29
 _WORKING_COPIES = 8
@@ -129,7 +129,7 @@ class ArrayFunction:
         self._patience = patience
         self._max_memory = max_memory or DEFAULT_MAX_MEMORY
         self._modules = torch_modules(function)
-        if any(module is getattr(function, "__self__", None) for module in self._modules):
+        if getattr(function, "__name__", "") == "forward" and getattr(function, "__self__", None) in self._modules:
             raise NotSupported(
                 f"'{self.name}' is a method of a network of PyTorch, which takes tensors; expected a function "
                 "of arrays. Wrap it: xai_mimo.adapt(lambda sensors: model(torch.from_numpy(sensors)).detach().numpy(), "

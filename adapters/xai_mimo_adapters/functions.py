@@ -1,30 +1,17 @@
 """What can be read off a plain function: how its parameters go with streams, and which networks it asks."""
 
-import contextlib
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType
 from typing import Any, Literal
 
 from xai_mimo.core.errors import NotSupported
-from xai_mimo.core.model import Model
-from xai_mimo.core.plugins import load_plugin, plugins
 from xai_mimo.core.streams import unknown
 
 # How far the search for networks follows what a function holds.
 _DEPTH = 4
-_NATIVE = {
-    "torch": "torch",
-    "jax": "jaxlib",
-    "jaxlib": "jaxlib",
-    "flax": "jaxlib",
-    "equinox": "jaxlib",
-    "tensorflow": "tensorflow",
-}
-"""Frameworks that differentiate functions, and the names of the adapters that take these."""
 _LIBRARIES = ("numpy", "scipy", "pandas", "sklearn", "torch", "jax", "tensorflow", "keras")
 # Layers of PyTorch whose answer depends on the mode, by the names of their classes or bases.
 _MODAL = ("_DropoutNd", "_NormBase", "RReLU")
@@ -138,35 +125,10 @@ def bind(
 
 def torch_modules(function: Any) -> tuple[Any, ...]:
     """The networks of PyTorch that a function can be seen to hold: bound, closed over, or named among its globals."""
-    return tuple(thing for thing in _held(function) if _is_module(thing))
+    return tuple(thing for thing in held_by(function) if _is_module(thing))
 
 
-def frameworks_of(function: Any) -> tuple[str, ...]:
-    """Frameworks that a function can be seen to compute with, by their root modules, of those that are imported."""
-    roots = [_root(thing) for thing in _held(function)]
-    if isinstance(function, FunctionType):  # what its body imports
-        roots += [name.split(".")[0] for name in _names(function.__code__)]
-    return tuple(dict.fromkeys(root for root in roots if root in _NATIVE and root in sys.modules))
-
-
-def natively_adapted(function: Callable[..., Any], **given: Any) -> Model | None:
-    """A function of the tensors of a framework, as a model of it; None for a function of arrays.
-
-    Asked is the adapter of each framework that the function can be seen to compute with, as
-    ``Adapter(function, streams=, heads=, max_memory=, like=)``; it refuses what does not take its tensors.
-    """
-    frameworks = frameworks_of(function)
-    entries = plugins("xai_mimo.adapters") if frameworks else {}
-    for root in dict.fromkeys(_NATIVE[framework] for framework in frameworks):
-        adapter = load_plugin(entries[root]) if root in entries else None
-        if adapter is not None:
-            with contextlib.suppress(NotSupported):  # what it cannot take is a function of arrays
-                adapted: Model = adapter(function, **given)
-                return adapted
-    return None
-
-
-def _held(function: Any) -> list[Any]:
+def held_by(function: Any) -> list[Any]:
     """What a function can be seen to hold, itself first; nothing is looked for within networks."""
     held: dict[int, Any] = {}
     _search(function, _DEPTH, held)
@@ -191,7 +153,7 @@ def _parts(thing: Any) -> list[Any]:
         if (thing.__module__ or "").split(".")[0] in _LIBRARIES:
             return []
         cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
-        named = [thing.__globals__[name] for name in _names(thing.__code__) if name in thing.__globals__]
+        named = [thing.__globals__[name] for name in names_in(thing.__code__) if name in thing.__globals__]
         return [*cells, *named, *(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values()]
     if isinstance(thing, list | tuple):
         return list(thing[:64])
@@ -201,18 +163,9 @@ def _parts(thing: Any) -> list[Any]:
     return list(vars(thing).values()) if is_plain_object else []
 
 
-def _names(code: CodeType) -> list[str]:
+def names_in(code: CodeType) -> list[str]:
     """Names that code looks up, also in the functions and comprehensions within it."""
-    return [*code.co_names, *(name for part in code.co_consts if isinstance(part, CodeType) for name in _names(part))]
-
-
-def _root(thing: Any) -> str:
-    """Of the package that something is, or is of."""
-    if isinstance(thing, ModuleType):
-        return thing.__name__.split(".")[0]
-    owner = thing.__self__ if isinstance(thing, BuiltinFunctionType) and thing.__module__ is None else thing
-    module = getattr(owner, "__module__", None) or type(owner).__module__
-    return str(module).split(".")[0]
+    return [*code.co_names, *(name for part in code.co_consts if isinstance(part, CodeType) for name in names_in(part))]
 
 
 def _is_filled(cell: Any) -> bool:

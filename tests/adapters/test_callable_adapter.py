@@ -192,12 +192,19 @@ def test_what_is_answered_does_not_depend_on_the_calls_before():
         np.testing.assert_array_equal(model.predict(other)["y"], asked(other.astype("float32")))
 
 
-def test_a_method_of_a_torch_network_is_refused_with_a_way_out_that_works():
-    model = torch.nn.Linear(12, 1).eval()
-    with pytest.raises(NotSupported, match=r"'Linear\.forward' is a method of a network of PyTorch") as refusal:
+class OfArrays(torch.nn.Linear):
+    """A network whose own pass reads what no tensor is."""
+
+    def forward(self, x):
+        return super().forward(torch.from_numpy(x))
+
+
+def test_a_pass_of_a_torch_network_that_takes_no_tensors_is_refused_with_a_way_out_that_works():
+    model = OfArrays(12, 1).eval()
+    with pytest.raises(NotSupported, match=r"'OfArrays\.forward' is a method of a network of PyTorch") as refusal:
         adapt(model.forward, streams={"x": 12}, heads={"y": 1})
     example = str(refusal.value).split("Wrap it: ")[1].removesuffix(".")
-    adapted = eval(example, {"xai_mimo": xm, "model": model, "torch": torch})
+    adapted = eval(example, {"xai_mimo": xm, "model": torch.nn.Linear(12, 1), "torch": torch})
     assert adapted.predict(np.ones((2, 12)))["risk"].shape == (2, 1)
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from xai_mimo_adapters.functions import frameworks_of
+from xai_mimo_adapters.native import frameworks_of
 
 import xai_mimo as xm
 from xai_mimo.core.errors import BadValues, NotSupported, ShapeMismatch, UnknownName
+from xai_mimo.core.model import Differentiable
 from xai_mimo.core.streams import Stream
 
 pytestmark = pytest.mark.all_frameworks
@@ -212,3 +213,35 @@ def test_frameworks_are_seen_where_a_function_names_them(monkeypatch):
     assert frameworks_of(both) == ()
     monkeypatch.delitem(sys.modules, "torch")
     assert frameworks_of(lambda x: NETWORK(x)) == ()
+
+
+def held_back(x):
+    with torch.no_grad():
+        return NETWORK(x)
+
+
+TENSORS = {
+    "tensors in and out": (lambda x: NETWORK(x), True),
+    "a method of a network": (NETWORK.forward, True),
+    "arrays in": (lambda x: NETWORK(torch.from_numpy(x)).detach().numpy(), False),
+    "arrays out": (lambda x: NETWORK(torch.as_tensor(x)).detach().numpy(), False),
+    "without a gradient": (held_back, False),
+    "that cuts its gradient": (lambda x: torch.as_tensor(x).detach() @ NETWORK.weight.T + NETWORK.bias, False),
+}
+
+
+@pytest.mark.parametrize("is_declared", [False, True])
+@pytest.mark.parametrize(("function", "has_gradients"), TENSORS.values(), ids=TENSORS)
+def test_a_function_of_tensors_is_one_of_its_framework(function, has_gradients, is_declared):
+    rows = TABLE.astype("float32")
+    given = {"streams": {"x": 3}, "heads": {"y": 1}} if is_declared else {"like": {"x": rows}}
+    model = xm.adapt(function, **given)
+    expected = NETWORK(torch.from_numpy(rows)).detach().numpy()
+    np.testing.assert_allclose(model.predict(rows)["y" if is_declared else "output"], expected, rtol=1e-5, atol=1e-6)
+    assert isinstance(model, Differentiable) == has_gradients
+    if has_gradients:
+        slopes = xm.explain(model, rows, "gradient")["x"].values[0]
+        np.testing.assert_allclose(slopes, np.tile(NETWORK.weight.detach(), (30, 1)), rtol=1e-6)
+    else:
+        values = xm.explain(model, rows, "occlusion")["x"].values[0]
+        np.testing.assert_allclose(values, rows * NETWORK.weight.detach().numpy(), rtol=1e-3, atol=1e-5)
