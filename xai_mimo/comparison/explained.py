@@ -110,13 +110,13 @@ def _perturbed(request: Request) -> PerturbedModel:
 
 
 def replacement(streams: tuple[Stream, ...], background: Arrays, settings: Settings) -> Arrays:
-    """Rows that replaced features are taken from; rows of the background where a stream of integers, or a
+    """Rows that replaced features are taken from; rows of the background where a stream of integers or words, or a
     category, has no mean.
 
     All rows of the background where the nearest of them are taken: which these are depends on what is known.
     """
     if settings.replacement == "nearest":
         return background
-    if settings.replacement == "mean" and not any(s.is_integer or s.groups for s in streams):
+    if settings.replacement == "mean" and not any(s.is_integer or s.holds_words or s.groups for s in streams):
         return mean_row(background)
     return {name: rows[: settings.replacement_rows] for name, rows in background.items()}

@@ -19,6 +19,7 @@ from xai_mimo.core.errors import MetricFailed, NotSupported, XaiMimoError
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.progress import Steps
 from xai_mimo.core.streams import Array
+from xai_mimo.core.words import equal
 from xai_mimo.metrics.metric import Metric, Quantity, may_be_hits, needs_of, number_of
 from xai_mimo.metrics.removal import Curves, curves_of
 from xai_mimo.metrics.scene import Scene, TrueFeatures
@@ -298,9 +299,9 @@ def unresponsive_heads(scene: Scene, curves: Mapping[str, Curves], controls: Seq
 
 def _is_background(scene: Scene) -> bool:
     """Whether all explained rows are alike, and what replaces them is the same again."""
-    first = {name: x[:1].astype(np.float64) for name, x in scene.perturbed.inputs.items()}
+    first = {name: x[:1] for name, x in scene.perturbed.inputs.items()}
     return all(
-        np.allclose(x, first[name])
+        equal(x, first[name])
         for rows in (scene.perturbed.inputs, scene.perturbed.replacement)
         for name, x in rows.items()
     )

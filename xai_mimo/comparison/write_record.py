@@ -25,6 +25,7 @@ from xai_mimo.core.positions import has_positions
 from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import Stream
 from xai_mimo.core.targets import labels_of
+from xai_mimo.core.words import are_words
 from xai_mimo.record.maps import Example, MapRow, StreamMap
 from xai_mimo.record.rows import Record
 from xai_mimo.record.subject import DataRow, HeadRow, MethodRow, ModelRow, SpaceRow, SpaceStream, StreamRow, TargetRow
@@ -201,6 +202,9 @@ def _as_maps_lie(inputs: Arrays, streams: Sequence[Stream], by_variable: bool) -
     shown = {}
     for stream in streams:
         x = inputs[stream.name]
+        if are_words(x):
+            shown[stream.name] = x
+            continue
         if by_variable:
             x = x.reshape(len(x), -1, *x.shape[1:][-1:]).mean(axis=1)
         if stream.groups:

@@ -8,8 +8,9 @@ import numpy as np
 from xai_mimo.core.door import check_inputs, count_rows
 from xai_mimo.core.errors import BadSetting, XaiMimoError
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.streams import Stream
+from xai_mimo.core.streams import Array, Stream
 from xai_mimo.core.tables import column_labels, read_array
+from xai_mimo.core.words import are_words
 
 Baseline = Literal["zero", "mean", "background"] | Mapping[str, Any] | Sequence[Any]
 
@@ -20,21 +21,27 @@ def resolve_baseline(baseline: Baseline, streams: Sequence[Stream], background: 
     Args:
         baseline: "zero"; "mean" of the background rows; "background", every background row (attributions are
             averaged over them); or values per stream: one row ``stream.shape``, or a set ``(row, *stream.shape)``.
+            Words have no zero: where some streams hold words these are those of every background row, beside zeros in
+            the other streams. They have no mean either.
         streams: the model's streams.
         background: ``{stream: (row, *shape)}``.
     Returns:
         ``{stream: (baseline, *shape)}``, at least one baseline.
     Raises:
-        BadSetting: an unknown word. ShapeMismatch, UnknownName, BadValues: values that do not fit the streams.
+        BadSetting: an unknown word, or the mean of words. ShapeMismatch, UnknownName, BadValues: values that do not
+            fit the streams.
     """
     if isinstance(baseline, str):
         if baseline == "zero":
-            return {name: np.zeros_like(rows[:1]) for name, rows in background.items()}
+            with_words = any(are_words(rows) for rows in background.values())
+            return {name: _zero(rows if with_words else rows[:1]) for name, rows in background.items()}
         if baseline == "mean":
             return mean_row(background)
         if baseline == "background":
             return dict(background)
         raise BadSetting(f"baseline {baseline!r} is not one of zero, mean, background, or values per stream.")
+    if column_labels(baseline) is not None and len(streams) > 1:
+        return _checked(baseline, streams, "baseline")
     if isinstance(baseline, Mapping):
         by_name = {s.name: s for s in streams}
         rows = {name: _as_rows(v, by_name[name]) if name in by_name else v for name, v in baseline.items()}
@@ -46,6 +53,11 @@ def resolve_baseline(baseline: Baseline, streams: Sequence[Stream], background: 
     raise BadSetting(
         f"a baseline needs one row per stream ({', '.join(s.name for s in streams)}); got {type(baseline).__name__}."
     )
+
+
+def _zero(rows: Array) -> Array:
+    """Zeros of a form; words as they are, and beside them the numbers of their table too."""
+    return rows if are_words(rows) else np.zeros_like(rows)
 
 
 def _as_rows(values: Any, stream: Stream) -> Any:
@@ -76,7 +88,16 @@ def mean_row(rows: Arrays) -> Arrays:
 
     Means are taken in float64. Of whole numbers it is the nearest whole number, which may be no value of them: of ids
     it means nothing. Of truth values it is what more than half of the rows have.
+
+    Raises:
+        BadSetting: a stream holds words.
     """
+    for name, rows_of_stream in rows.items():
+        if are_words(rows_of_stream):
+            raise BadSetting(
+                f"input stream '{name}' holds words, which have no mean. Average over rows of them: "
+                "baseline='background'; or give values per stream."
+            )
     means = {name: x.mean(axis=0, keepdims=True, dtype=np.float64) for name, x in rows.items()}
     return {
         name: (np.rint(mean) if rows[name].dtype.kind in "biu" else mean).astype(rows[name].dtype)

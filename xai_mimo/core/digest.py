@@ -28,8 +28,15 @@ def digest(arrays: Mapping[str, Any]) -> str:
         row = array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
         rows = max(1, _BYTES // max(1, row))
         for start in range(0, len(array), rows):
-            sha.update(np.ascontiguousarray(array[start : start + rows]).tobytes())
+            sha.update(_bytes(np.asarray(array[start : start + rows])))
     return sha.hexdigest()
+
+
+def _bytes(piece: np.ndarray[Any, Any]) -> bytes:
+    """The values of a piece; of words and what stands beside them what they are, not where they lie in memory."""
+    if piece.dtype == object:
+        return json.dumps(piece.tolist()).encode()
+    return np.ascontiguousarray(piece).tobytes()
 
 
 def digest_of_variables(variables: Mapping[Any, Any], texts: Mapping[str, str] | None = None) -> str:

@@ -20,6 +20,7 @@ from xai_mimo.core.tables import (
     read_table,
     with_row_labels,
 )
+from xai_mimo.core.words import read_words
 
 
 def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
@@ -33,7 +34,8 @@ def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
             axes that have names (xarray) in that of its axes.
         streams: what the model expects.
     Returns:
-        ``{stream name: array of the stream's dtype}`` in declared order; not copied where nothing had to change.
+        ``{stream name: array of the stream's dtype}`` in declared order, of objects where a stream holds words; not
+        copied where nothing had to change.
     Raises:
         UnknownName, ShapeMismatch, EmptyData, BadValues, such as two frames of the same rows in different orders.
         DuplicateName: two columns of one name.
@@ -46,8 +48,9 @@ def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
         checked = (check_batch(batch, streams, number, batches.kind) for number, batch in enumerate(batches, 1))
         return joined(list(fitting(checked, batches.kind)))
     named = name_values(by_stream(inputs, streams), [s.name for s in streams], "input stream")
-    for name, values in named.items():
-        _refuse_path(values, f"the rows of input stream '{name}'")
+    for stream in streams:
+        if not (stream.holds_words and isinstance(named[stream.name], str)):  # else a word, without its batch axis
+            _refuse_path(named[stream.name], f"the rows of input stream '{stream.name}'")
     check_row_order(with_row_labels(named, "input stream"))
     arrays = {s.name: _check_array(named[s.name], s) for s in streams}
     rows = {name: len(x) for name, x in arrays.items()}
@@ -101,7 +104,11 @@ def _check_array(values: Any, stream: Stream) -> Array:
     expected = f"(batch, {', '.join('any' if n is None else str(n) for n in stream.shape)})"
     labels, values = column_labels(values), along_axes(values, stream)
     try:
-        array = read_array(values, what) if labels is None else read_table(values, _ordered(labels, stream), what)
+        ordered = None if labels is None else _ordered(labels, stream)
+        if stream.holds_words:
+            array = read_words(values, ordered, what, beside_numbers=stream.dtype == "object")
+        else:
+            array = read_array(values, what) if ordered is None else read_table(values, ordered, what)
     except ShapeMismatch as err:
         raise ShapeMismatch(f"{err} It wants {expected}.") from err
     if array.ndim != len(stream.shape) + 1:
@@ -139,7 +146,7 @@ def _ordered(labels: Sequence[Any], stream: Stream) -> list[Any]:
 
 def _cast(array: Array, stream: Stream, what: str) -> Array:
     dtype = np.dtype(stream.dtype)
-    if array.dtype == dtype:
+    if array.dtype == dtype or stream.holds_words:
         return array
     if dtype.kind == "b" and ((array != 0) & (array != 1)).any():
         value = array[(array != 0) & (array != 1)].flat[0]

@@ -266,7 +266,7 @@ def require_floats(model: Model, for_: str) -> None:
     """
     for stream in model.streams:
         if np.dtype(stream.dtype).kind != "f":
-            holds = "truth values" if stream.dtype == "bool" else "integers"
+            holds = "words" if stream.holds_words else "truth values" if stream.dtype == "bool" else "integers"
             raise NotSupported(
                 f"{for_} needs gradients, and input stream '{stream.name}' holds {holds} ({stream.dtype}), which have "
                 f"none. {instead_of_integers(model)}"

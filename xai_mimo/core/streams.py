@@ -32,6 +32,7 @@ _AXES_BY_RANK: dict[int, tuple[str, ...]] = {
     2: ("time", "feature"),
     3: ("height", "width", "channel"),
 }
+_WORDS: dict[Any, str] = {str: "str", object: "object"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Stream:
     def __post_init__(self) -> None:
         _check_name(self.name, "input stream")
         object.__setattr__(self, "shape", tuple(self.shape))
+        object.__setattr__(self, "dtype", _WORDS.get(self.dtype, self.dtype))
         rank = len(self.shape)
         axes = tuple(self.axes) or _AXES_BY_RANK.get(rank, tuple(f"axis{i}" for i in range(rank)))
         if len(axes) != rank:

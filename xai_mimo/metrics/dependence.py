@@ -9,6 +9,7 @@ from xai_mimo.core.door import count_rows
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.players import Masker
 from xai_mimo.core.streams import Array
+from xai_mimo.core.words import are_words, of_columns
 
 STRONG = 0.5
 """The rank correlation from which on two features depend on each other strongly."""
@@ -29,9 +30,9 @@ def dependences(rows: Arrays, masker: Masker) -> Array:
     max |Spearman(u, v)| over the values u of the one and v of the other; 0 where chance explains it (a p-value of at
     least 0.05, corrected for all pairs of values), and of a player with itself
 
-    Whole numbers are ids without an order: each id that at least a tenth of the rows hold counts as a column that says
-    whether it is there. Of more than 2000 columns an even choice of 2000 is looked at. What depends on another feature
-    without rising or falling with it is not seen.
+    Whole numbers and words are ids without an order: each id that at least a tenth of the rows hold counts as a column
+    that says whether it is there. Of more than 2000 columns an even choice of 2000 is looked at. What depends on
+    another feature without rising or falling with it is not seen.
 
     Args:
         rows: of data, ``{stream: (row, *shape)}``.
@@ -73,7 +74,11 @@ def _columns(rows: Arrays, masker: Masker) -> Iterator[tuple[Array, Array]]:
         if values.dtype.kind == "f":
             yield values.astype(np.float64), owner
             continue
-        for column, of_column in zip(values.T, owner, strict=True):
+        columns = of_columns(values) if are_words(values) else values.T
+        for column, of_column in zip(columns, owner, strict=True):
+            if column.dtype.kind == "f":
+                yield column[:, None], np.array([of_column])
+                continue
             ids, held = np.unique(column, return_counts=True)
             common = ids[held >= _COMMON * len(column)]
             yield (column[:, None] == common).astype(np.float64), np.full(len(common), of_column)

@@ -23,6 +23,7 @@ from xai_mimo.core.door import count_rows
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.players import Masker
 from xai_mimo.core.streams import Array
+from xai_mimo.core.words import are_words
 from xai_mimo.metrics.dependence import dependences
 
 # Two rows drawn at random differ by this much in a standardised value, on average, and so do two ids that differ.
@@ -49,8 +50,9 @@ def nearest_rows(
     ``dependence.dependences``; all weigh alike where there are more than 200 players.
 
     Values that are constant over the background tell no row from another and count 0. Whole numbers are ids: equal, 0,
-    or not, 2, which is what numbers differ by on average. A background row that equals the explained one in every
-    value is taken for that row itself and left out, once. Equally near rows are taken at random.
+    or not, 2, which is what numbers differ by on average; so are all values of a stream that holds words. A background
+    row that equals the explained one in every value is taken for that row itself and left out, once. Equally near rows
+    are taken at random.
 
     Args:
         inputs: ``{stream: (sample, *shape)}``. background: ``{stream: (background, *shape)}``.
@@ -94,6 +96,8 @@ def nearest_rows(
 
 def _scale(rows: Array) -> Array:
     """1 / standard deviation over the rows, ``(*shape)``; 0 where the value is constant."""
+    if are_words(rows):
+        return np.zeros(rows.shape[1:])
     values = rows.astype(np.float64)
     spread = values.std(axis=0)
     varies = np.ptp(values, axis=0) > 0

@@ -18,6 +18,7 @@ from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, ShapeMismatch
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
+from xai_mimo.core.words import are_words
 from xai_mimo.metrics.metric import Bounds, Need, Quantity
 from xai_mimo.metrics.scene import Scene
 from xai_mimo.record.words import Better, Family
@@ -30,7 +31,7 @@ def nearby(inputs: Mapping[str, Array], scale: Mapping[str, Any], radius: float,
     """Rows moved by a random amount: x + radius * scale * u, u uniform in [-1, 1] for each value.
 
     Args:
-        inputs: ``{stream: (sample, *shape)}``; streams of whole numbers stay as they are.
+        inputs: ``{stream: (sample, *shape)}``; streams of whole numbers or words stay as they are.
         scale: what a step of 1 is, ``{stream: number or array that fits a row}``, such as each feature's standard
             deviation; 0 keeps a feature fixed.
         radius: how far, in these steps.
@@ -43,7 +44,7 @@ def nearby(inputs: Mapping[str, Array], scale: Mapping[str, Any], radius: float,
     moved = {}
     for name, x in inputs.items():
         step = radius * np.asarray(scale[name]) * rng.uniform(-1, 1, x.shape) if x.dtype.kind == "f" else 0
-        moved[name] = (x + step).astype(x.dtype)
+        moved[name] = x if are_words(x) else (x + step).astype(x.dtype)
     return moved
 
 
@@ -139,6 +140,8 @@ def _way(inputs: Arrays, moved: Arrays, scale: Mapping[str, Any]) -> Array:
     """How far each row went, in steps: the norm over all streams, ``(sample,)``."""
     total = np.zeros(count_rows(inputs))
     for name, x in inputs.items():
+        if are_words(x):
+            continue
         step = np.broadcast_to(np.asarray(scale[name], dtype=np.float64), x.shape) if x.dtype.kind == "f" else 0.0
         change = moved[name].astype(np.float64) - x
         in_steps = np.where(step > 0, change / np.where(step > 0, step, 1.0), 0.0)
@@ -151,12 +154,15 @@ def _scale(scene: Scene) -> dict[str, Array]:
 
     There is no level near another: a column that only says whether a level is there cannot move a little.
     """
-    scale = {name: rows.std(axis=0, dtype=np.float64) for name, rows in scene.perturbed.background.items()}
+    scale = {
+        name: np.zeros(rows.shape[1:]) if are_words(rows) else rows.std(axis=0, dtype=np.float64)
+        for name, rows in scene.perturbed.background.items()
+    }
     for stream in scene.perturbed.model.streams:
         rows = scene.perturbed.background[stream.name]
         for i, feature in enumerate(stream.features):
             is_grouped = any(feature in features for features in stream.groups.values())
-            if is_grouped and len(np.unique(rows[..., i])) <= 2:
+            if is_grouped and not are_words(rows) and len(np.unique(rows[..., i])) <= 2:
                 scale[stream.name][..., i] = 0.0
     return scale
 

@@ -205,6 +205,14 @@ def _refused(streams: Sequence[Stream], arrays: Arrays) -> Iterator[tuple[str, A
             bad = x.copy()
             bad.reshape(-1)[-1] = value
             yield f"{word} in '{name}'", {**arrays, name: bad}, BadValues, name
+        if x.dtype == object:
+            bad = x.copy()
+            bad[-1, ...] = None
+            yield f"a missing word in '{name}'", {**arrays, name: bad}, BadValues, name
+        elif x.size:
+            bad = x.astype(object)
+            bad[-1, ...] = "a word"
+            yield f"a word in '{name}'", {**arrays, name: bad}, BadValues, name
         yield f"'{name}' without its batch axis", {**arrays, name: x[0]}, ShapeMismatch, name
         if stream.shape and stream.shape[-1] is not None:
             wide = np.concatenate([x, x[..., :1]], axis=-1)

@@ -130,7 +130,10 @@ class SklearnAdapter:
             row = self._unreadable(arrays)
             if row is None:
                 raise
-            raise BadValues(f"{self.name} cannot read row {first + row} of what it was asked: {err}") from err
+            words = self._columns.words(arrays, row)
+            raise BadValues(
+                f"{self.name} cannot read row {first + row} of those it was asked ({words}): {err}"
+            ) from err
 
     def _unreadable(self, arrays: Sequence[Array]) -> int | None:
         """The first row that the estimator does not take by itself; None where it takes each."""
@@ -143,14 +146,21 @@ class SklearnAdapter:
 
     def _probe(self, like: Any, step: FirstStep) -> list[Array]:
         """The answer to a row: one of those given, else one of zeros and of categories that the model knows."""
-        return self._answer(self._a_row(like, step), 0)
-
-    def _a_row(self, like: Any, step: FirstStep) -> list[Array]:
         if like is not None:
-            return [x[:1] for x in check_inputs(like, self._streams).values()]
+            return self._answer([x[:1] for x in check_inputs(like, self._streams).values()], 0)
+        try:
+            return self._answer(self._a_row(step), 0)
+        except (BadValues, *_TOLD_APART) as err:
+            raise NotSupported(
+                f"{self.name} does not tell its outputs, and has no answer to a row of zeros: {err}. Give rows that it "
+                "can read: xai_mimo.adapt(model, like=x)."
+            ) from err
+
+    def _a_row(self, step: FirstStep) -> list[Array]:
+        """A row of zeros, and of values that the first step knows."""
         row = []
         for stream in self._streams:
-            values = [step.examples.get(f, "" if stream.holds_words else 0.0) for f in stream.features]
+            values = [step.examples.get(f, "" if stream.dtype == "str" else 0.0) for f in stream.features]
             dtype = object if stream.holds_words else np.dtype(stream.dtype)
             row.append(np.array([values], dtype=dtype) if stream.shape else np.array([""], dtype=object))
         return row

@@ -14,6 +14,7 @@ from xai_mimo.core.tables import column_labels, is_loader
 from xai_mimo_adapters.sklearn_adapter.groups import FirstStep
 
 _ROWS = 16
+_SHOWN = 12
 ALL = "table"
 """The stream of a model whose columns are not in groups."""
 
@@ -118,6 +119,15 @@ class Columns:
         columns = zip(self.names, self.places, strict=True)
         return pd.DataFrame({name: self._column(name, arrays[s][:, f]) for name, (s, f) in columns})
 
+    def words(self, arrays: Sequence[Array], row: int) -> str:
+        """A row in words, for error texts."""
+        if self.are_words:
+            return repr(arrays[0][row])
+        names = self.names or tuple(str(i) for i in range(len(self.places)))
+        plain = [arrays[s][row, f] for s, f in self.places[:_SHOWN]]
+        shown = [f"{n}={v.item() if isinstance(v, np.generic) else v!r}" for n, v in zip(names, plain, strict=False)]
+        return ", ".join([*shown, *(["..."] if len(names) > _SHOWN else [])])
+
     def _column(self, name: str, values: Array) -> Any:
         import pandas as pd
 
@@ -142,15 +152,15 @@ def _categories(name: str, values: Array, dtype: Any) -> Any:
     """
     import pandas as pd
 
-    made = pd.Categorical(values, dtype=dtype)
-    if (made.codes < 0).any():
-        row = int(np.argmax(made.codes < 0))
+    codes = dtype.categories.get_indexer(pd.Index(values, dtype=object).astype(dtype.categories.dtype))
+    if (codes < 0).any():
+        row = int(np.argmax(codes < 0))
         known = ", ".join(map(str, list(dtype.categories)[:8]))
         raise UnknownName(
             f"column '{name}' holds {values[row]!r} in row {row}, which is none of its categories: {known}. Give rows "
             "of these categories, or fit the model with the new one."
         )
-    return pd.Series(made)
+    return pd.Series(pd.Categorical.from_codes(codes, dtype=dtype))
 
 
 def place_columns(

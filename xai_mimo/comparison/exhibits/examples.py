@@ -11,6 +11,7 @@ from xai_mimo.comparison.regions import Regions
 from xai_mimo.core.explanation import streams_of
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Stream
+from xai_mimo.core.words import are_words
 from xai_mimo.record.arrays import coarsen, in_blocks, rounded
 from xai_mimo.record.maps import Example
 
@@ -62,7 +63,7 @@ def example_rows(
             parts = {
                 name: _Part.of(
                     streams[name],
-                    inputs[name][i] if inputs else None,
+                    None if not inputs or are_words(inputs[name]) else inputs[name][i],
                     {method: _at(e[name], h, i) for method, e in explanations.items()},
                     marked[name][i] if name in marked else None,
                     most,
@@ -97,7 +98,7 @@ class _Part(NamedTuple):
     """One stream of an example as the record holds it.
 
     Attributes:
-        inputs: nested list, an image in blocks where it is large; None where it is too large all the same.
+        inputs: nested list, an image in blocks where it is large; None where it is too large all the same, or words.
         values: maps by method, likewise, without those that are too large.
         region: the share of each position that is marked, with axes of length 1 where one mark holds for all.
         note: what was made coarser or left out.

@@ -51,7 +51,7 @@ class Game:
         patch: Patch | None,
     ) -> "Game":
         """A game whose calls fit into the context's memory; ``patch`` where patches are the players, else None."""
-        row = sum(x[0].nbytes for x in inputs.values()) + 8 * sum(h.size for h in model.heads)
+        row = sum(x[:1].nbytes for x in inputs.values()) + 8 * sum(h.size for h in model.heads)
         if isinstance(players, Mapping):
             rows = np.arange(count_rows(inputs)) if context.places is None else context.places
             masker = Masker.named(inputs, players, model.streams, context.first_row + rows)
