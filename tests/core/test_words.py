@@ -76,15 +76,23 @@ def test_columns_are_named_in_refusals():
 
 def test_one_frame_holds_the_columns_of_several_streams():
     vitals = Stream("vitals", (2,), features=("age", "bp"))
-    frame = pd.DataFrame({"floor": ["up"], "bp": [1.5], "ward": ["er"], "name": ["Ada"], "age": [3]})
+    frame = pd.DataFrame({"floor": ["up"], "bp": [1.5], "ward": ["er"], "age": [3]})
     read = check_inputs(frame, [vitals, WARDS])
     assert read["vitals"].tolist() == [[3.0, 1.5]]
     assert read["wards"].tolist() == [["er", "up"]]
-    with pytest.raises(
-        UnknownName,
-        match=r"has the columns floor, ward, name; the input streams want age, bp, ward, floor\. Missing: age, bp\.",
-    ):
-        check_inputs(frame[["floor", "ward", "name"]], [vitals, WARDS])
+
+
+def test_columns_that_the_model_does_not_read_may_be_there():
+    vitals = Stream("vitals", (1,), features=("age",), ignored=["name"])
+    frame = pd.DataFrame({"name": [None], "age": [3], "ward": ["er"], "floor": ["up"]})
+    assert check_inputs(frame, [vitals, WARDS])["vitals"].tolist() == [[3.0]]
+    assert check_inputs(frame[["name", "age"]], [vitals])["vitals"].tolist() == [[3.0]]
+    with pytest.raises(UnknownName, match="columns that are not its features: ward, floor"):
+        check_inputs(frame, [vitals])
+    with pytest.raises(UnknownName, match="streams vitals, wards has columns that are not its features: bp"):
+        check_inputs(frame.assign(bp=1.0), [vitals, WARDS])
+    assert vitals.plain()["ignored"] == ("name",)
+    assert "ignored" not in WARDS.plain()
 
 
 def test_a_frame_of_another_library_is_split_alike():

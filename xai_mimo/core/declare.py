@@ -142,7 +142,7 @@ def _merge_stream(read: Stream, declared: Stream, form: Any) -> Stream:
         )
     if isinstance(form, int | tuple | list):
         return replace(read, name=declared.name)
-    return replace(declared, shape=read.shape, dtype=read.dtype)
+    return replace(declared, shape=read.shape, dtype=read.dtype, ignored=declared.ignored or read.ignored)
 
 
 def named_by_columns(streams: Sequence[Stream], inputs: Any) -> tuple[Stream, ...]:

@@ -58,7 +58,8 @@ def _split(table: Any, labels: Sequence[Any], streams: Sequence[Stream]) -> dict
                     f"{{'{stream.name}': frame[[...]], ...}}."
                 )
             owners[feature] = stream.name
-    check_columns(names, list(owners), f"input streams {', '.join(s.name for s in streams)}")
+    ignored = [name for stream in streams for name in stream.ignored]
+    check_columns(names, list(owners), f"input streams {', '.join(s.name for s in streams)}", ignored)
     at = dict(zip(names, labels, strict=True))
     return {
         s.name: table[at[s.name]] if not s.shape else _columns(table, [at[f] for f in _columns_of(s)]) for s in streams
@@ -82,13 +83,14 @@ def _columns(table: Any, labels: list[Any]) -> Any:
     return table.select(labels) if hasattr(table, "column_names") else table[labels]
 
 
-def check_columns(names: Sequence[str], features: Sequence[str], what: str) -> None:
-    """Refuse columns of a data frame that are not these features, in whatever order.
+def check_columns(names: Sequence[str], features: Sequence[str], what: str, ignored: Sequence[str] = ()) -> None:
+    """Refuse columns of a data frame that are not these features, in whatever order; ``ignored`` ones may be there.
 
     Raises:
         UnknownName: the message lists those that are missing, and those that are none.
     """
-    missing, extra = [f for f in features if f not in names], [n for n in names if n not in features]
+    missing = [f for f in features if f not in names]
+    extra = [n for n in names if n not in features and n not in ignored]
     also = f"columns that are not its features: {', '.join(extra)}."
     if missing:
         first = unknown(missing[0], names, f"column of the data frame for {what}")

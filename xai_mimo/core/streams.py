@@ -51,6 +51,7 @@ class Stream:
         groups: features that stand for one thing, such as the 0/1 columns of one category, ``{"weekday": ("Mon",
             "Tue")}``: they are known, replaced and counted together. None by default; ``groups_of_dummies`` reads
             them off a data frame.
+        ignored: columns that a data frame may have beside the features, and that the model does not read.
 
     Example:
         >>> s = Stream("hire", (3,), features=("Mon", "Tue", "heat"), groups={"weekday": ["Mon", "Tue"]})
@@ -65,10 +66,12 @@ class Stream:
     features: tuple[str, ...] = ()
     unit: str = ""
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    ignored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name(self.name, "input stream")
         object.__setattr__(self, "shape", tuple(self.shape))
+        object.__setattr__(self, "ignored", tuple(map(str, self.ignored)))
         object.__setattr__(self, "dtype", _WORDS.get(self.dtype, self.dtype))
         rank = len(self.shape)
         axes = tuple(self.axes) or _AXES_BY_RANK.get(rank, tuple(f"axis{i}" for i in range(rank)))
@@ -125,9 +128,8 @@ class Stream:
         return replace(self, shape=(*self.shape[:-1], len(names)), features=names, groups={})
 
     def plain(self) -> dict[str, Any]:
-        """As JSON holds it; without ``groups`` where there are none, as before there were any."""
-        values = asdict(self)
-        return values if self.groups else {k: v for k, v in values.items() if k != "groups"}
+        """As JSON holds it; without ``groups`` and ``ignored`` where there are none, as before there were any."""
+        return {k: v for k, v in asdict(self).items() if v or k not in ("groups", "ignored")}
 
     @property
     def dims(self) -> tuple[str, ...]:

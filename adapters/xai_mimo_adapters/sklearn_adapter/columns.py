@@ -195,7 +195,13 @@ def place_columns(
     _check_all_there(groups, needed, columns, label)
     words = {*like.words, *(name for name, example in step.examples.items() if isinstance(example, str))}
     read = tuple(
-        Stream(group, (len(members),), dtype=_dtype(members, words), features=members if known else ())
+        Stream(
+            group,
+            (len(members),),
+            dtype=_dtype(members, words),
+            features=members if known else (),
+            ignored=tuple(name for name in names if name not in needed),
+        )
         for group, members in groups.items()
     )
     streams = tuple(_as_declared(stream, forms.get(stream.name)) for stream in read)
@@ -260,7 +266,7 @@ def _dtype(members: Sequence[str], words: set[Any]) -> str:
 
 
 def _as_declared(read: Stream, declared: Stream | None) -> Stream:
-    return read if declared is None else replace(declared, shape=read.shape, dtype=read.dtype)
+    return read if declared is None else replace(declared, shape=read.shape, dtype=read.dtype, ignored=read.ignored)
 
 
 def _is_rank_0(declared: Any) -> bool:
