@@ -124,8 +124,11 @@ def replacement(layer: Any, name: str) -> Any | None:
 
 
 def _path(layer: Any, paths: Mapping[int, str]) -> str:
-    """A layer's path as its reader knows it, else its own, else its name."""
-    return str(paths.get(id(layer)) or getattr(layer, "path", None) or layer.name)
+    """A layer's path as its reader knows it, else its own (of flax a tuple), else its name, else what it is."""
+    if isinstance(layer, str):
+        return layer
+    path = paths.get(id(layer)) or getattr(layer, "path", None) or getattr(layer, "name", None) or type(layer).__name__
+    return "/".join(map(str, path)) if isinstance(path, tuple) else str(path)
 
 
 def _numbered(path: str, name: str, known: Collection[str]) -> str:

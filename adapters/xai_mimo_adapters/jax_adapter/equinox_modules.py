@@ -2,13 +2,14 @@
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 
 from xai_mimo.core.errors import NotSupported
-from xai_mimo_adapters.jax_adapter.source import Source, is_array, is_float, leaves_of
+from xai_mimo_adapters.jax_adapter.source import Source, is_array, is_float, leaves_of, words_of
 
 _KEYS = ("key", "rng", "rngs")
 
@@ -32,19 +33,37 @@ def of_equinox(module: eqx.Module) -> Source:
     weights, static = eqx.partition(eqx.nn.inference_mode(module), is_array)
     keys = {key: None for key in _KEYS if key in _required(module)}
 
-    def call(arrays: Any, *args: Any, **named: Any) -> Any:
+    def built(arrays: Any) -> tuple[Callable[..., Any], dict[int, str]]:
         whole: Any = eqx.combine(arrays, static)
-        return whole(*args, **{**keys, **named})
+        return functools.partial(whole, **keys), _paths(whole)
 
     return Source(
         module,
         name,
         functools.partial(module, **keys),
-        call,
+        built,
         lambda: weights,
         lambda arrays: leaves_of(arrays, lambda _, leaf: is_float(leaf)),
         takes=None,
     )
+
+
+def _paths(module: eqx.Module) -> dict[int, str]:
+    """Paths of the modules inside one, by their identity."""
+    paths: dict[int, str] = {}
+
+    def note(part: Any, before: tuple[str, ...]) -> None:
+        inside = jax.tree_util.tree_flatten_with_path(
+            part, is_leaf=lambda x: isinstance(x, eqx.Module) and x is not part
+        )
+        for path, leaf in inside[0]:
+            if isinstance(leaf, eqx.Module):
+                words = (*before, *words_of(path))
+                paths[id(leaf)] = "/".join(words)
+                note(leaf, words)
+
+    note(module, ())
+    return paths
 
 
 def _is_state(leaf: Any) -> bool:

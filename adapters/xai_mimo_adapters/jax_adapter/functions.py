@@ -11,7 +11,7 @@ from xai_mimo_adapters.jax_adapter.source import Leaf, Source, is_array, is_floa
 
 def of_function(function: Callable[..., Any]) -> Source:
     """A function as it is; what it closes over is read when it is traced, as ``jax.jit`` does."""
-    return Source(function, label_of(function), function, lambda weights, *args, **named: function(*args, **named))
+    return Source(function, label_of(function), function, lambda weights: (function, {}))
 
 
 def of_partial(partial: "functools.partial[Any]") -> Source:
@@ -21,15 +21,15 @@ def of_partial(partial: "functools.partial[Any]") -> Source:
     def weights() -> list[Any]:
         return [leaf for leaf in jax.tree.leaves((partial.args, partial.keywords)) if is_array(leaf)]
 
-    def call(arrays: list[Any], *args: Any, **named: Any) -> Any:
+    def built(arrays: list[Any]) -> tuple[Callable[..., Any], dict[int, str]]:
         leaves, tree = jax.tree.flatten((partial.args, partial.keywords))
         left = iter(arrays)
         bound, keywords = jax.tree.unflatten(tree, [next(left) if is_array(leaf) else leaf for leaf in leaves])
-        return function(*bound, *args, **{**keywords, **named})
+        return functools.partial(function, *bound, **keywords), {}
 
     def leaves(_: list[Any]) -> list[Leaf]:
         every = leaves_of((partial.args, partial.keywords), lambda _, leaf: is_float(leaf), skip=2)
         flat = jax.tree.leaves((partial.args, partial.keywords))
         return [named for named, leaf in zip(every, flat, strict=True) if is_array(leaf)]
 
-    return Source(partial, label_of(function), partial, call, weights, leaves)
+    return Source(partial, label_of(function), partial, built, weights, leaves)

@@ -72,7 +72,7 @@ def _applied(model: Any, module: flax.linen.Module, variables: Mapping[str, Any]
         model,
         name,
         functools.partial(module.__call__, **flags),
-        call,
+        lambda weights: (functools.partial(call, weights), {}),
         lambda: variables,
         lambda weights: leaves_of(weights, lambda path, leaf: path[0] == "params" and is_float(leaf), skip=1),
     )

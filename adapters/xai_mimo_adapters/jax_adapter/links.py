@@ -11,9 +11,10 @@ from typing import Any, Literal
 import jax
 from jax.extend import core
 
+from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.head_kinds import head_nature
 from xai_mimo.core.outputs import SeenKind
-from xai_mimo_adapters.jax_adapter.tracing import Traced
+from xai_mimo_adapters.jax_adapter.tracing import Run, Tensors, Traced
 
 _CALLS = ("jit", "pjit", "closed_call", "core_call")
 """Calls that are nothing but their program, so that it may stand in their place."""
@@ -133,6 +134,29 @@ def before_link(program: core.ClosedJaxpr, output: int) -> core.ClosedJaxpr | No
         return outputs
 
     return jax.make_jaxpr(replaced)(*program.in_avals)
+
+
+def ends_before_links(run: Run, cut: Sequence[str], weights: Any, inputs: Tensors) -> Tensors:
+    """Run a network of which some outputs end before their sigmoid or softmax.
+
+    Args:
+        run: the network. cut: names of these outputs; each ends in one. weights, inputs: as it takes them.
+    """
+    names: list[str] = []
+
+    def anew(weights: Any, inputs: Tensors) -> list[Any]:
+        outputs = run(weights, inputs)
+        names[:] = outputs
+        return list(outputs.values())
+
+    program = jax.make_jaxpr(anew)(weights, inputs)
+    for name in cut:
+        ended = before_link(program, names.index(name))
+        if ended is None:
+            raise NotSupported(f"output '{name}' ends in no sigmoid or softmax any more; ask for its logit anew.")
+        program = ended
+    values = jax.core.eval_jaxpr(program.jaxpr, program.consts, *jax.tree.leaves((weights, inputs)))
+    return dict(zip(names, values, strict=True))
 
 
 def _softmax(frame: _Frame, step: core.JaxprEqn) -> Link | None:

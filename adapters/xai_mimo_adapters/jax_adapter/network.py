@@ -17,6 +17,7 @@ from xai_mimo.core.targets import Selector
 from xai_mimo_adapters.chunks import padded_rows, put, row_slices, rows_that_fit
 from xai_mimo_adapters.jax_adapter.engine import engine_of
 from xai_mimo_adapters.jax_adapter.identity import fingerprint
+from xai_mimo_adapters.jax_adapter.links import link_of
 from xai_mimo_adapters.jax_adapter.reading import Reading, read
 from xai_mimo_adapters.jax_adapter.source import Leaf
 from xai_mimo_adapters.jax_adapter.tracing import precision, values_of_a_row
@@ -40,6 +41,7 @@ class JaxNetwork:
         self._take(reading)
 
     def _take(self, reading: Reading) -> None:
+        """Run the model as it was read."""
         self._reading = reading
         self._engine = engine_of(reading.source.model, reading.traced.program, reading.source.name)
         self._width = values_of_a_row(reading.traced)
@@ -53,7 +55,8 @@ class JaxNetwork:
             if [h.shape for h in now.heads] != [h.shape for h in before.heads]:
                 raise NotSupported(f"model '{self.name}' has other outputs than when it was adapted; adapt it again.")
             outputs = dict(zip(before.outputs, now.outputs.values(), strict=True))
-            self._take(replace(now, streams=before.streams, heads=before.heads, inner=before.inner, outputs=outputs))
+            now = replace(now, streams=before.streams, heads=before.heads, inner=before.inner, outputs=outputs)
+            self._take(now.before_links(before.cut) if before.cut else now)
         return self._reading
 
     @property
@@ -144,6 +147,23 @@ class JaxNetwork:
             )
             for key, values in maps.items()
         }
+
+    def before_link(self, heads: Sequence[str]) -> tuple["JaxNetwork", dict[str, str]]:
+        """The same model, of which heads give what their final sigmoid or softmax is taken of; see ``Linked``.
+
+        Args:
+            heads: names of those that are wanted so.
+        Returns:
+            The model, and in words where it was cut, ``{"risk": "before its final sigmoid"}``; heads that end in
+            another way are not among them.
+        """
+        now = self._current()
+        cut = now.before_links([now.outputs[name] for name in heads])
+        other = copy.copy(self)
+        other._take(cut)
+        names = list(now.traced.outputs)
+        links = {h: link_of(now.traced.program, names.index(o)) for h, o in now.outputs.items() if o in cut.cut}
+        return other, {h: f"before its final {'link' if link is None else link.kind}" for h, link in links.items()}
 
     def renamed(self, streams: Sequence[Stream]) -> "JaxNetwork":
         """The same network under other descriptions of its streams; see ``Renamable``."""

@@ -1,6 +1,7 @@
 """Modules of flax.nnx, read in evaluation mode on a copy: the user's own keeps its mode, weights and random state."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,15 +18,16 @@ def of_nnx(module: nnx.Module) -> Source:
     graph, rngs, _ = _parts(copy)
     as_it_was = nnx.graphdef(module)
 
-    def call(state: Any, *args: Any, **named: Any) -> Any:
-        answer: Any = nnx.merge(graph, rngs, state)
-        return answer(*args, **{**flags, **named})
+    def built(state: Any) -> tuple[Callable[..., Any], dict[int, str]]:
+        whole: Any = nnx.merge(graph, rngs, state)
+        paths = {id(part): "/".join(map(str, path)) for path, part in nnx.iter_modules(whole) if path}
+        return functools.partial(whole, **flags), paths
 
     return Source(
         module,
         type(module).__name__,
         functools.partial(module.__call__, **flags),
-        call,
+        built,
         lambda: _parts(module)[2],
         _leaves,
         is_current=lambda: bool(nnx.graphdef(module) == as_it_was),

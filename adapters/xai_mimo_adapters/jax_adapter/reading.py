@@ -16,9 +16,9 @@ from xai_mimo.core.streams import Head, Stream, check_unique
 from xai_mimo.sowing import MapLabels, collect
 from xai_mimo_adapters.functions import Binding, bind, parameters_of
 from xai_mimo_adapters.jax_adapter.engine import MAPS
-from xai_mimo_adapters.jax_adapter.links import kinds_of
+from xai_mimo_adapters.jax_adapter.links import before_link, ends_before_links, kinds_of
 from xai_mimo_adapters.jax_adapter.source import Source, Takes
-from xai_mimo_adapters.jax_adapter.tracing import ROWS, Tensors, Traced, outputs_of, trace, zeros_like
+from xai_mimo_adapters.jax_adapter.tracing import ROWS, Tensors, Traced, every_step, outputs_of, trace, zeros_like
 
 Declared = Mapping[str, Any] | Sequence[Any] | None
 _RANDOM = ("key", "rng", "rngs", "prng_key", "rng_key", "dropout_rng")
@@ -36,6 +36,7 @@ class Reading:
         binding: how streams are handed over.
         takes: rows, or one row.
         traced: the program.
+        cut: the model's names of the outputs that end before their sigmoid or softmax.
     """
 
     source: Source
@@ -46,14 +47,30 @@ class Reading:
     binding: Binding
     takes: Takes
     traced: Traced
+    cut: tuple[str, ...] = ()
 
     def run(self, weights: Any, inputs: Tensors) -> Tensors:
         """Outputs by the model's own names."""
-        return _run(self.source, self.binding, self.takes, weights, inputs)
+        whole = functools.partial(_run, self.source, self.binding, self.takes)
+        return ends_before_links(whole, self.cut, weights, inputs) if self.cut else whole(weights, inputs)
 
     def run_with_maps(self, labels: dict[str, MapLabels], weights: Any, inputs: Tensors) -> Tensors:
         """Outputs, and the maps that are sown, by their keys behind ``MAPS``; ``labels`` is filled."""
         return _run(self.source, self.binding, self.takes, weights, inputs, labels)
+
+    def before_links(self, outputs: Sequence[str]) -> "Reading":
+        """The same model, of which these outputs end before their sigmoid or softmax, where they end in one."""
+        names = list(self.traced.outputs)
+        cut = tuple(n for n in outputs if n in self.cut or before_link(self.traced.program, names.index(n)) is not None)
+        other = replace(self, cut=cut)
+        shown = {head for head, output in self.outputs.items() if output in cut}
+        heads = tuple(
+            replace(h, unit="logit" if h.kind == "multiclass" else "log-odds") if h.name in shown else h
+            for h in self.heads
+        )
+        inner = [replace(s, name=self.inner[s.name]) for s in self.streams]
+        traced = trace(other.run, self.source.weights(), inner, self.source.name)
+        return replace(other, heads=heads, traced=traced)
 
 
 def read(
@@ -156,8 +173,9 @@ def _run(
     rows = next(iter(inputs.values())).shape[0]
 
     def answer(given: Tensors) -> tuple[Any, Tensors]:
-        with collect(labels) as maps:  # inside what is mapped over rows, from which no tracer may leak
-            made = binding.call(functools.partial(source.call, weights), given)
+        model, paths = source.built(weights)
+        with collect(labels, paths=paths) as maps:  # inside what is mapped over rows, from which no tracer may leak
+            made = binding.call(model, given)
         return made, {f"{MAPS}{key}": value for key, value in maps.items()} if labels is not None else {}
 
     made, maps = answer(inputs) if takes == "rows" else jax.vmap(answer)(inputs)
@@ -191,19 +209,13 @@ def _check_random(traced: Traced, label: str) -> None:
     Raises:
         NotSupported: it does.
     """
-    for step, _ in _steps(traced):
+    for step, _ in every_step(traced.program.jaxpr):
         shape = tuple(step.outvars[0].aval.shape) if step.primitive.name == "random_bits" else ()
         if ROWS in shape[:1]:
             raise NotSupported(
                 f"'{label}' draws random numbers for each row (of shape {shape} for {ROWS} rows), so that its answer "
                 "depends on the place of a row. Give it without its noise, as in inference."
             )
-
-
-def _steps(traced: Traced) -> Any:
-    from xai_mimo_adapters.jax_adapter.tracing import every_step
-
-    return every_step(traced.program.jaxpr)
 
 
 def _first_line(err: Exception) -> str:

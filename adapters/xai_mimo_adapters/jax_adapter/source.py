@@ -1,7 +1,7 @@
 """A model of JAX taken apart: the weights that it reads, and how it is called with them."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,7 +55,8 @@ class Source:
         model: what the user gave; what is compiled is kept with it.
         name: of the model, for errors and reports.
         signature: a function whose parameters are those that streams go to.
-        call: ``call(weights, *streams, **streams)``, in inference mode.
+        built: ``built(weights)`` is the model with these weights in inference mode, to be called with its streams, and
+            the paths of the modules in it that do not know theirs, by identity.
         weights: the arrays that the model reads now, in any tree. They are arguments of what is compiled.
         leaves: of the weights, in the order of their tree; None where nothing is known of them.
         takes: "rows" for a function of batches, "row" of one row alone, None where it has to be tried.
@@ -66,7 +67,7 @@ class Source:
     model: Any
     name: str
     signature: Callable[..., Any]
-    call: Callable[..., Any]
+    built: Callable[[Any], tuple[Callable[..., Any], Mapping[int, str]]]
     weights: Callable[[], Any] = no_weights
     leaves: Callable[[Any], list[Leaf]] | None = None
     takes: Takes | None = "rows"
