@@ -10,6 +10,13 @@ import flax.linen
 from xai_mimo.core.errors import NotSupported
 from xai_mimo_adapters.jax_adapter.source import Source, flags_of, is_float, leaves_of
 
+_NOT_FOUND = (
+    flax.errors.ScopeParamNotFoundError,
+    flax.errors.ScopeCollectionNotFound,
+    flax.errors.ApplyScopeInvalidVariablesTypeError,
+    flax.errors.ApplyScopeInvalidVariablesStructureError,
+)
+
 
 def of_linen(module: flax.linen.Module, variables: Mapping[str, Any] | None) -> Source:
     """A module applied to its variables, or one that is bound to them.
@@ -61,7 +68,7 @@ def _applied(model: Any, module: flax.linen.Module, variables: Mapping[str, Any]
                 f"flax module '{name}' changes its variables when it is called ({_first_line(err)}). Give its call a "
                 "parameter 'train' or 'use_running_average', which is set here, and leave the variables alone without."
             ) from err
-        except (flax.errors.ScopeParamNotFoundError, flax.errors.ScopeCollectionNotFound) as err:
+        except _NOT_FOUND as err:
             raise NotSupported(
                 f"flax module '{name}' does not find its weights in the variables {sorted(map(str, variables))}: "
                 f"{_first_line(err)}. Expected what module.init(...) gives, a mapping with 'params' in it: "

@@ -98,7 +98,7 @@ def read(
             "and compare do; or name them, shapes without the batch axis: xai_mimo.adapt(f, streams={'sensors': (12,), "
             "'age': 1})."
         )
-    parameters = parameters_of(source.signature)
+    parameters = _parameters(source)
     if like is not None:
         own = _computed_in(streams_from(like, parameters=parameters))
         named = annotate_streams(own, streams)
@@ -180,6 +180,13 @@ def _run(
 
     made, maps = answer(inputs) if takes == "rows" else jax.vmap(answer)(inputs)
     return {**outputs_of(made, rows, source.name), **maps}
+
+
+def _parameters(source: Source) -> list[str]:
+    """Names of the parameters that streams go to: those that must be given, else all."""
+    every = [name for name in parameters_of(source.signature) if name not in (*_RANDOM, *_STATE)]
+    known = inspect.signature(source.signature).parameters if every else {}
+    return [name for name in every if known[name].default is inspect.Parameter.empty] or every
 
 
 def _check_parameters(source: Source, streams: Sequence[str]) -> None:
