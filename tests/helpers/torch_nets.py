@@ -105,6 +105,7 @@ def state(module: nn.Module) -> dict[str, Any]:
         "random state of PyTorch": torch.get_rng_state().numpy(),
         "random state of NumPy": np.random.get_state()[1],  # noqa: NPY002
         "gradients on": torch.is_grad_enabled(),
+        "fast path of attention": torch.backends.mha.get_fastpath_enabled(),
     }
 
 

@@ -54,8 +54,13 @@ class Callee:
         """Where the weights are: the first that is on an accelerator, else the first.
 
         Raises:
-            NotSupported: a weight is on the device "meta", where there are no values.
+            NotSupported: a weight is on the device "meta", where there are no values, or was made in inference mode.
         """
+        if any(weight.is_inference() for weight in self.weights):
+            raise NotSupported(
+                f"weights of '{self.label}' were made inside torch.inference_mode(), so that nothing made of them has "
+                "a gradient. Make or load the model outside of it; it may be explained inside."
+            )
         devices = [weight.device for weight in self.weights]
         if any(device.type == "meta" for device in devices):
             raise NotSupported(

@@ -1,7 +1,7 @@
 """A torch model as a model of named streams and heads: run on chunks of rows, all heads from one forward pass."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -40,6 +40,7 @@ class TorchNetwork:
         max_memory: bytes that one pass may take, by what a pass of a few rows keeps; 512 MiB by default.
         part: the module behind which the network begins; "" for the whole model.
         held: what it reads beside its streams, by what the call names it; see ``Holding``.
+        floats_begin: tells where to explain instead of at integers.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class TorchNetwork:
         max_memory: int | None = None,
         part: str = "",
         held: Mapping[str, Stream] | None = None,
+        floats_begin: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._callee = callee
         self._by_own = dict(streams)
@@ -63,6 +65,7 @@ class TorchNetwork:
         self._max_memory = max_memory or DEFAULT_MAX_MEMORY
         self._part = part
         self._held = dict(held or {})
+        self._floats_begin = floats_begin
         self._held_row: Arrays = {}
         self._maps: Arrays = {}
         self._measured: dict[tuple[Any, ...], int] = {}
@@ -106,6 +109,10 @@ class TorchNetwork:
     def fingerprint(self) -> str:
         """SHA-256 over class, structure, weights and buffers, over the cut where there is one, and replaced maps."""
         return self._callee.fingerprint(f"{self._part}|maps {digest(self._maps)}" if self._maps else self._part)
+
+    def where_floats_begin(self) -> str | None:
+        """The first module at which every stream of the tail holds floats; None if there is none."""
+        return self._floats_begin()
 
     def predict(self, inputs: Any) -> Arrays:
         """Outputs in evaluation mode: ``{head: (sample, *head.shape)}``, float32 or float64, or whole numbers."""

@@ -1,4 +1,5 @@
-"""What is switched while a model is read, and put back afterwards, also after an error: modes, random state, cuDNN."""
+"""What is switched while a model is read and put back afterwards, also after an error: modes, fast paths, random state,
+cuDNN."""
 
 import contextlib
 import threading
@@ -9,6 +10,8 @@ import torch
 _RECURRENT = frozenset({"RNN", "LSTM", "GRU"})
 
 _LOCK = threading.Lock()
+_PASSES = [0, True]
+"""How many passes are reading, and whether attention may take its fast path when the last of them ends."""
 _MODES: dict[torch.nn.Module, tuple[int, bool]] = {}
 """Of the modules that are being read: by how many passes, and the mode to put back when the last of them ends."""
 
@@ -23,8 +26,26 @@ def reading(modules: Sequence[torch.nn.Module], device: torch.device) -> Iterato
     Args:
         modules: all that take part, submodules too. device: where they are.
     """
-    with _evaluating(modules), torch.inference_mode(False), _random_state(modules, device):
+    with _evaluating(modules), _without_fast_path(), torch.inference_mode(False), _random_state(modules, device):
         yield
+
+
+@contextlib.contextmanager
+def _without_fast_path() -> Iterator[None]:
+    """Transformers as they are differentiated: the fast path drops padded steps, from outputs too, where all rows of a
+    call are shorter, and calls no submodules."""
+    with _LOCK:
+        if not _PASSES[0]:
+            _PASSES[1] = torch.backends.mha.get_fastpath_enabled()
+            torch.backends.mha.set_fastpath_enabled(False)
+        _PASSES[0] += 1
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _PASSES[0] -= 1
+            if not _PASSES[0]:
+                torch.backends.mha.set_fastpath_enabled(_PASSES[1])
 
 
 @contextlib.contextmanager
@@ -68,12 +89,12 @@ def _random_state(modules: Sequence[torch.nn.Module], device: torch.device) -> I
 def differentiating(modules: Sequence[torch.nn.Module], device: torch.device) -> Iterator[None]:
     """Gradients on, whatever the caller switched off; cuDNN off for recurrent networks, whose backward pass it has in
     training mode alone."""
-    is_recurrent = device.type == "cuda" and any(_kind(module) in _RECURRENT for module in modules)
+    is_recurrent = device.type == "cuda" and any(kind_of(module) in _RECURRENT for module in modules)
     without_cudnn = torch.backends.cudnn.flags(enabled=False) if is_recurrent else contextlib.nullcontext()
     with torch.enable_grad(), without_cudnn:
         yield
 
 
-def _kind(module: torch.nn.Module) -> str:
+def kind_of(module: torch.nn.Module) -> str:
     """A module's class by name; a scripted one tells that of its source."""
     return str(getattr(module, "original_name", type(module).__name__))

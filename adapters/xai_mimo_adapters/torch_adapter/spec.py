@@ -1,7 +1,7 @@
 """What a torch model is: streams from the data or as declared, heads from one call on a few rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.outputs import heads_from, named_outputs
 from xai_mimo.core.streams import Head, Stream, check_unique
 from xai_mimo_adapters.functions import Binding, parameters_of
+from xai_mimo_adapters.torch_adapter.axes import with_axes
 from xai_mimo_adapters.torch_adapter.calls import Call, Callee, Tensors, on, to_array, ways_to_call
 from xai_mimo_adapters.torch_adapter.kinds import seen_kind
 from xai_mimo_adapters.torch_adapter.reading import differentiating, reading
@@ -32,6 +33,7 @@ class Spec:
         call: own name -> tensor to own name -> tensor.
         dtypes: what floats are turned into for the model, by own name of the input.
         rows: the few rows that the model was asked, by own name.
+        binding: how it is handed its streams.
     """
 
     streams: Mapping[str, Stream]
@@ -39,6 +41,15 @@ class Spec:
     call: Call
     dtypes: Mapping[str, torch.dtype]
     rows: Arrays
+    binding: Binding
+
+    def renamed(self, streams: Sequence[Stream]) -> "Spec":
+        """The same under other descriptions of the streams."""
+        return replace(self, streams=dict(zip(self.streams, streams, strict=True)))
+
+    def of(self, callee: Callee) -> "Spec":
+        """The same of another model of this class."""
+        return replace(self, call=_checked_call(callee, self.binding, self.heads))
 
 
 def read_model(callee: Callee, streams: Any, heads: Any, like: Any) -> Spec:
@@ -58,12 +69,12 @@ def read_model(callee: Callee, streams: Any, heads: Any, like: Any) -> Spec:
 
 def _read(callee: Callee, streams: Any, heads: Any, like: Any, wanted: torch.dtype | None) -> Spec:
     read = _read_streams(callee, streams, like, None if wanted is None else _border(wanted))
-    named = annotate_streams(read, streams)
+    named = tuple(with_axes(stream, callee.modules) for stream in annotate_streams(read, streams))
     check_unique([s.name for s in named], "input stream")
     dtypes = {s.name: wanted if wanted and "float" in s.dtype else _torch_dtype(s.dtype) for s in read}
     rows = _rows(callee, named, like)
     inner = {own.name: rows[stream.name] for own, stream in zip(read, named, strict=True)}
-    binding, answer = _first_answer(callee, on(callee.device, inner), dtypes)
+    binding, answer = _first_answer(callee, inner, dtypes)
     kinds = {name: kind for name, y in answer.items() if (kind := seen_kind(y)) is not None}
     read_heads = heads_from({name: to_array(y) for name, y in answer.items()}, count_rows(inner), kinds=kinds)
     by_own = dict(zip(answer, annotate_heads(read_heads, heads), strict=True))
@@ -73,6 +84,7 @@ def _read(callee: Callee, streams: Any, heads: Any, like: Any, wanted: torch.dty
         call=_checked_call(callee, binding, by_own),
         dtypes=dtypes,
         rows=inner,
+        binding=binding,
     )
 
 
@@ -109,30 +121,30 @@ def _rows(callee: Callee, streams: Sequence[Stream], like: Any) -> Arrays:
     return rows
 
 
-def _first_answer(callee: Callee, tensors: Tensors, dtypes: Mapping[str, torch.dtype]) -> tuple[Binding, Tensors]:
+def _first_answer(callee: Callee, rows: Arrays, dtypes: Mapping[str, torch.dtype]) -> tuple[Binding, Tensors]:
     """The first way of calling that works, and its answer with the graph that made it."""
-    given = {name: x.requires_grad_(x.is_floating_point()) for name, x in tensors.items()}
-    ask = callee.shown or callee.function
     first: Exception | None = None
     with (
         reading(callee.modules, callee.device),
         differentiating(callee.modules, callee.device),
-        torch.jit.optimized_execution(False),  # nor does code that was fused
+        torch.jit.optimized_execution(False),  # code that was fused does not show its last operation
     ):
-        for binding in ways_to_call(callee, tensors):
+        given = {name: x.requires_grad_(x.is_floating_point()) for name, x in on(callee.device, rows).items()}
+        for binding in ways_to_call(callee, rows):
             try:
-                answer = binding.call(ask, {name: x.clone().to(dtypes[name]) for name, x in given.items()})
+                tensors = {name: x.clone().to(dtypes[name]) for name, x in given.items()}
+                answer = binding.call(callee.shown or callee.function, tensors)
             except XaiMimoError:
                 raise
             except Exception as err:  # whatever a module says to inputs that it does not take
                 first = first or err
                 continue
             return binding, _tensors(callee, answer)
-    raise _refused(callee, tensors, first) from first
+    raise _refused(callee, rows, dtypes, first) from first
 
 
-def _refused(callee: Callee, tensors: Tensors, err: Exception | None) -> NotSupported:
-    shapes = ", ".join(f"{name} {tuple(x.shape)} {str(x.dtype).removeprefix('torch.')}" for name, x in tensors.items())
+def _refused(callee: Callee, rows: Arrays, dtypes: Mapping[str, torch.dtype], err: Exception | None) -> NotSupported:
+    shapes = ", ".join(f"{name} {x.shape} {str(dtypes[name]).removeprefix('torch.')}" for name, x in rows.items())
     takes = ", ".join(parameters_of(callee.forward)) or "any arguments"
     return NotSupported(
         f"'{callee.label}' does not take the streams ({shapes}): {type(err).__name__}: {err} Its parameters are "
