@@ -214,8 +214,8 @@ class TorchModule:
 
     def _read_cuts(self) -> Cuts:
         if self._cuts is None:
-            paths = [path for path, _ in self.model.named_modules() if path]
-            self._cuts = Cuts(self._read_trace(), self._spec.streams, self._callee.modules, paths, self.name)
+            named = {path: module for path, module in self.model.named_modules() if path}
+            self._cuts = Cuts(self._read_trace(), self._spec.streams, self._callee.modules, named, self.name)
         return self._cuts
 
     def _read_trace(self) -> Trace:

@@ -10,6 +10,7 @@ from xai_mimo.core.declare import unique
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.streams import RESERVED, Stream, unknown
 from xai_mimo_adapters.torch_adapter.axes import with_axes
+from xai_mimo_adapters.torch_adapter.reading import kind_of
 from xai_mimo_adapters.torch_adapter.trace import GIVEN, Entry, Given, Sources, Trace
 
 
@@ -46,7 +47,7 @@ class Cuts:
 
     Args:
         trace: of the model. streams: by own name. modules: whose convolutions tell which axis holds channels.
-        paths: of all submodules.
+        named: all submodules by their paths. label: what the model is called.
     """
 
     def __init__(
@@ -54,13 +55,14 @@ class Cuts:
         trace: Trace,
         streams: Mapping[str, Stream],
         modules: Sequence[torch.nn.Module],
-        paths: Sequence[str],
+        named: Mapping[str, torch.nn.Module],
         label: str,
     ) -> None:
         self._trace = trace
         self._streams = dict(streams)
         self._modules = modules
-        self._paths = tuple(paths)
+        self._paths = tuple(named)
+        self._normalising = {path for path, module in named.items() if kind_of(module).endswith("Norm")}
         self._label = label
         self._flow = trace.sources()
         self._masks = frozenset(own for own, stream in streams.items() if _is_mask(stream))
@@ -107,9 +109,14 @@ class Cuts:
         )
 
     def where_floats_begin(self) -> str | None:
-        """The first module at which every stream of the tail holds floats; None if there is none."""
+        """The first module at which every stream of the tail holds floats; None if there is none.
+
+        None that normalises its input: what reads it does not change along a path from zeros, but for its first step.
+        """
         for path in self.layers():
-            if all(np.dtype(s.dtype).kind == "f" for s in self.at(path).streams.values()):
+            if path not in self._normalising and all(
+                np.dtype(s.dtype).kind == "f" for s in self.at(path).streams.values()
+            ):
                 return path
         return None
 

@@ -283,8 +283,8 @@ class TorchNetwork:
         for t, selector in enumerate(selectors):
             y = answer[self._outputs[selector.head]]
             check_float(selector.head, str(y.dtype))
-            if not y.requires_grad:
-                continue  # a head that reads no input at all
+            if not y.requires_grad or not leaves:
+                continue  # a head that reads no input at all, or nothing to differentiate by
             flat = y[:count].reshape(count, -1)
             units = torch.as_tensor(selector.units[rows, None], device=y.device)
             target = flat.gather(1, units).sum()

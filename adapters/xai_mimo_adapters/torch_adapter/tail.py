@@ -55,9 +55,8 @@ def read_call(call: Call, module: torch.nn.Module, cut: Cut) -> Call:
             found.update({key: leaves[places[0]].detach().clone() for key, places in cut.places.items()})
             raise _Enough
 
-        with _on_entry(module, take) as entered:
-            with suppress(_Enough):
-                call(given)
+        with _on_entry(module, take) as entered, suppress(_Enough):
+            call(given)
         _check_entered(entered, cut)
         return found
 

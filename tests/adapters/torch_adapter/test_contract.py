@@ -98,3 +98,29 @@ def test_an_exported_program(rows_of_export, rng):
         expected = model(*(torch.from_numpy(x) for x in rows.values()))
     for y, wanted in zip(adapted.predict(rows).values(), expected, strict=True):
         np.testing.assert_allclose(y, wanted.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_hugging_face_model_of_ids_and_a_mask(rng):
+    import transformers
+
+    config = transformers.BertConfig(
+        vocab_size=30,
+        hidden_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=8,
+    )
+    model = nets.seeded(lambda: transformers.BertModel(config))
+    mask = np.ones((4, 5), np.int64)
+    mask[1, 3:], mask[2, 4:] = 0, 0
+    rows = {"input_ids": rng.integers(0, 30, (4, 5)), "attention_mask": mask}
+    adapted = xm.adapt(model, like=rows)
+    assert [h.name for h in adapted.heads] == ["last_hidden_state", "pooler_output"]
+    assert adapted.where_floats_begin() == "embeddings.dropout"
+    assert adapted.tail("encoder.layer.1").held == ("attention_mask",)
+    with torch.no_grad():
+        expected = model.eval()(**{name: torch.from_numpy(x) for name, x in rows.items()})
+    model.train()
+    np.testing.assert_allclose(adapted.predict(rows)["pooler_output"], expected.pooler_output.numpy(), atol=1e-5)
+    keeps_the_contract(model, rows, layers=["embeddings.dropout", "encoder.layer.1"])
