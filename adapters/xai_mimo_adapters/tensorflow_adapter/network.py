@@ -218,8 +218,8 @@ class Network:
         what = f"its variable '{variable}'" if variable else "a variable or table"
         raise NotSupported(
             f"'{self._source.label}' changes {what} when it is called, so what a row gives depends on what was asked "
-            "before it, and explaining would change the model. Give a function that only reads: without assign, counters "
-            "and random generators, with training=False."
+            "before it, and explaining would change the model. Give a function that only reads: without assign, "
+            "counters and random generators, with training=False."
         )
 
 
