@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from types import FunctionType, MethodType
 from typing import Any
 
 import jax
@@ -11,7 +12,8 @@ from xai_mimo_adapters.jax_adapter.source import Leaf, Source, is_array, is_floa
 
 def of_function(function: Callable[..., Any]) -> Source:
     """A function as it is; what it closes over is read when it is traced, as ``jax.jit`` does."""
-    return Source(function, label_of(function), function, lambda weights: (function, {}))
+    is_plain = isinstance(function, FunctionType | MethodType)
+    return Source(function, label_of(function), function, lambda weights: (function, {}), is_plain=is_plain)
 
 
 def of_partial(partial: "functools.partial[Any]") -> Source:

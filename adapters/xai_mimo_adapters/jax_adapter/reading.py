@@ -18,7 +18,17 @@ from xai_mimo_adapters.functions import Binding, bind, parameters_of
 from xai_mimo_adapters.jax_adapter.engine import MAPS
 from xai_mimo_adapters.jax_adapter.links import before_link, ends_before_links, kinds_of
 from xai_mimo_adapters.jax_adapter.source import Source, Takes
-from xai_mimo_adapters.jax_adapter.tracing import ROWS, Tensors, Traced, every_step, outputs_of, trace, zeros_like
+from xai_mimo_adapters.jax_adapter.tracing import (
+    ROWS,
+    Tensors,
+    Traced,
+    every_step,
+    first_line,
+    outputs_of,
+    trace,
+    zeros_like,
+)
+from xai_mimo_adapters.jax_programs.programs import same_program
 
 Declared = Mapping[str, Any] | Sequence[Any] | None
 _RANDOM = ("key", "rng", "rngs", "prng_key", "rng_key", "dropout_rng")
@@ -133,7 +143,11 @@ def _traced(source: Source, binding: Binding, streams: Sequence[Stream], takes: 
     """The program of a model, and whether it takes rows or one row, which is tried where nothing says it."""
 
     def of(form: Takes) -> Traced:
-        return trace(functools.partial(_run, source, binding, form), source.weights(), streams, source.name)
+        run = functools.partial(_run, source, binding, form)
+        traced = trace(run, source.weights(), streams, source.name, is_plain=source.is_plain)
+        if source.is_plain:
+            _check_same(traced, trace(run, source.weights(), streams, source.name), source.name)
+        return traced
 
     if takes is not None:
         return takes, of(takes)
@@ -147,8 +161,8 @@ def _traced(source: Source, binding: Binding, streams: Sequence[Stream], takes: 
             failed[form] = err
     if not tried:
         raise NotSupported(
-            f"'{source.name}' takes neither one row nor a batch of them. Given one row: {_first_line(failed['row'])} "
-            f"Given {ROWS} rows: {_first_line(failed['rows'])} The streams are "
+            f"'{source.name}' takes neither one row nor a batch of them. Given one row: {first_line(failed['row'])}. "
+            f"Given {ROWS} rows: {first_line(failed['rows'])}. The streams are "
             f"{', '.join(f'{s.name} {s.shape}' for s in streams)}, in inference mode and without a random key."
         ) from failed["row"]
     if len(tried) == 2 and tried["row"].outputs != tried["rows"].outputs:
@@ -159,6 +173,19 @@ def _traced(source: Source, binding: Binding, streams: Sequence[Stream], takes: 
         )
     form = next(iter(tried))
     return form, tried[form]
+
+
+def _check_same(one: Traced, other: Traced, label: str) -> None:
+    """Refuse a function that is another one each time that it is traced, such as one with noise of NumPy.
+
+    Raises:
+        NotSupported: it is.
+    """
+    if not same_program(one.program, other.program):
+        raise NotSupported(
+            f"'{label}' does another thing each time that it is traced, as with numbers of numpy.random or a counter, "
+            "and explanations need the same answer each time. Give what changes as an input stream, or leave it out."
+        )
 
 
 def _run(
@@ -223,11 +250,6 @@ def _check_random(traced: Traced, label: str) -> None:
                 f"'{label}' draws random numbers for each row (of shape {shape} for {ROWS} rows), so that its answer "
                 "depends on the place of a row. Give it without its noise, as in inference."
             )
-
-
-def _first_line(err: Exception) -> str:
-    line = f"{type(err).__name__}: {err}".split("\n")[0].rstrip()
-    return line if line.endswith(".") else f"{line}."
 
 
 def _shapes(traced: Traced) -> str:

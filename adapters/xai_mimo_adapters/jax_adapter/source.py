@@ -60,6 +60,7 @@ class Source:
         weights: the arrays that the model reads now, in any tree. They are arguments of what is compiled.
         leaves: of the weights, in the order of their tree; None where nothing is known of them.
         takes: "rows" for a function of batches, "row" of one row alone, None where it has to be tried.
+        is_plain: whether it is a function that nobody traced before, and that may do what JAX cannot.
         is_current: whether the model is what it was, but for its weights; where it is not it is read again.
         again: reads it again.
     """
@@ -71,6 +72,7 @@ class Source:
     weights: Callable[[], Any] = no_weights
     leaves: Callable[[Any], list[Leaf]] | None = None
     takes: Takes | None = "rows"
+    is_plain: bool = False
     is_current: Callable[[], bool] = always
     again: "Callable[[], Source] | None" = None
 

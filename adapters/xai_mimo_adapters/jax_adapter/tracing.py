@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from xai_mimo.core.errors import NotSupported, ShapeMismatch
+from xai_mimo.core.errors import NotSupported, ShapeMismatch, XaiMimoError
 from xai_mimo.core.outputs import named_outputs
 from xai_mimo.core.streams import Stream
 
@@ -36,11 +36,14 @@ class Traced:
     outputs: dict[str, jax.ShapeDtypeStruct]
 
 
-def trace(run: Run, weights: Any, streams: Sequence[Stream], label: str) -> Traced:
+def trace(run: Run, weights: Any, streams: Sequence[Stream], label: str, *, is_plain: bool = False) -> Traced:
     """Trace a network for rows of its streams.
 
+    Args:
+        run: the network. weights: of it. streams: by its own names. label: of the model, for errors.
+        is_plain: whether it may do with arrays what nothing that is traced can do, and any error may be of that.
     Raises:
-        NotSupported: it leaves JAX, or what it does depends on values; the message says at which.
+        NotSupported: it leaves JAX, or what it does depends on values.
     """
     rows = {s.name: shape_of_rows(s) for s in streams}
     names: list[str] = []
@@ -55,16 +58,25 @@ def trace(run: Run, weights: Any, streams: Sequence[Stream], label: str) -> Trac
         program, shapes = jax.make_jaxpr(anew, return_shape=True)(weights, rows)
     except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as err:
         raise leaves_jax(label, err) from err
+    except Exception as err:
+        if not is_plain or isinstance(err, XaiMimoError):
+            raise
+        raise leaves_jax(label, err) from err
     return Traced(program, dict(zip(names, shapes, strict=True)))
 
 
 def leaves_jax(label: str, err: Exception) -> NotSupported:
     """The error for a model that cannot be traced."""
     return NotSupported(
-        f"'{label}' cannot be traced by JAX: it hands an array to NumPy or Python, or decides by its values "
-        f"({type(err).__name__}). Write it with jax.numpy, jax.lax.cond and jnp.where; or adapt it as a function of "
-        "NumPy arrays, which has predictions and no gradients."
+        f"'{label}' cannot be traced by JAX: it hands an array to NumPy or Python, writes into it, or decides by its "
+        f"values ({first_line(err)}). Write it with jax.numpy, jax.lax.cond and jnp.where; or give it without jax.jit, "
+        "as a function of NumPy arrays, which has predictions and no gradients."
     )
+
+
+def first_line(err: Exception) -> str:
+    """An error's type and the first line of its text."""
+    return f"{type(err).__name__}: {err}".split("\n")[0].rstrip(". ")
 
 
 def shape_of_rows(stream: Stream) -> jax.ShapeDtypeStruct:
@@ -84,7 +96,7 @@ def outputs_of(answer: Any, rows: int, label: str) -> Tensors:
         if values.shape[:1] != (rows,):
             raise ShapeMismatch(
                 f"'{label}' gives output '{name}' of shape {values.shape} for {rows} rows; expected the batch axis "
-                f"first, ({rows}, ...). A function of one row is adapted with xai_mimo.adapt(f, takes='row', ...)."
+                f"first, ({rows}, ...). If it is a function of one row, give jax.vmap(f), or takes='row'."
             )
     return outputs
 

@@ -40,13 +40,29 @@ def by_value(x):
     return x if x.sum() > 0 else -x
 
 
-@pytest.mark.parametrize(("function", "name"), [(f, "f"), (by_value, "by_value")])
+def writing(x):
+    x[:, 0] = 0.0
+    return jnp.tanh(x)
+
+
+@pytest.mark.parametrize(("function", "name"), [(f, "f"), (by_value, "by_value"), (writing, "writing")])
 def test_a_function_that_leaves_jax(function, name):
     refused(
         function,
         NotSupported,
         rf"'{name}' cannot be traced by JAX: it hands an array to NumPy or Python.*jax\.lax\.cond",
     )
+
+
+def test_a_plain_function_that_leaves_jax_is_a_function_of_arrays_all_the_same():
+    model = xm.adapt(writing, like=X)
+    expected = np.tanh(X) * [0, 1, 1]
+    np.testing.assert_allclose(model.predict(X)["output"], expected, rtol=1e-6)
+
+
+def test_a_plain_function_with_noise_of_numpy_is_another_one_each_time():
+    noise = np.random.default_rng(0)
+    refused(lambda x: jnp.tanh(x) + noise.normal(), NotSupported, "does another thing each time that it is traced")
 
 
 def noisy(x, key):
