@@ -43,6 +43,28 @@ REFERENCES = {
   archivePrefix = {arXiv},
   primaryClass = {cs.CV}
 }""",
+    "vaswani2017attention": """@inproceedings{vaswani2017attention,
+  title = {Attention is All You Need},
+  author = {Vaswani, Ashish and Shazeer, Noam and Parmar, Niki and Uszkoreit, Jakob and Jones, Llion and
+    Gomez, Aidan N. and Kaiser, {\\L}ukasz and Polosukhin, Illia},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {30},
+  year = {2017}
+}""",
+    "abnar2020quantifying": """@inproceedings{abnar2020quantifying,
+  title = {Quantifying Attention Flow in Transformers},
+  author = {Abnar, Samira and Zuidema, Willem},
+  booktitle = {Proceedings of the 58th Annual Meeting of the Association for Computational Linguistics},
+  pages = {4190--4197},
+  year = {2020}
+}""",
+    "kobayashi2020attention": """@inproceedings{kobayashi2020attention,
+  title = {Attention is Not Only a Weight: Analyzing Transformers with Vector Norms},
+  author = {Kobayashi, Goro and Kuribayashi, Tatsuki and Yokoi, Sho and Inui, Kentaro},
+  booktitle = {Proceedings of the 2020 Conference on Empirical Methods in Natural Language Processing (EMNLP)},
+  pages = {7057--7075},
+  year = {2020}
+}""",
     "sundararajan2017axiomatic": """@inproceedings{sundararajan2017axiomatic,
   title = {Axiomatic Attribution for Deep Networks},
   author = {Sundararajan, Mukund and Taly, Ankur and Yan, Qiqi},

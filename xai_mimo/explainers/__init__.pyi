@@ -6,6 +6,9 @@ from .gradients.gradients import Gradient as Gradient
 from .gradients.gradients import InputXGradient as InputXGradient
 from .gradients.gradients import SmoothGrad as SmoothGrad
 from .gradients.integrated_gradients import IntegratedGradients as IntegratedGradients
+from .interception.attention_methods import AttentionFlow as AttentionFlow
+from .interception.attention_methods import AttentionMap as AttentionMap
+from .interception.attention_methods import AttentionRollout as AttentionRollout
 from .interception.interception import Interception as Interception
 from .perturbation.occlusion import Occlusion as Occlusion
 from .perturbation.shapley import Shapley as Shapley
