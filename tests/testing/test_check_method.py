@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import toys
+from tests.helpers.attending import Attending
 from tests.helpers.frameworks import needs
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution
@@ -31,6 +32,12 @@ def attention():
     return {"model": model, "inputs": toys.rows(model), "zero_where_unused": False}
 
 
+def attending():
+    model = Attending()
+    rows = np.random.default_rng(0).normal(size=(6, 4, 2)).astype("float32")
+    return {"model": model, "inputs": {"series": rows}, "zero_where_unused": False}
+
+
 OPTIONS = {
     "gradient": {"uses_background": False},
     "input_x_gradient": {"uses_background": False},
@@ -42,6 +49,9 @@ OPTIONS = {
     "shap.permutation": {"uses_background": True},
     "shap.kernel": {"uses_background": True},
     "interception": attention(),
+    "attention_map": attending(),
+    "attention_rollout": attending(),
+    "attention_flow": attending(),
 }
 """What a method by its name is promised beyond the defaults."""
 ON_POSITIONS = {"grad_cam", "cam", "position_maps"}
