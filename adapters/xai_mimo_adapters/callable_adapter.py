@@ -26,8 +26,7 @@ from xai_mimo_adapters.functions import (
     check_modes,
     check_parameters,
     label_of,
-    needed_parameters,
-    parameters_of,
+    names_for,
     torch_modules,
 )
 from xai_mimo_adapters.native import natively_adapted
@@ -137,7 +136,7 @@ class ArrayFunction:
             )
         rows = None if like is None else first_rows(like)
         if not streams:
-            self._streams = streams_from(rows, parameters=_names_for(function, rows))
+            self._streams = streams_from(rows, parameters=names_for(function, rows))
             self._free = frozenset(s.name for s in self._streams if s.dtype == "float64")
         else:
             self._streams = declared_streams(streams, dtype="float64")
@@ -268,14 +267,6 @@ class ArrayFunction:
                         f"'{self.name}' takes; rescale them."
                     )
         return narrow
-
-
-def _names_for(function: Callable[..., Any], rows: Any) -> tuple[str, ...]:
-    """Parameters whose names things without names go by."""
-    needed, every = needed_parameters(function), parameters_of(function)
-    if isinstance(rows, list | tuple) and is_one_per_stream(rows):
-        return needed if len(needed) >= len(rows) else every
-    return needed or every[:1]
 
 
 def _undeclared_dtypes(streams: Mapping[str, Any] | Sequence[Stream]) -> frozenset[str]:

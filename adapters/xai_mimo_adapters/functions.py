@@ -8,6 +8,7 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any, Literal
 
 from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.from_data import is_one_per_stream
 from xai_mimo.core.streams import unknown
 
 # How far the search for networks follows what a function holds.
@@ -56,6 +57,22 @@ def needed_parameters(function: Callable[..., Any]) -> tuple[str, ...]:
         return ()
     open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return tuple(n for n, p in parameters.items() if p.default is p.empty and p.kind not in open_ended)
+
+
+def names_for(function: Callable[..., Any], rows: Any, *, without: Sequence[str] = ()) -> tuple[str, ...]:
+    """Parameters whose names rows go by that have none: those that are needed, as far as they are enough.
+
+    Args:
+        function: any callable. rows: as ``core.from_data.first_rows`` gives them.
+        without: parameters that are no inputs.
+    """
+    needed, every = (
+        tuple(name for name in names if name not in without)
+        for names in (needed_parameters(function), parameters_of(function))
+    )
+    if isinstance(rows, list | tuple) and is_one_per_stream(rows):
+        return needed if len(needed) >= len(rows) else every
+    return needed or every[:1]
 
 
 def label_of(function: Any) -> str:

@@ -17,6 +17,7 @@ from xai_mimo.core.streams import Array, Head, Stream
 from xai_mimo.core.targets import Selector
 from xai_mimo_adapters.keras_adapter.compiled import Call, compiled_for
 from xai_mimo_adapters.keras_adapter.cut import Cut
+from xai_mimo_adapters.keras_adapter.from_rows import build_by_rows, named_by_rows
 from xai_mimo_adapters.keras_adapter.graph import (
     Graph,
     Key,
@@ -43,6 +44,7 @@ def KerasAdapter(
     streams: Mapping[str, Any] | Sequence[Stream] | None = None,
     heads: Mapping[str, Any] | Sequence[Head] | None = None,
     max_memory: int | None = None,
+    like: Any = None,
 ) -> "FunctionalKeras | KerasNetwork":
     """Adapt a Keras model: a functional or sequential one can also be cut and copied, one with its own call cannot.
 
@@ -52,19 +54,27 @@ def KerasAdapter(
     What is compiled is kept with the model and not with the adapter: a second adapter of the same model compiles
     nothing, and a model that was changed otherwise than in its weights is compiled again (see ``compiled``).
 
+    A model that has no weights yet gets them by a call on the first of the rows in ``like``, as its own first call
+    would create them: from Keras's random state. A subclassed model's inputs, which its code alone knows, are read off
+    these rows too: called by the keys of a mapping, else by the parameters of its ``call``, else ``input_0``, ....
+
     Args:
-        model: a built Keras model.
-        streams: names, feature names or units for its inputs; needed in full for subclassed models, whose inputs cannot
-            be read off.
+        model: a Keras model.
+        streams: names, feature names or units for its inputs; needed in full for subclassed models without ``like``.
         heads: names, kinds or units for its outputs.
         max_memory: bytes that one pass may take, estimated from the sizes of the activations; 512 MiB by default.
+        like: rows, as ``explain`` takes them.
     Raises:
-        NotSupported: the model has no weights yet, or its inputs cannot be read off.
+        NotSupported: the model has no weights yet, or its inputs cannot be read off, and there are no rows.
+        ShapeMismatch: it does not take the rows.
     """
+    if not model.built and like is not None:
+        build_by_rows(model, like, streams)
     graph = read_graph(model)
     if graph is not None:
+        streams = named_by_rows(model, like) if streams is None else streams
         return FunctionalKeras(model, graph, streams=streams, heads=heads, max_memory=max_memory)
-    spec = read_other(model, streams, heads)
+    spec = read_other(model, streams, heads, like)
     width = partial(values_of_model, model, tuple(spec.streams.values()))
 
     def build(call: Call, keys: tuple[str, ...]) -> Runner:

@@ -15,6 +15,7 @@ from xai_mimo.core.errors import NotSupported, ShapeMismatch
 from xai_mimo.core.head_kinds import activation_name, head_nature, losses_of_heads
 from xai_mimo.core.streams import Head, HeadKind, Stream, check_unique
 from xai_mimo_adapters.keras_adapter.compiled import compiled_for
+from xai_mimo_adapters.keras_adapter.from_rows import streams_of_rows
 from xai_mimo_adapters.keras_adapter.graph import Graph, Key, Step, functional_core, stream_of
 from xai_mimo_adapters.keras_adapter.named_graph import NamedGraph
 
@@ -69,23 +70,26 @@ def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> tuple
     return spec, NamedGraph(graph, by_key, keys)
 
 
-def read_other(model: Any, streams: Any, heads: Any) -> Spec:
-    """Read a model whose ``call`` is its own: streams as declared, heads by running one row of zeros.
+def read_other(model: Any, streams: Any, heads: Any, like: Any = None) -> Spec:
+    """Read a model whose ``call`` is its own: streams as declared, or as rows describe them; heads by running one row
+    of zeros.
 
     Heads are called by the keys of the mapping it returns, else ``output_0``, ``output_1``, ... or ``output``.
     """
     if not model.built:
         raise NotSupported(
-            f"model '{model.name}' has no weights yet. Call it on data, fit it or load its weights before explaining."
+            f"model '{model.name}' has no weights yet. Call it on data, fit it or load its weights before "
+            "explaining; or give rows, xai_mimo.adapt(model, like=x), by which its first call creates them."
         )
     _check_stateless(model)
-    if streams is None:
+    if streams is None and like is None:
         raise NotSupported(
             f"the inputs of model '{model.name}' ({type(model).__name__}) cannot be read off, because its call is its "
             "own code. Name them, shapes without the batch axis: xai_mimo.adapt(model, streams={'sensors': (12,), "
-            "'tokens': Stream('tokens', (20,), dtype='int32')})."
+            "'tokens': Stream('tokens', (20,), dtype='int32')}); or give rows to read them off: "
+            "xai_mimo.adapt(model, like=x)."
         )
-    declared = declared_streams(streams)
+    declared = streams_of_rows(model, like) if streams is None else declared_streams(streams)
     names = tuple(s.name for s in declared)
     check_unique(names, "input stream")
     ask = _own_call(model, names)
