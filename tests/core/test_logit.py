@@ -140,7 +140,7 @@ def test_each_head_says_what_is_explained(rows):
     assert json.loads(explanation.attrs["explained_value"]) == {
         "risk": why,
         "mode": why,
-        "hours": "its output: a head of kind regression has no probabilities",
+        "hours": "its output: a head of kind regression is none of probabilities",
     }
     # The logit is a line, so a row's attributions are x w, less the same for the background in every row.
     background = rows["x"] * WEIGHTS - explanation["x"].values[0]

@@ -13,10 +13,13 @@ import numpy as np
 from scipy import stats
 
 from xai_mimo.core.errors import SchemaError
+from xai_mimo.core.head_kinds import has_one_label, is_cumulative, is_of_classes, quantile_levels
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Head, unknown
 from xai_mimo.metrics.statistics import FEW_ROWS
 from xai_mimo.record.results import TaskRow
+
+_FIRST = {"regression": "r2", "ordinal": "mae_skill", "quantile": "pinball_skill", "survival": "survival_score"}
 
 LEARNT = 0.1
 """A head counts as learnt where its score has come more than this share of the way from guessing to perfect.
@@ -57,6 +60,15 @@ def task_scores(heads: Sequence[Head], labels: Arrays, outputs: Arrays) -> dict[
     classes each is held against the rest, of several labels each against itself, and the mean is taken: so a frequent
     class hides no rare one. Binary heads also have "auroc", multiclass ones "accuracy".
 
+    ordinal: "mae_skill" = 1 - mean |level - predicted level| / mean |level - median level|, and "level_mae", in levels.
+    The predicted level is the likeliest one; of thresholds, how many are passed with more than 1/2 (as logits, 0).
+
+    quantile: "pinball_skill" = 1 - pinball loss / that of the quantiles of the labels, which guessing is held to know,
+    both over all quantiles; and "pinball_loss", in the head's unit: for a quantile q of level a the mean of
+    max(a (y - q), (a - 1) (y - q)). The levels are read off the names of the units.
+
+    survival: none; how well a curve fits depends on who was lost sight of, which labels for each time do not tell.
+
     A head without a score has one entry, and its note says why: fewer than 10 rows with a label, labels that do not
     vary, that are no numbers, or do not fit the head. Rows with a label that is NaN have none.
 
@@ -64,14 +76,18 @@ def task_scores(heads: Sequence[Head], labels: Arrays, outputs: Arrays) -> dict[
         heads: the model's.
         labels: ``{head: (sample, ...)}``, of some heads.
         outputs: ``{head: (sample, *shape)}``.
-    Source: Saito and Rehmsmeier (2015), "The Precision-Recall Plot Is More Informative than the ROC Plot When
+    Source: Koenker and Bassett (1978), "Regression Quantiles", for the pinball loss;
+        Saito and Rehmsmeier (2015), "The Precision-Recall Plot Is More Informative than the ROC Plot When
         Evaluating Binary Classifiers on Imbalanced Datasets".
     """
     return {h.name: tuple(_scores(h, labels[h.name], outputs[h.name])) for h in heads if h.name in labels}
 
 
 def _scores(head: Head, labels: Array, outputs: Array) -> Iterator[TaskScore]:
-    first = "r2" if head.kind == "regression" else "average_precision"
+    first = _FIRST.get(head.kind, "average_precision")
+    if head.kind == "survival":
+        yield TaskScore(first, None, note="a survival curve is not scored: that takes the times when rows were lost")
+        return
     outputs = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), *head.shape)
     labels, note = _as_numbers(head, labels, outputs.shape)
     rows = total = len(outputs)
@@ -87,18 +103,31 @@ def _scores(head: Head, labels: Array, outputs: Array) -> Iterator[TaskScore]:
         yield TaskScore(first, None, note=note)
         return
     left_out = "" if rows == total else f"over the {rows} of {total} rows that have a label"
-    of_kind = {"regression": _of_quantities, "multiclass": _of_classes, "multilabel": _of_labels}.get(
-        head.kind, _of_choices
-    )
-    for score in of_kind(labels, outputs):
+    for score in _of_kind(head, labels, outputs):
         yield dataclasses.replace(score, note="; ".join(n for n in (score.note, left_out) if n))
+
+
+def _of_kind(head: Head, labels: Array, outputs: Array) -> Iterator[TaskScore]:
+    match head.kind:
+        case "regression":
+            return _of_quantities(labels, outputs)
+        case "multiclass":
+            return _of_classes(labels, outputs)
+        case "multilabel":
+            return _of_labels(labels, outputs)
+        case "ordinal":
+            return _of_levels(labels, outputs, head)
+        case "quantile":
+            return _of_quantiles(labels, outputs, head)
+        case _:
+            return _of_choices(labels, outputs)
 
 
 def _as_numbers(head: Head, labels: Array, shape: tuple[int, ...]) -> tuple[Array, str]:
     """Labels as float64 of the shape of the outputs (without the axis of classes, where labels are classes); or why
     not."""
     labels = np.asarray(labels)
-    if head.kind == "multiclass" and labels.dtype.kind in "US":
+    if is_of_classes(head) and labels.dtype.kind in "US":
         names = {name: i for i, name in enumerate(head.units)}
         labels = np.array([names.get(str(v), -1) for v in labels.ravel()]).reshape(labels.shape)
         if (labels < 0).any():
@@ -106,8 +135,8 @@ def _as_numbers(head: Head, labels: Array, shape: tuple[int, ...]) -> tuple[Arra
     if labels.dtype.kind not in "biuf":
         return labels, f"labels are no numbers but {labels.dtype}"
     labels = labels.astype(np.float64)
-    if head.kind == "multiclass":
-        if labels.size == np.prod(shape):
+    if head.kind == "multiclass" or has_one_label(head):
+        if is_of_classes(head) and labels.size == np.prod(shape):
             is_unknown = np.isnan(labels).reshape(shape).any(axis=-1)
             return np.where(is_unknown, np.nan, np.nan_to_num(labels).reshape(shape).argmax(axis=-1)), ""
         shape = shape[:-1]
@@ -133,6 +162,44 @@ def _of_quantities(labels: Array, outputs: Array) -> Iterator[TaskScore]:
         r2 = dataclasses.replace(r2, chance=None, note=note)
     yield r2
     yield rmse
+
+
+def _of_levels(labels: Array, outputs: Array, head: Head) -> Iterator[TaskScore]:
+    """Levels in order: how many of them a guess is away."""
+    if is_cumulative(head):
+        is_logit = "log" in head.unit.lower()
+        predicted = (outputs > (0.0 if is_logit else 0.5)).sum(axis=-1)
+    else:
+        predicted = outputs.argmax(axis=-1)
+    mae = float(np.abs(labels - predicted).mean())
+    guessed = float(np.abs(labels - np.median(labels)).mean())
+    yield _skill("mae_skill", mae, guessed)
+    yield TaskScore("level_mae", mae)
+
+
+def _of_quantiles(labels: Array, outputs: Array, head: Head) -> Iterator[TaskScore]:
+    levels = quantile_levels(head)
+    if levels is None:
+        names = ", ".join(head.class_names[:5])
+        note = f"the units ({names}) do not say which quantiles they are; name them e.g. p10, p50, p90"
+        yield TaskScore("pinball_skill", None, note=note)
+        return
+    steps = labels.reshape(len(labels), -1, 1)
+    loss = _pinball(steps, outputs.reshape(*steps.shape[:2], len(levels)), np.array(levels))
+    guessed = _pinball(steps, np.moveaxis(np.quantile(steps[..., 0], levels, axis=0), 0, -1), np.array(levels))
+    yield _skill("pinball_skill", loss, guessed)
+    yield TaskScore("pinball_loss", loss)
+
+
+def _pinball(y: Array, q: Array, levels: Array) -> float:
+    return float(np.maximum(levels * (y - q), (levels - 1) * (y - q)).mean())
+
+
+def _skill(metric: str, loss: float, guessed: float) -> TaskScore:
+    """The share of the loss of guessing that is gone; 1 is perfect."""
+    if guessed <= 0:
+        return TaskScore(metric, None, note="all labels are alike")
+    return TaskScore(metric, 1.0 - loss / guessed, 0.0)
 
 
 def _of_choices(labels: Array, outputs: Array) -> Iterator[TaskScore]:

@@ -97,7 +97,7 @@ def gradient_warnings(
     by_gradient, kinds = way.slopes(gradients), {head.name: head.kind for head in model.heads}
     said = []
     for t, selector in enumerate(selectors):
-        least = _SMALLEST if kinds[selector.head] == "regression" else 1.0  # 1 - p rounds as 1 does
+        least = _SMALLEST if kinds[selector.head] in ("regression", "quantile") else 1.0  # 1 - p rounds as 1 does
         noise = _ROUNDINGS * rounding * max(float(np.abs(values[t]).max()), least)
         if any(gradients[name][t].any() for name in floats):
             text = _of_slopes(by_gradient[t], values[t], small, noise)

@@ -1,17 +1,40 @@
 """What a head is: classes, choices or quantities, and whether as probabilities or logits. One rule for everybody.
 
+============  =====================================  ==========================  =================================
+kind          its units                              targets, unless named       labels of a row
+============  =====================================  ==========================  =================================
+regression    quantities                             every unit                  a number for each unit
+binary        one choice                             the unit                    0 or 1
+multiclass    classes of which one is right          the predicted class         the class
+multilabel    choices, each by itself                every unit                  0 or 1 for each unit
+ordinal       levels, the lowest first; or, where    the predicted level; of     the level, from 0
+              ``Head.unit`` says "cumulative", the   thresholds every unit
+              thresholds between them
+quantile      quantiles of one quantity, by their    every unit                  the quantity: one number
+              names "p10", "0.1" or "10%"
+survival      times, with the share that lives on    every unit                  for each time 1 while it lives on,
+                                                                                 else 0; NaN where it is unknown
+============  =====================================  ==========================  =================================
+
+Of several axes the last one holds the classes, levels, quantiles or times, and the others hold steps. The last three
+kinds are declared; no adapter reads them off a model. Whether quantiles are in order is not checked.
+
 The rule goes by value: the name of the activation that makes the output, the name of the loss that it is trained with,
 and the number of units. Adapters, FLINT and the supervision of MHEX read heads with it, so that a head is the same
 thing to all of them.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from xai_mimo.core.streams import HeadKind
+from xai_mimo.core.streams import Head, HeadKind
 
-HEAD_KINDS: tuple[HeadKind, ...] = get_args(HeadKind)
+HEAD_KINDS: tuple[HeadKind, ...] = ("regression", "binary", "multiclass", "multilabel")
+"""The kinds that are read off models, and that layers can be trained for."""
+
+_LEVEL = re.compile(r"(?P<sign>p|q|quantile|percentile)?[ _]?(?P<number>\d+(?:\.\d+)?|\.\d+) ?(?P<percent>%)?")
 
 FINAL_SOFTMAX, FINAL_SIGMOID, ITS_LOSS = "final softmax", "final sigmoid", "the loss it was compiled with"
 """What tells a head's kind, in the words of ``Head.kind_from``."""
@@ -55,6 +78,50 @@ class HeadNature:
         if self.values == "logit":
             return "logit" if self.kind == "multiclass" else "log-odds"
         return "probability"
+
+
+def is_quantity(head: Head) -> bool:
+    """Whether the values of a head are quantities, and neither classes nor choices nor levels."""
+    return head.kind in ("regression", "quantile", "survival")
+
+
+def is_cumulative(head: Head) -> bool:
+    """Whether the units of an ordinal head are thresholds: how likely the level is above the first, the second, ..."""
+    return head.kind == "ordinal" and "cumulative" in head.unit.lower()
+
+
+def is_of_classes(head: Head) -> bool:
+    """Whether the units along a head's last axis are classes, or levels, of which one is right."""
+    return head.kind in ("multiclass", "ordinal") and head.classes > 1 and not is_cumulative(head)
+
+
+def has_one_label(head: Head) -> bool:
+    """Whether one number speaks for all units along a head's last axis: a class, a level or a quantity."""
+    return is_of_classes(head) or is_cumulative(head) or head.kind == "quantile"
+
+
+def quantile_levels(head: Head) -> tuple[float, ...] | None:
+    """The levels of a head of quantiles, between 0 and 1, by the names of its units; None where they tell none.
+
+    "p10", "P10", "10%" and "percentile 10" are 0.1; so are "q0.1" and "0.1". Without a sign of per cent or "p", numbers
+    up to 1 are shares and others per cent.
+
+    Example:
+        >>> quantile_levels(Head("hours", (3,), kind="quantile", units=("p10", "p50", "p97.5")))
+        (0.1, 0.5, 0.975)
+    """
+    levels = tuple(_level(name) for name in head.class_names)
+    return None if None in levels else tuple(level for level in levels if level is not None)
+
+
+def _level(name: str) -> float | None:
+    found = _LEVEL.fullmatch(name.strip().lower())
+    if found is None:
+        return None
+    number = float(found["number"])
+    is_percent = found["percent"] or found["sign"] in ("p", "percentile") or number > 1
+    level = round(number / 100, 12) if is_percent else number
+    return level if 0 < level < 1 else None
 
 
 def head_nature(activation: str, units: int, loss: Any = None) -> HeadNature | None:

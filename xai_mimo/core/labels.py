@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from xai_mimo.core.errors import BadValues, ShapeMismatch
+from xai_mimo.core.head_kinds import has_one_label, is_cumulative, is_of_classes, is_quantity
 from xai_mimo.core.streams import Array, Head, name_values, unknown
 from xai_mimo.core.tables import check_row_order, column_labels, read_array, with_row_labels
 
@@ -81,11 +82,6 @@ def class_units(labels: Any, head: Head, rows: int) -> Array:
     return units if steps > 1 else units[:, 0]
 
 
-def is_of_classes(head: Head) -> bool:
-    """Whether the units along a head's last axis are classes of which one is right."""
-    return head.kind == "multiclass" and head.classes > 1
-
-
 def _check_labels(labels: Any, head: Head, rows: int) -> Array:
     what = f"labels of head '{head.name}'"
     values = read_array(labels, what, takes_words=True)
@@ -94,31 +90,53 @@ def _check_labels(labels: Any, head: Head, rows: int) -> Array:
     if values.dtype.kind not in "fiub":
         values = _of_words(values, head, what)
     # A quantity may be unknown in some rows, and is then shown as that; a class is asked for.
-    known = ~np.isinf(values) if head.kind == "regression" else np.isfinite(values)
+    known = ~np.isinf(values) if is_quantity(head) else np.isfinite(values)
     if not known.all():
         row = int(np.argwhere(~known)[0][0])
         raise BadValues(
             f"{what} must be known for every row; got {float(values[row].ravel()[0])!r} in row {row}. Leave out the "
             "rows without a label, or the labels of this head."
         )
+    if has_one_label(head) and not is_of_classes(head):
+        return _one_for_all(values, head, rows)
     per_unit = values.reshape(rows, -1).shape[1] if values.size else 0
     # Heads of scores are often read as regression; which unit speaks for a row is then told by class numbers.
-    if head.kind == "multiclass" or (per_unit == 1 and (head.kind == "binary" or head.size > 1)):
+    is_scored = head.kind != "survival" and head.size > 1
+    if is_of_classes(head) or head.kind == "multiclass" or (per_unit == 1 and (head.kind == "binary" or is_scored)):
         class_units(values, head, rows)
         return values
     if per_unit != head.size:
         wants = f"({rows}, {head.size})" if head.size > 1 else f"({rows},)"
         raise ShapeMismatch(f"{what} want {wants}, one number for each unit; got {values.shape}.")
-    if head.kind in ("binary", "multilabel") and not np.isin(values, (0, 1)).all():
-        row = int(np.argwhere(~np.isin(values, (0, 1)))[0][0])
+    is_choice = np.isin(values, (0, 1)) | (np.isnan(values) if head.kind == "survival" else False)
+    if head.kind in ("binary", "multilabel", "survival") and not is_choice.all():
+        row = int(np.argwhere(~is_choice)[0][0])
         raise BadValues(f"{what} must be 0 or 1 for each unit; got {values[row].tolist()} in row {row}.")
     return values
+
+
+def _one_for_all(values: Array, head: Head, rows: int) -> Array:
+    """Labels of which one speaks for all quantiles, or all thresholds, ``(sample, *steps)``."""
+    wanted = (rows, *head.shape[:-1])
+    if values.size != rows * head.steps:
+        raise ShapeMismatch(
+            f"labels of head '{head.name}' want {wanted}, one for all {head.classes} units, as it is of kind "
+            f"{head.kind}; got {values.shape}."
+        )
+    is_level = np.isin(values, np.arange(head.classes + 1))
+    if head.kind == "ordinal" and not is_level.all():
+        row = int(np.argwhere(~is_level)[0][0])
+        raise BadValues(
+            f"labels of head '{head.name}' must be whole numbers from 0 to {head.classes}, the levels that its "
+            f"thresholds part; got {values[row].tolist()!r} in row {row}."
+        )
+    return values.reshape(wanted)
 
 
 def _of_words(words: Array, head: Head, what: str) -> Array:
     """Numbers of the classes that words name, each a unit of the head."""
     flat = [str(word) for word in words.ravel()]
-    if head.kind not in ("multiclass", "binary"):
+    if head.kind not in ("multiclass", "binary", "ordinal") or is_cumulative(head):
         raise BadValues(f"{what} are words, e.g. {flat[0]!r}; expected numbers, as it is a {head.kind} head.")
     names = head.class_names if is_of_classes(head) else head.units
     for word in flat:

@@ -16,6 +16,7 @@ import numpy as np
 
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, PrecisionWarning
+from xai_mimo.core.head_kinds import is_cumulative, is_of_classes
 from xai_mimo.core.model import Arrays, Linked, Model, described
 from xai_mimo.core.reread import Ask, reread
 from xai_mimo.core.streams import Array, Head
@@ -26,8 +27,8 @@ On = Literal["output", "logit"]
 OF_EACH_CLASS = "log-odds of each class"
 """The unit of a head of classes that is read as log-odds: one class against the rest, and no logits of a softmax."""
 
-_LOGIT_UNITS = ("logit", "logits", "log-odds", OF_EACH_CLASS)
-_OF_PROBABILITIES = ("binary", "multiclass", "multilabel")
+_LOGIT_UNITS = ("logit", "logits", "log-odds", "cumulative log-odds", OF_EACH_CLASS)
+_OF_PROBABILITIES = ("binary", "multiclass", "multilabel", "ordinal")
 _ROWS = 1024
 _OUTSIDE = 1e-5
 """What rounding may add to a probability of 1."""
@@ -79,7 +80,7 @@ def on_logit(
         if head.name not in heads:
             continue
         if head.kind not in _OF_PROBABILITIES:
-            words[head.name] = f"its output: a head of kind {head.kind} has no probabilities"
+            words[head.name] = f"its output: a head of kind {head.kind} is none of probabilities"
         elif head.unit in _LOGIT_UNITS:
             words[head.name] = f"its output, which is a {'logit' if 'logit' in head.unit else 'log-odds'} already"
         else:
@@ -185,10 +186,7 @@ class LogOdds:
 
     def heads(self, heads: tuple[Head, ...]) -> tuple[Head, ...]:
         """The same heads, in log-odds."""
-        return tuple(
-            replace(h, unit=OF_EACH_CLASS if h.kind == "multiclass" else "log-odds") if h.name in self.which else h
-            for h in heads
-        )
+        return tuple(replace(h, unit=_unit_of(h)) if h.name in self.which else h for h in heads)
 
     def outputs(self, outputs: Arrays) -> Arrays:
         """Log-odds in the dtype of the probabilities."""
@@ -205,6 +203,13 @@ class LogOdds:
             name: g * slopes.reshape(*slopes.shape, *(1,) * (g.ndim - 2)).astype(g.dtype)
             for name, g in gradients.items()
         }
+
+
+def _unit_of(head: Head) -> str:
+    """The unit of a head's log-odds; whether an ordinal head's units are thresholds stays said."""
+    if is_cumulative(head):
+        return "cumulative log-odds"
+    return OF_EACH_CLASS if is_of_classes(head) else "log-odds"
 
 
 def _log_odds(p: Array) -> Array:

@@ -4,7 +4,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from xai_mimo.core.errors import (
 from xai_mimo.core.names import check_text, with_article
 
 Array = np.ndarray[Any, Any]
-HeadKind = Literal["regression", "binary", "multiclass", "multilabel"]
+HeadKind = Literal["regression", "binary", "multiclass", "multilabel", "ordinal", "quantile", "survival"]
 
 RESERVED = frozenset(
     {"sample", "head", "unit", "explainer", "stream", "row", "label"}
@@ -164,7 +164,8 @@ class Head:
     Attributes:
         name: unique among the heads.
         shape: without the batch axis; ``()`` for one value per row. A head's *units* are its flattened values.
-        kind: "regression", "binary", "multiclass" or "multilabel"; decides the default target.
+        kind: "regression", "binary", "multiclass", "multilabel", "ordinal", "quantile" or "survival"; decides the
+            default target, what labels are, and how a head is scored (see ``core.head_kinds``).
         units: one name per unit, or per class of a head with classes at each step, ``(step, class)``; by default ``"0",
             "1", ...``. Units of several axes are called by their place on each, ``"11,wear"``.
         unit: what the values are measured in, e.g. "log-odds", "h"; "" when unknown.
@@ -182,10 +183,9 @@ class Head:
     def __post_init__(self) -> None:
         _check_name(self.name, "head", reserved=frozenset())
         object.__setattr__(self, "shape", tuple(self.shape))
-        if self.kind not in ("regression", "binary", "multiclass", "multilabel"):
-            raise BadValues(
-                f"head '{self.name}' has kind {self.kind!r}; expected regression, binary, multiclass or multilabel."
-            )
+        if self.kind not in get_args(HeadKind):
+            *others, last = get_args(HeadKind)
+            raise BadValues(f"head '{self.name}' has kind {self.kind!r}; expected {', '.join(others)} or {last}.")
         units = _unit_names(tuple(str(u) for u in self.units), self.shape)
         if len(units) != self.size:
             raise ShapeMismatch(

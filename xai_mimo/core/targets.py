@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.labels import class_units, is_of_classes
+from xai_mimo.core.head_kinds import is_cumulative, is_of_classes
+from xai_mimo.core.labels import class_units
 from xai_mimo.core.streams import Array, Head, check_unique, unknown
 
 # More targets than these are hardly wanted by somebody who named none.
@@ -64,7 +65,7 @@ class Selector(NamedTuple):
 
 
 def default_targets(heads: Sequence[Head]) -> list[Target]:
-    """Targets by which nothing is left out: the predicted class of a multiclass head, at each step, else every unit.
+    """Targets by which nothing is left out: the predicted class or level, at each step, else every unit.
 
     Raises:
         BadSetting: there would be more than 1024 of them.
@@ -148,8 +149,10 @@ def _targets_of(target: Target, head: Head) -> list[Target]:
     """A target with its unit as a flat index or a word; one for each step where a word stands for all."""
     unit: Any = target.unit
     if isinstance(unit, list | tuple) and unit and _is_word(unit[-1]):
+        _check_word(unit[-1], head)
         return [Target(head.name, unit[-1], _step_of(unit[:-1], head))]
     if _is_word(unit):
+        _check_word(unit, head)
         if target.step is not None:
             return [Target(head.name, unit, _step_of((target.step,), head, flat=True))]
         return _at_each_step(head, unit)
@@ -159,6 +162,16 @@ def _targets_of(target: Target, head: Head) -> list[Target]:
             f"units 'predicted' and 'label'. Give both as a unit: ('{head.name}', (step, class))."
         )
     return [Target(head.name, _unit_of(unit, head))]
+
+
+def _check_word(word: str, head: Head) -> None:
+    """Refuse "predicted" and "label" of a head of which no one unit is predicted or right."""
+    if head.kind in ("quantile", "survival") or is_cumulative(head):
+        are = {"quantile": "quantiles of one quantity", "survival": "times"}.get(head.kind, "thresholds")
+        raise BadSetting(
+            f"the units of head '{head.name}' are {are} ({', '.join(head.units[:3])}, ...): none of them is "
+            f"'{word}'. Explain one: targets=[('{head.name}', '{head.units[head.size // 2]}')]."
+        )
 
 
 def _is_word(unit: Any) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import special
 
 from xai_mimo.core.errors import BadSetting, BadValues, ShapeMismatch
+from xai_mimo.core.head_kinds import is_of_classes, is_quantity
 from xai_mimo.core.logit import OF_EACH_CLASS
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.players import replace
@@ -102,12 +103,12 @@ def probabilities(outputs: Any, head: Head) -> Array:
     class of which the log-odds were taken (see ``core.logit``).
 
     Raises:
-        BadSetting: a regression head, which has none.
+        BadSetting: a head of quantities, which has none.
     """
-    if head.kind == "regression":
-        raise BadSetting(f"head '{head.name}' is of kind regression: it gives no probabilities that could drop.")
+    if is_quantity(head):
+        raise BadSetting(f"head '{head.name}' is of kind {head.kind}: it gives no probabilities that could drop.")
     values: Array = np.asarray(outputs, dtype=np.float64).reshape(len(outputs), -1, head.classes)
-    is_class = head.kind == "multiclass" and head.classes > 1
+    is_class = is_of_classes(head)
     fits = (values >= 0).all() and (values <= 1).all()
     sums_to_one = not is_class or np.allclose(values.sum(axis=2), 1.0, atol=1e-3)
     is_softmax = is_class and head.unit != OF_EACH_CLASS
@@ -216,7 +217,7 @@ class _Target:
 
     def of_step(self, values: Array | None) -> Array | None:
         """Of values or labels at several steps of a head, those of the step that is explained in each row."""
-        if values is None or self.head.kind != "multiclass" or self.head.steps == 1:
+        if values is None or not is_of_classes(self.head) or self.head.steps == 1:
             return values
         step = self.selector.units // self.head.classes
         own: Array = np.asarray(values).reshape(len(values), self.head.steps, -1)[np.arange(len(values)), step]
@@ -228,7 +229,7 @@ class _Target:
 
 def _targets(scene: Scene) -> list[_Target]:
     heads = {head.name: head for head in scene.perturbed.model.heads}
-    classes = [s for s in scene.perturbed.selectors if heads[s.head].kind != "regression"]
+    classes = [s for s in scene.perturbed.selectors if not is_quantity(heads[s.head])]
     return scene.once("drop targets", lambda: [_Target.of(scene, s, heads[s.head]) for s in classes])
 
 
@@ -329,7 +330,7 @@ class DeletionAccuracy:
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and the targets of heads of classes; ``rng`` orders positions of equal magnitude."""
-        for target in (t for t in _targets(scene) if t.head.kind != "multilabel"):
+        for target in (t for t in _targets(scene) if t.head.kind == "binary" or is_of_classes(t.head)):
             before = target.of_step(target.before)
             known = _classes(target.of_step(scene.labels.get(target.selector.head)), before.shape[1])
             classes, own = (classes_of(before), _OWN) if known is None else (known, "")

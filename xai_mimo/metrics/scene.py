@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.head_kinds import is_quantity
 from xai_mimo.core.model import Arrays, Model, Randomisable
 from xai_mimo.core.named_players import NamedPlayers
 from xai_mimo.core.players import Masker, WholePlayers
@@ -191,8 +192,8 @@ def _has_positions(scene: Scene) -> bool:
 
 
 def _has_classes(scene: Scene) -> bool:
-    kinds = {h.name: h.kind for h in scene.perturbed.model.heads}
-    return any(kinds[s.head] != "regression" for s in scene.perturbed.selectors)
+    are_quantities = {h.name: is_quantity(h) for h in scene.perturbed.model.heads}
+    return any(not are_quantities[s.head] for s in scene.perturbed.selectors)
 
 
 def _has_correlated_features(scene: Scene) -> bool:

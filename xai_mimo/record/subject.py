@@ -34,7 +34,7 @@ class HeadRow(Row):
 
     Attributes:
         name: of the head.
-        kind: regression, binary, multiclass or multilabel.
+        kind: regression, binary, multiclass, multilabel, ordinal, quantile or survival.
         units: names of its units.
         unit: physical unit of its values, "" for none.
     """

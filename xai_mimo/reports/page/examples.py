@@ -175,9 +175,15 @@ def title_of_example(record: Record, row: Example) -> str:
     value = f"{number(row.prediction)} {head.unit if head else ''}".rstrip()
     text = f"prediction {value}"
     if target.unit in ("predicted", "label") and row.unit is not None:
-        text = f"{'predicted class' if target.unit == 'predicted' else 'explained its label'} {row.unit} ({value})"
+        text = (
+            f"{f'predicted {_one(head)}' if target.unit == 'predicted' else 'explained its label'} {row.unit} ({value})"
+        )
     label = "" if row.label is None else f", label {_label(row.label, head)}"
     return f"Row {row.row}: {text}{label}"
+
+
+def _one(head: HeadRow | None) -> str:
+    return "level" if head is not None and head.kind == "ordinal" else "class"
 
 
 def _label(value: Any, head: HeadRow | None) -> str:
@@ -186,7 +192,8 @@ def _label(value: Any, head: HeadRow | None) -> str:
         return f"[{', '.join(_label(part, head) for part in value)}]"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if head is None or head.kind == "regression" or value != int(value):
+    if head is None or head.kind in ("regression", "quantile") or not float(value).is_integer():
         return number(value)
-    is_class = head.kind == "multiclass" and 0 <= value < len(head.units)
+    is_level = head.kind == "ordinal" and "cumulative" not in head.unit
+    is_class = (head.kind == "multiclass" or is_level) and 0 <= value < len(head.units)
     return head.units[int(value)] if is_class else str(int(value))
