@@ -136,7 +136,7 @@ def test_of_quantiles_without_levels_and_of_curves_it_is_said_why_there_is_no_sc
 
 
 def test_an_unknown_kind_lists_those_there_are():
-    with pytest.raises(BadValues, match="'ranking'; expected regression, binary, .*, ordinal, quantile or survival"):
+    with pytest.raises(BadValues, match=r"'ranking'; expected regression, binary, .*, ordinal, quantile or survival"):
         Head("y", kind="ranking")
 
 

@@ -175,9 +175,8 @@ def title_of_example(record: Record, row: Example) -> str:
     value = f"{number(row.prediction)} {head.unit if head else ''}".rstrip()
     text = f"prediction {value}"
     if target.unit in ("predicted", "label") and row.unit is not None:
-        text = (
-            f"{f'predicted {_one(head)}' if target.unit == 'predicted' else 'explained its label'} {row.unit} ({value})"
-        )
+        word = f"predicted {_one(head)}" if target.unit == "predicted" else "explained its label"
+        text = f"{word} {row.unit} ({value})"
     label = "" if row.label is None else f", label {_label(row.label, head)}"
     return f"Row {row.row}: {text}{label}"
 
