@@ -23,9 +23,10 @@ Layout (version 1):
 - attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, speaks_of, streams, heads`` (JSON
   if nested), and ``unexplained``, streams that the method says nothing of, where there are any; ``backend``, the
   framework that computed, where the model names one, several after a run that was gone on with; ``precision``, the
-  narrowest dtype that the model computes in, where it tells; ``speaks_of`` (see
-  ``core.speaks_of``) is absent from older files; ``players``, for each player with a name of its own the streams of
-  which it has values.
+  narrowest dtype that the model computes in, where it tells; ``targets``, head, unit and step of each (absent from
+  older files); ``on``, "output" or "logit", and then ``explained_value``, of each head what that is (``core.logit``);
+  ``speaks_of`` (see ``core.speaks_of``) is absent from older files; ``players``, for each player with a name of its own
+  the streams of which it has values.
 
 Several methods joined have a leading ``explainer`` dimension, selected by ``.sel(explainer="shapley")``. It is not
 called ``method`` because ``.sel(method=...)`` means something else in xarray and would silently return every method. A
@@ -180,7 +181,7 @@ def to_dataset(
         _check_free(name, streams)
         data[name] = (both, values)
     try:
-        dataset = xr.Dataset(data, coords, _attrs(attribution, attrs))
+        dataset = xr.Dataset(data, coords, _attrs(attribution, selectors, attrs))
     except ValueError as err:
         raise SchemaError(f"the arrays of method {attrs.get('method')!r} do not fit together: {err}") from err
     return validate(dataset)
@@ -196,8 +197,9 @@ def _check_free(name: str, streams: Sequence[Stream]) -> None:
             )
 
 
-def _attrs(attribution: Attribution, attrs: Mapping[str, Any]) -> dict[str, Any]:
+def _attrs(attribution: Attribution, selectors: Sequence[Selector], attrs: Mapping[str, Any]) -> dict[str, Any]:
     all_attrs = {"schema": SCHEMA, "signed": int(attribution.signed), **attrs}
+    all_attrs["targets"] = json.dumps([(s.head, s.unit, s.step) for s in selectors])
     if attribution.unexplained:
         all_attrs["unexplained"] = json.dumps(attribution.unexplained)
     return {**all_attrs, "reference": attribution.reference} if attribution.reference else all_attrs

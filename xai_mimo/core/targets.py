@@ -1,5 +1,6 @@
 """What is explained: one scalar per row, chosen by head and unit."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -26,7 +27,9 @@ class Target:
         head: the head's name.
         unit: an index, flat or one for each axis of the head, ``(step, class)``; a unit's name; "predicted" (the class
             with the largest output in the row) or "label" (the true class). Of a head with classes for each step of a
-            sequence, the two words stand for a target per step, and ``(step, "predicted")`` for one of them.
+            sequence, the two words stand for a target per step, and ``(step, "predicted")`` for one of them. "all", or
+            "all" in the place of an axis, stands for every unit: ``("all", "predicted")``, ``(3, "all")``. Steps and
+            units are counted from 0, here and wherever results are shown.
         step: of a head with classes for each step, the step that "predicted" or "label" is of, counted flat where a
             head has several axes of steps; else None.
     """
@@ -100,8 +103,8 @@ def expand(targets: Sequence[AnyTarget] | AnyTarget | None, heads: Sequence[Head
     """One ``Target`` for each scalar to explain, from the short forms that users write.
 
     Args:
-        targets: targets, ``(head, unit)`` pairs or head names (their default targets), in a list; one name or one
-            ``Target`` alone; None for all heads.
+        targets: targets, ``(head, unit)`` pairs, head names (their default targets) or the names that results give
+            targets ("tag:2", "rul:p90"), in a list; one name or one ``Target`` alone; None for all heads.
         heads: the model's heads.
     Returns:
         Targets whose units are flat indices, "predicted" or "label".
@@ -118,8 +121,11 @@ def expand(targets: Sequence[AnyTarget] | AnyTarget | None, heads: Sequence[Head
     expanded: list[Target] = []
     for target in targets:
         if isinstance(target, str):
-            expanded.extend(default_targets([_head_of(target, by_name)]))
-            continue
+            printed = _printed(target, by_name)
+            if printed is None:
+                expanded.extend(default_targets([_head_of(target, by_name)]))
+                continue
+            target = printed
         if isinstance(target, list | tuple) and len(target) == 2:
             target = Target(*target)
         if not isinstance(target, Target):
@@ -128,6 +134,20 @@ def expand(targets: Sequence[AnyTarget] | AnyTarget | None, heads: Sequence[Head
     if not expanded:
         raise BadSetting(f"no targets: name at least one head ({', '.join(by_name)}), or leave targets out for all.")
     return expanded
+
+
+def _printed(name: str, by_name: Mapping[str, Head]) -> Target | None:
+    """The target that results call so, such as "tag:2" or "rul:p90"; None for the name of a head, or of nothing."""
+    heads = [] if name in by_name else [head for head in by_name.values() if name.startswith(f"{head.name}:")]
+    if not heads:
+        return None
+    head = max(heads, key=lambda head: len(head.name))
+    rest = name[len(head.name) + 1 :]
+    if rest in head.units or _is_word(rest) or not is_of_classes(head) or head.steps == 1:
+        return Target(head.name, rest)
+    place, _, word = rest.partition(":")
+    step = tuple(int(i) if i.isdecimal() else i for i in place.split(","))
+    return Target(head.name, (*step, word or "predicted"))  # type: ignore[arg-type]  # a place on each axis
 
 
 def _no_targets(value: Any, verb: str) -> str:
@@ -148,6 +168,10 @@ def _head_of(name: Any, by_name: Mapping[str, Head]) -> Head:
 def _targets_of(target: Target, head: Head) -> list[Target]:
     """A target with its unit as a flat index or a word; one for each step where a word stands for all."""
     unit: Any = target.unit
+    if unit == "all" and "all" not in head.units:
+        return _every_unit(head)
+    if isinstance(unit, list | tuple) and any(isinstance(part, str) and part == "all" for part in unit):
+        return [each for part in _written_out(unit, head) for each in _targets_of(Target(head.name, part), head)]
     if isinstance(unit, list | tuple) and unit and _is_word(unit[-1]):
         _check_word(unit[-1], head)
         return [Target(head.name, unit[-1], _step_of(unit[:-1], head))]
@@ -162,6 +186,14 @@ def _targets_of(target: Target, head: Head) -> list[Target]:
             f"units 'predicted' and 'label'. Give both as a unit: ('{head.name}', (step, class))."
         )
     return [Target(head.name, _unit_of(unit, head))]
+
+
+def _written_out(unit: Sequence[Any], head: Head) -> list[tuple[Any, ...]]:
+    """Every unit that one with "all" in it stands for."""
+    if len(unit) != len(head.shape):
+        raise BadSetting(f"head '{head.name}' has shape {head.shape}; unit {tuple(unit)} has not as many places.")
+    places = [range(n) if isinstance(p, str) and p == "all" else (p,) for p, n in zip(unit, head.shape, strict=True)]
+    return list(itertools.product(*places))
 
 
 def _check_word(word: str, head: Head) -> None:
@@ -210,6 +242,8 @@ def _unit_of(unit: Any, head: Head) -> int:
                 f"exist. Give {'0' if head.size == 1 else f'a number from 0 to {head.size - 1}'}."
             )
         return int(unit)
+    if isinstance(unit, list | tuple) and unit and isinstance(unit[-1], str) and unit[-1] in head.class_names:
+        unit = (*unit[:-1], head.class_names.index(unit[-1]))
     if not isinstance(unit, list | tuple) or not all(_is_whole(i) for i in unit):
         raise BadSetting(
             f"the unit of a target of head '{head.name}' is a whole number, one for each axis of its shape "

@@ -59,7 +59,7 @@ class Heat:
 
 @dataclass(frozen=True)
 class Side:
-    """What one side of a panel is called: the word for the axis, and a label for each place, () to count from 1."""
+    """What one side of a panel is called: the word for the axis, and a label for each place, () to count from 0."""
 
     word: str
     labels: Sequence[str] = ()
@@ -180,7 +180,7 @@ def _tick(grid: Array, rows: Side, columns: Side, shape: tuple[int, ...]) -> Non
 
 def _common_word(side: Side, count: int) -> tuple[str, Sequence[str]]:
     """The word for an axis and its labels; a beginning that numbers share ("lag 3", "digit: 3") moves to the axis."""
-    labels = list(side.labels) or [str(i + 1) for i in range(count)]
+    labels = list(side.labels) or [str(i) for i in range(count)]
     parts = [label.rpartition(" ") for label in labels]
     first = {start for start, _, _ in parts}
     if len(first) == 1 and first != {""} and all(rest.isdecimal() for _, _, rest in parts):
