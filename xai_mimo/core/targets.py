@@ -144,7 +144,7 @@ def _printed(name: str, by_name: Mapping[str, Head]) -> Target | None:
     head = max(heads, key=lambda head: len(head.name))
     rest = name[len(head.name) + 1 :]
     if rest in head.units or _is_word(rest) or not is_of_classes(head) or head.steps == 1:
-        return Target(head.name, rest)
+        return Target(head.name, rest)  # type: ignore[arg-type]  # a name
     place, _, word = rest.partition(":")
     step = tuple(int(i) if i.isdecimal() else i for i in place.split(","))
     return Target(head.name, (*step, word or "predicted"))  # type: ignore[arg-type]  # a place on each axis
@@ -171,7 +171,8 @@ def _targets_of(target: Target, head: Head) -> list[Target]:
     if unit == "all" and "all" not in head.units:
         return _every_unit(head)
     if isinstance(unit, list | tuple) and any(isinstance(part, str) and part == "all" for part in unit):
-        return [each for part in _written_out(unit, head) for each in _targets_of(Target(head.name, part), head)]
+        parts: list[Any] = _written_out(unit, head)
+        return [each for part in parts for each in _targets_of(Target(head.name, part), head)]
     if isinstance(unit, list | tuple) and unit and _is_word(unit[-1]):
         _check_word(unit[-1], head)
         return [Target(head.name, unit[-1], _step_of(unit[:-1], head))]
