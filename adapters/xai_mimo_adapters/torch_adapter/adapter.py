@@ -59,7 +59,16 @@ def TorchAdapter(
     spec = read_model(callee, streams, heads, like)
     if callee.can_be_cut:
         return TorchModule(model, callee, spec, max_memory=max_memory)
-    return TorchNetwork(callee, spec.streams, spec.heads, spec.call, spec.dtypes, max_memory=max_memory)
+    return TorchNetwork(
+        callee,
+        spec.streams,
+        spec.heads,
+        spec.call,
+        spec.dtypes,
+        max_memory=max_memory,
+        plain=spec.plain,
+        few=lambda: spec.rows,
+    )
 
 
 class TorchModule:
@@ -83,6 +92,7 @@ class TorchModule:
             spec.dtypes,
             max_memory=max_memory,
             floats_begin=self.where_floats_begin,
+            few=lambda: spec.rows,
         )
         self._trace: Trace | None = None
         self._cuts: Cuts | None = None
@@ -134,6 +144,10 @@ class TorchModule:
         """The same model with these maps put in the place of those that its modules make; see ``Overridable``."""
         return self._whole.override(maps)
 
+    def before_link(self, heads: Sequence[str]) -> tuple[TorchNetwork, dict[str, str]]:
+        """The same model, of which heads give what their final sigmoid or softmax reads; see ``Linked``."""
+        return self._whole.before_link(heads)
+
     def renamed(self, streams: Sequence[Stream]) -> "TorchModule":
         """The same model under other descriptions of its streams; see ``Renamable``."""
         other = copy.copy(self)
@@ -171,6 +185,8 @@ class TorchModule:
             max_memory=self._max_memory,
             part=layer,
             held=cut.held,
+            floats_begin=self.where_floats_begin,
+            few=lambda: self._few(cut),
         )
 
     def activations(self, inputs: Any, layer: str) -> Arrays:
@@ -200,6 +216,12 @@ class TorchModule:
             UnknownName: no such submodule. NotSupported: the module cannot be copied.
         """
         return self._copied(shuffled(self.model, rng, layers))
+
+    def _few(self, cut: Cut) -> Arrays:
+        """A few rows of what a submodule reads, by the own names of the cut."""
+        rows = {stream.name: self._spec.rows[own] for own, stream in self._spec.streams.items()}
+        read = self.activations(rows, cut.path)
+        return {own: read[stream.name] for own, stream in (*cut.streams.items(), *cut.held.items())}
 
     def _copied(self, model: torch.nn.Module) -> "TorchModule":
         callee = callee_of(model)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from xai_mimo.core.head_kinds import FINAL_SIGMOID, FINAL_SOFTMAX
@@ -27,9 +28,9 @@ def seen_kind(output: torch.Tensor) -> SeenKind | None:
     while step is not None and (kind := _kind(step)) in _HANDS_ON | _PICKS:
         has_picked = has_picked or kind in _PICKS
         step = step.next_functions[0][0]
-    if step is None:
+    if step is None or not output.ndim:
         return None
-    units = int(output[0].numel()) if len(output) else 0
+    units = int(np.prod(output.shape[1:], dtype=np.int64))
     if _kind(step) == "SigmoidBackward":
         return ("binary" if units == 1 else "multilabel"), FINAL_SIGMOID, "probability"
     if _kind(step) not in ("SoftmaxBackward", "LogSoftmaxBackward"):

@@ -1,6 +1,7 @@
 """A torch model as a model of named streams and heads: run on chunks of rows, all heads from one forward pass."""
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -17,6 +18,7 @@ from xai_mimo.core.targets import Selector
 from xai_mimo.sowing import MapLabels
 from xai_mimo_adapters.chunks import border_dtype, check_float, even_slices, padded_rows, put, rows_that_fit
 from xai_mimo_adapters.torch_adapter.calls import Call, Callee, Tensors, on, to_array
+from xai_mimo_adapters.torch_adapter.links import before_links
 from xai_mimo_adapters.torch_adapter.maps import checked_maps, interceptions, overriding, read_maps
 from xai_mimo_adapters.torch_adapter.memory import bytes_of_a_row
 from xai_mimo_adapters.torch_adapter.reading import differentiating, reading
@@ -41,6 +43,8 @@ class TorchNetwork:
         part: the module behind which the network begins; "" for the whole model.
         held: what it reads beside its streams, by what the call names it; see ``Holding``.
         floats_begin: tells where to explain instead of at integers.
+        plain: the call without compilation, which hides operations; ``call`` itself where None.
+        few: makes a few rows of what the call is given, by its own names.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class TorchNetwork:
         part: str = "",
         held: Mapping[str, Stream] | None = None,
         floats_begin: Callable[[], str | None] = lambda: None,
+        plain: Call | None = None,
+        few: Callable[[], Arrays] | None = None,
     ) -> None:
         self._callee = callee
         self._by_own = dict(streams)
@@ -66,6 +72,8 @@ class TorchNetwork:
         self._part = part
         self._held = dict(held or {})
         self._floats_begin = floats_begin
+        self._plain, self._few = plain or call, few
+        self._cut_heads: tuple[str, ...] = ()
         self._held_row: Arrays = {}
         self._maps: Arrays = {}
         self._measured: dict[tuple[Any, ...], int] = {}
@@ -108,7 +116,9 @@ class TorchNetwork:
 
     def fingerprint(self) -> str:
         """SHA-256 over class, structure, weights and buffers, over the cut where there is one, and replaced maps."""
-        return self._callee.fingerprint(f"{self._part}|maps {digest(self._maps)}" if self._maps else self._part)
+        maps = f"|maps {digest(self._maps)}" if self._maps else ""
+        links = f"|before links {self._cut_heads}" if self._cut_heads else ""
+        return self._callee.fingerprint(f"{self._part}{maps}{links}")
 
     def where_floats_begin(self) -> str | None:
         """The first module at which every stream of the tail holds floats; None if there is none."""
@@ -167,6 +177,30 @@ class TorchNetwork:
         other = copy.copy(self)
         other._maps = self._checked_maps({**self._maps, **{key: np.asarray(values) for key, values in maps.items()}})
         return other
+
+    def before_link(self, heads: Sequence[str]) -> tuple["TorchNetwork", dict[str, str]]:
+        """The same model, of which heads give what their final sigmoid or softmax reads; see ``Linked``.
+
+        A few rows show which heads end in one; what is scripted shows none.
+
+        Returns:
+            The model, and in words where it was cut, ``{"risk": "before its final sigmoid"}``.
+        """
+        found: dict[str, str] = {}
+        call = before_links(self._plain, [self._outputs[name] for name in heads], found)
+        if self._few is not None:
+            rows = self._few()
+            with self._reading(), torch.no_grad():
+                self._in_dtype(self._tensors(rows), call)
+        seen = {name: found[self._outputs[name]] for name in heads if self._outputs[name] in found}
+        other = copy.copy(self)
+        other._cut_heads = tuple(seen)
+        other._call = before_links(self._plain, [self._outputs[name] for name in seen], {})
+        units = {"sigmoid": "log-odds", "softmax": "logit"}
+        other._heads = tuple(
+            dataclasses.replace(h, unit=units[seen[h.name]]) if h.name in seen else h for h in self._heads
+        )
+        return other, {name: f"before its final {link}" for name, link in seen.items()}
 
     def renamed(self, streams: Sequence[Stream]) -> "TorchNetwork":
         """The same network under other descriptions of its streams; see ``Renamable``."""
@@ -234,9 +268,11 @@ class TorchNetwork:
                 self._measured[shape] = bytes_of_a_row(self._in_dtype, given, self._callee.weights)
         return self._measured[shape]
 
-    def _in_dtype(self, given: Tensors) -> Tensors:
+    def _in_dtype(self, given: Tensors, call: Call | None = None) -> Tensors:
         """The answer to tensors as they came in, each in the dtype that the call wants."""
-        return self._call({own: x.to(self._dtypes[own]) if own in self._dtypes else x for own, x in given.items()})
+        return (call or self._call)(
+            {own: x.to(self._dtypes[own]) if own in self._dtypes else x for own, x in given.items()}
+        )
 
     def _ask(self, given: Tensors, rows: slice, total: int) -> Tensors:
         """The answer to some of all rows, with their maps in the place of the modules' own."""

@@ -1,6 +1,6 @@
 """What a torch model is: streams from the data or as declared, heads from one call on a few rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,7 @@ class Spec:
     Attributes:
         streams: the model's own name of each input -> the stream, under the name the user chose.
         heads: the model's own name of each output -> the head, likewise.
-        call: own name -> tensor to own name -> tensor.
+        call: own name -> tensor to own name -> tensor. plain: the same without compilation.
         dtypes: what floats are turned into for the model, by own name of the input.
         rows: the few rows that the model was asked, by own name.
         binding: how it is handed its streams.
@@ -39,6 +39,7 @@ class Spec:
     streams: Mapping[str, Stream]
     heads: Mapping[str, Head]
     call: Call
+    plain: Call
     dtypes: Mapping[str, torch.dtype]
     rows: Arrays
     binding: Binding
@@ -49,7 +50,8 @@ class Spec:
 
     def of(self, callee: Callee) -> "Spec":
         """The same of another model of this class."""
-        return replace(self, call=_checked_call(callee, self.binding, self.heads))
+        call = _checked_call(callee, callee.function, self.binding, self.heads)
+        return replace(self, call=call, plain=call)
 
 
 def read_model(callee: Callee, streams: Any, heads: Any, like: Any) -> Spec:
@@ -75,17 +77,28 @@ def _read(callee: Callee, streams: Any, heads: Any, like: Any, wanted: torch.dty
     rows = _rows(callee, named, like)
     inner = {own.name: rows[stream.name] for own, stream in zip(read, named, strict=True)}
     binding, answer = _first_answer(callee, inner, dtypes)
+    answer = _of_rows(answer, count_rows(inner), heads)
     kinds = {name: kind for name, y in answer.items() if (kind := seen_kind(y)) is not None}
     read_heads = heads_from({name: to_array(y) for name, y in answer.items()}, count_rows(inner), kinds=kinds)
     by_own = dict(zip(answer, annotate_heads(read_heads, heads), strict=True))
     return Spec(
         streams={own.name: stream for own, stream in zip(read, named, strict=True)},
         heads=by_own,
-        call=_checked_call(callee, binding, by_own),
+        call=_checked_call(callee, callee.function, binding, by_own),
+        plain=_checked_call(callee, callee.shown or callee.function, binding, by_own),
         dtypes=dtypes,
         rows=inner,
         binding=binding,
     )
+
+
+def _of_rows(answer: Tensors, rows: int, heads: Any) -> Tensors:
+    """The outputs that are heads: all, or without those that are not one value or more a row and that ``heads``, which
+    names others, leaves out."""
+    named = [h if isinstance(h, str) else getattr(h, "name", "") for h in heads or ()]
+    if not named or not set(named) <= set(answer):
+        return answer
+    return {name: y for name, y in answer.items() if name in named or (y.ndim and y.shape[0] == rows)}
 
 
 def _border(dtype: torch.dtype) -> str:
@@ -164,13 +177,13 @@ def _tensors(callee: Callee, answer: Any) -> Tensors:
     return outputs
 
 
-def _checked_call(callee: Callee, binding: Binding, heads: Mapping[str, Head]) -> Call:
+def _checked_call(callee: Callee, function: Callable[..., Any], binding: Binding, heads: Mapping[str, Head]) -> Call:
     """The model as a call of named tensors, whose answer has the shape that it had at first."""
 
     def call(tensors: Tensors) -> Tensors:
         rows = next(iter(tensors.values())).shape[0]
-        outputs = _tensors(callee, binding.call(callee.function, tensors))
-        if set(outputs) != set(heads):
+        outputs = _tensors(callee, binding.call(function, tensors))
+        if not set(heads) <= set(outputs):
             raise ShapeMismatch(
                 f"'{callee.label}' gave the outputs {', '.join(outputs)} for {rows} rows, and {', '.join(heads)} when "
                 "it was adapted; expected the same for all rows."
