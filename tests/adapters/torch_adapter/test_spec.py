@@ -296,3 +296,12 @@ def test_heads_before_their_final_sigmoid_or_softmax(rng):
         through = adapted.gradients(x, [Selector("y", "output_1", np.zeros(4, int))])[1]["left"]
         np.testing.assert_allclose(slopes[0] * (p * (1 - p))[:, None], through[0], atol=1e-6)
     assert xm.adapt(torch.jit.script(model), like=x).before_link(["output_0"])[1] == {}
+
+
+def test_random_states_are_left_as_they_were_by_what_draws(uv):
+    model = Giving(lambda u, v: u + 0 * torch.rand_like(u))
+    before = nets.state(model)
+    adapted = xm.adapt(model, like=uv)
+    adapted.predict(uv)
+    adapted.gradients(uv, [Selector("y", "output", np.zeros(5, int))])
+    np.testing.assert_equal(nets.state(model), before)
