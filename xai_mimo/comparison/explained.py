@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from xai_mimo.comparison.exhibits.words import words_of
 from xai_mimo.comparison.explanations import Again, ExplainRequest, Explanations
 from xai_mimo.comparison.request import Request
 from xai_mimo.comparison.settings import Settings
@@ -16,6 +15,7 @@ from xai_mimo.core.logit import on_attributes
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.progress import Steps
 from xai_mimo.core.streams import Array, Stream
+from xai_mimo.core.token_words import words_of
 from xai_mimo.metrics.aligned_maps import align
 from xai_mimo.metrics.scene import PerturbedModel, Scene
 from xai_mimo.metrics.statistics import resample_counts

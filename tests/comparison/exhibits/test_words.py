@@ -5,9 +5,10 @@ import pytest
 
 from tests.helpers.pictured_model import TEXT, Pictured, Reader, pictured_data
 from xai_mimo.comparison.compare import compare
-from xai_mimo.comparison.exhibits.words import check_vocabulary, words_of
+from xai_mimo.comparison.exhibits.words import check_vocabulary
 from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.errors import BadSetting, BadValues, UnknownName
+from xai_mimo.core.token_words import words_of
 from xai_mimo.record.check import check
 
 pytestmark = pytest.mark.all_frameworks
