@@ -12,6 +12,7 @@ from .comparison.compare import compare as compare
 from .comparison.settings import Settings as Settings
 from .core.by_players import by_players as by_players
 from .core.by_step import by_step as by_step
+from .core.by_token import by_token as by_token
 from .core.dummies import groups_of_dummies as groups_of_dummies
 from .core.explanation import stream_shares as stream_shares
 from .core.plugins import adapt as adapt

@@ -62,7 +62,9 @@ def explain_all(request: Request, step: Steps) -> Explained:
     perturbed = _perturbed(request)
     space = request.space
     owners = space.cut.owners if space.cut is not None and space.is_at_layer else {}
-    words = words_of(request.model.streams, owners, request.inputs, perturbed.inputs, request.vocabulary)
+    words = words_of(
+        request.model.streams, owners, request.inputs, perturbed.inputs, request.vocabulary, request.tokens
+    )
     counts = resample_counts(len(request.picked), request.settings.resamples, request.rng("resamples"))
     maps = align(first.shown, again, counts, words)
     scene = Scene(

@@ -34,6 +34,7 @@ from xai_mimo.core.probes import answers, check_model
 from xai_mimo.core.rows import read_rows
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import AnyTarget, Selector, expand, select
+from xai_mimo.core.texts import tokenised, with_words
 from xai_mimo.metrics.installed import default_metrics, find_metrics
 from xai_mimo.metrics.metric import Metric
 from xai_mimo.record.results import TaskRow
@@ -70,6 +71,7 @@ class Request:
         truth: features known to matter, with every name checked; None without any.
         regions: positions known to matter in the explained rows, by head or target.
         vocabulary: words of the ids of streams of tokens.
+        tokens: of streams that came as texts, ``{stream: (sample, token) strings}``.
         backgrounds: rows that stand for "nothing known", of the first run and of the run again.
         space: where the comparison takes place.
         settings: of the scores.
@@ -94,6 +96,7 @@ class Request:
     truth: NamedTruth | None
     regions: Regions
     vocabulary: Mapping[str, tuple[str, ...]]
+    tokens: Mapping[str, Array]
     backgrounds: tuple[Arrays, Arrays]
     space: Space
     settings: Settings
@@ -162,10 +165,12 @@ def read_request(
         raise BadSetting(f"settings are a Settings object; got {settings!r}. Write e.g. settings=Settings(ks=(1, 3)).")
     x = begun(x)
     adapted = adapt(model, like=x)
+    x, texts = tokenised(x, adapted)
     adapted, named_streams, data = read_rows(adapted, x)
     total = count_rows(data)
     first = {name: values[:1] for name, values in data.items()}
     named, chosen = {} if methods is None else name_methods(methods), ""
+    named = {label: with_words(method, texts) for label, method in named.items()}
     players = agreed_players(players, named)
     asked = default_metrics() if metrics is None else find_metrics(metrics)
     picked = _pick_rows(total, rows, _rng(seed, "rows"))
@@ -192,6 +197,7 @@ def read_request(
         named = {label: with_players(method, players) for label, method in named.items()}
     if check:
         _check_model(where.cut or Cut(adapted, adapted), inputs, named, targets, checked)
+    background, _ = tokenised(background, adapted, texts)
     own = None if background is None else check_background(background, named_streams)
     again = ("background", "background again")
     if chosen:
@@ -213,6 +219,7 @@ def read_request(
         task=_task(task, name, given, selectors, of_all, outputs),
         truth=known,
         regions=rows_of_regions(regions, picked),
+        tokens={name: own.tokens[picked] for name, own in texts.items()},
         vocabulary=check_vocabulary(vocabulary, adapted.streams, data),
         backgrounds=(
             own or choose_background(data, _BACKGROUND_ROWS, _rng(seed, again[0])),

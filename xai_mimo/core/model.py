@@ -280,6 +280,6 @@ def instead_of_integers(model: Model) -> str:
     if layer is None:
         return "Use a method that only asks for predictions, such as 'shapley'."
     return (
-        f"Explain at the layer that reads what is made of them, at='{layer}', or use a method that only asks for "
-        "predictions, such as 'shapley'."
+        f"Explain at the layer that reads what is made of them, at='{layer}' (xai_mimo.by_token sums that by id), or "
+        "use a method that only asks for predictions, such as 'shapley'."
     )

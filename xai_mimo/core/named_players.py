@@ -13,7 +13,7 @@ A mapping from the name of a player to what it stands for::
 
 and from the name of a stream to a label image, whole numbers over its positions, ``{"image": labels}``, which makes a
 player ``image.<label>`` of each label: the superpixels of any library. The same for all rows, or one for each,
-``(sample, *positions)``.
+``(sample, *positions)``. ``{"ids": "words"}`` does the same with the words of texts (``core.texts``).
 
 What is in no group is a player each, a group of features of a stream (``Stream.groups``) together, unless some player
 is the "rest".
@@ -32,7 +32,12 @@ from xai_mimo.core.streams import Array, Stream, check_unique, unknown
 NamedPlayers = Mapping[str, Any]
 """As described above."""
 
-ALL, REST = "all", "rest"
+ALL, REST, WORDS = "all", "rest", "words"
+
+NO_WORDS = (
+    "words are players of texts that come as texts: xai_mimo.adapt(model, tokenizer=...), and strings in the place of "
+    "their ids."
+)
 
 _NOBODY = -1
 
@@ -69,12 +74,12 @@ def check_named(players: NamedPlayers) -> None:
         if isinstance(parts, Mapping):
             if not parts:
                 raise BadSetting(f"player '{name}' is empty; say what it stands for, e.g. {{'table': ['rpm']}}.")
-        elif parts != REST if isinstance(parts, str) else _labels(parts) is None:
+        elif parts not in (REST, WORDS) if isinstance(parts, str) else _labels(parts) is None:
             raise BadSetting(
                 f"player '{name}' stands for {parts!r}; expected {{stream: values}}, such as {{'table': ['rpm']}}; "
                 f"'{REST}'; or under the name of a stream whole numbers over its positions (labels)."
             )
-    if sum(isinstance(parts, str) for parts in players.values()) > 1:
+    if sum(isinstance(parts, str) and parts == REST for parts in players.values()) > 1:
         raise BadSetting(f"two players are the '{REST}'; one of them has nothing left. Name what the other stands for.")
 
 
@@ -100,6 +105,8 @@ def read_players(
             _add_group(name, len(names), parts, by_name, owners, names)
             names.append(name)
         elif isinstance(parts, str):
+            if parts == WORDS:
+                raise BadSetting(f"players={{'{name}': '{WORDS}'}}: {NO_WORDS}")
             names.append(name)
         else:
             if name not in by_name:

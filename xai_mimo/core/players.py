@@ -11,18 +11,19 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from xai_mimo.core.door import count_rows
+from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import one_of
 from xai_mimo.core.model import Arrays
-from xai_mimo.core.named_players import NamedPlayers, check_named, read_players
+from xai_mimo.core.named_players import NO_WORDS, NamedPlayers, check_named, read_players
 from xai_mimo.core.named_values import NamedValues
 from xai_mimo.core.patches import Patch, check_patch, check_streams, players_of
 from xai_mimo.core.streams import Array, Stream
 
-PlayersWord = Literal["features", "levels", "variables", "patches", "streams"]
+PlayersWord = Literal["features", "levels", "variables", "patches", "words", "streams"]
 """Every single input value; the same, also the columns of one category by themselves; every entry of a stream's last
 axis over all its other axes (the whole series of a feature, a whole channel of an image); neighbouring positions with
-all their channels; whole streams. Features of one group of a stream (the columns of one category) are one player
-together, where they would be players each, but for "levels"."""
+all their channels; the words of texts (``core.texts``); whole streams. Features of one group of a stream (the columns
+of one category) are one player together, where they would be players each, but for "levels"."""
 
 
 WholePlayers = Literal["features", "levels", "variables", "streams"]
@@ -117,7 +118,9 @@ class Masker:
 
     @staticmethod
     def of(
-        inputs: Mapping[str, Array], players: WholePlayers | NamedPlayers, streams: Sequence[Stream] = ()
+        inputs: Mapping[str, Array],
+        players: WholePlayers | Literal["words"] | NamedPlayers,
+        streams: Sequence[Stream] = (),
     ) -> "Masker":
         """Players that can be told from the shapes of rows and the groups of streams, or from their names.
 
@@ -128,6 +131,8 @@ class Masker:
         """
         if isinstance(players, Mapping):
             return Masker.named(inputs, players, streams, np.arange(count_rows(inputs)))
+        if players == "words":
+            raise BadSetting(f"players='words': {NO_WORDS}")
         by_name = {s.name: s for s in streams}
         shown = {name: x for name, x in inputs.items() if name in by_name or not streams}
         return Masker({name: Division.of(x.shape[1:], players, by_name.get(name)) for name, x in shown.items()})

@@ -18,6 +18,7 @@ from xai_mimo.core.model import Model
 from xai_mimo.core.model_files import is_file_of_model, root_of_file
 from xai_mimo.core.names import check_text
 from xai_mimo.core.streams import Head, Stream, check_together, unknown
+from xai_mimo.core.texts import tokenised_like, with_tokenizer
 
 Group = Literal["xai_mimo.adapters", "xai_mimo.methods", "xai_mimo.metrics", "xai_mimo.reports", "xai_mimo.engines"]
 """Every group that is read; ``xai-mimo doctor`` lists their plugins."""
@@ -88,6 +89,7 @@ def adapt(
     *,
     max_memory: int | None = None,
     like: Any = None,
+    tokenizer: Any = None,
     **options: Any,
 ) -> Model:
     """Wrap any model so that this package can explain it.
@@ -101,12 +103,18 @@ def adapt(
         max_memory: bytes that one forward pass may take; decides how many rows go at once.
         like: rows in any form that ``explain`` takes, which hands its own over. What a model does not tell of its
             streams is read off them, and its heads off its answer to the first of them.
+        tokenizer: of the stream of ids, or ``{stream: tokenizer}``: rows may then hold texts in the place of ids, and
+            results have the tokens (``core.texts`` says what a tokenizer may be).
         options: further settings of the framework's adapter, by its own docstring.
     Raises:
         NotSupported: no adapter for this type; the message says how to wrap the model in a function.
         BadSetting: the framework's adapter has no such option.
         DuplicateName: two streams whose results would have one name.
     """
+    if tokenizer is not None:
+        like = tokenised_like(like, tokenizer)
+        adapted = adapt(model, streams, heads, max_memory=max_memory, like=like, **options)
+        return with_tokenizer(adapted, tokenizer)
     if isinstance(model, Model) and streams is None and heads is None and not options:
         return model
     of_file = root_of_file(model) if is_file_of_model(model) else None

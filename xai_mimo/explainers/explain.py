@@ -29,6 +29,8 @@ from xai_mimo.core.progress import Advance, bar, check_progress, counted
 from xai_mimo.core.rows import read_rows
 from xai_mimo.core.streams import Stream, check_together
 from xai_mimo.core.targets import AnyTarget, expand
+from xai_mimo.core.texts import tokenised, with_words
+from xai_mimo.core.token_words import words_at
 from xai_mimo.explainers.job import ExplainJob, attributes, blocks_of
 from xai_mimo.explainers.run_warnings import RunWarnings
 from xai_mimo.explainers.store import check_place
@@ -114,19 +116,21 @@ def explain(
     engine = find_engine(engine)
     x = begun(x)
     adapted = adapt(model, max_memory=max_memory, like=x)
+    x, texts = tokenised(x, adapted)
     adapted, named, inputs = read_rows(adapted, x, on_disk=True, folder=None if place is None else place.parent)
     values: dict[str, str] = {}
     if check_on(on) == "logit":
         adapted, values = on_logit(adapted, {target.head for target in expand(targets, adapted.heads)}, inputs)
     cut = cut_at(adapted, at)
     check_together(cut.part.streams)
-    chosen, seed, rows_per_block = find_method(method), _seed(seed), int(rows_per_block)
+    chosen, seed, rows_per_block = with_words(find_method(method), texts), _seed(seed), int(rows_per_block)
     follows_gradients = Differentiable in needs_of(chosen) and isinstance(cut.part, Differentiable)
     if follows_gradients and (check or targets is None):
         outputs = cut.part.predict(cut.enter({name: values[:1] for name, values in inputs.items()}))
         targets, left_out = targets_with_gradients(targets, adapted.heads, outputs)
         if left_out:
             warnings.warn(f"{chosen.name}: {left_out}", LeftOutWarning, stacklevel=2)
+    background, _ = tokenised(background, adapted, texts)
     background_there = _background(background, inputs, cut, named, rows=background_rows, seed=seed)
     job = ExplainJob(
         cut=cut,
@@ -142,6 +146,7 @@ def explain(
             **attributes(cut, chosen, inputs, background_there, seed=seed, rows_per_block=rows_per_block),
             **on_attributes(on, values),
         },
+        words=words_at(cut, inputs, {name: own.tokens for name, own in texts.items()}),
     )
     if check:
         few = check_model(cut, inputs, {target.head for target in expand(targets, adapted.heads)})

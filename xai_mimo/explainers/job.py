@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from xai_mimo.core.by_token import name_tokens
 from xai_mimo.core.cut import Cut
 from xai_mimo.core.digest import digest
 from xai_mimo.core.door import count_rows
@@ -49,6 +50,7 @@ class ExplainJob:
         seed: of all blocks. max_memory: bytes, see ``explain``.
         rows_per_block: rows that are explained at a time.
         attrs: attributes of the result, known before it is computed; see ``attributes``.
+        words: that stand at the places of a stream of the part, ``{stream: (row, token) strings}``.
     """
 
     cut: Cut
@@ -61,6 +63,7 @@ class ExplainJob:
     max_memory: int
     rows_per_block: int
     attrs: Mapping[str, Any]
+    words: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -90,7 +93,8 @@ class ExplainJob:
         attribution = call_method(self.method, model, rows, selectors, context)
         if not all(np.isfinite(values).all() for values in attribution.values.values()):
             check_background(model, self.background, heads)
-        return to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=self.attrs)
+        named = to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=self.attrs)
+        return name_tokens(named, {name: words[part] for name, words in self.words.items()})
 
     def predictions(self, rows: Array, units: Array) -> Array:
         """What the model says of some rows now: ``(target, row)``.

@@ -105,7 +105,7 @@ def test_an_additive_model_is_complete(seed):
 
 def test_bad_settings_are_refused():
     with pytest.raises(
-        BadSetting, match="players 'pixels' is not one of features, levels, variables, patches, streams"
+        BadSetting, match="players 'pixels' is not one of features, levels, variables, patches, words, streams"
     ):
         Occlusion(players="pixels")
     model = toys.linear()

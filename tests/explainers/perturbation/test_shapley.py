@@ -222,7 +222,7 @@ def test_it_equals_the_shap_package_within_monte_carlo_error():
     ("options", "text"),
     [
         ({"budget": 0}, "budget must be a whole number"),
-        ({"players": "pixels"}, "players 'pixels' is not one of features, levels, variables, patches, streams"),
+        ({"players": "pixels"}, "players 'pixels' is not one of features, levels, variables, patches, words, streams"),
         ({"standard_error": -1}, "standard_error must be a number above 0"),
         ({"background_rows": 0}, "background_rows must be a whole number"),
     ],

@@ -22,6 +22,7 @@ from xai_mimo.core.rows import read_rows
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
+from xai_mimo.core.texts import tokenised
 from xai_mimo.explainers.interception.from_map import (
     by_stream,
     contributions,
@@ -60,7 +61,7 @@ def intercept(model: Any, x: Any, *, max_memory: int | None = None) -> xr.Datase
     """
     x = begun(x)
     adapted = adapt(model, max_memory=max_memory, like=x)
-    adapted, _, inputs = read_rows(adapted, x)
+    adapted, _, inputs = read_rows(adapted, tokenised(x, adapted)[0])
     maps = _maps(adapted, inputs)
     dims = _dims(maps)
     coords: dict[str, Any] = {"sample": np.arange(count_rows(inputs))}
