@@ -192,7 +192,7 @@ def _stream_of_ids(model: Model) -> Stream:
 
 
 def _holds_ids(stream: Stream) -> bool:
-    return stream.dtype not in ("str", "object") and stream.is_integer and len(stream.shape) == 1
+    return stream.is_integer and len(stream.shape) == 1
 
 
 def tokenised(x: Any, model: Model, like: Mapping[str, Texts] | None = None) -> tuple[Any, dict[str, Texts]]:

@@ -59,7 +59,7 @@ def words_at(cut: Cut, inputs: Arrays, tokens: Mapping[str, Array]) -> dict[str,
     """
     if cut.layer is None:
         return {name: own.astype(str) for name, own in tokens.items()}
-    ids = [s for s in cut.whole.streams if s.dtype not in ("str", "object") and s.is_integer and len(s.shape) == 1]
+    ids = [s for s in cut.whole.streams if s.is_integer and len(s.shape) == 1]
     known = {s.name: inputs[s.name].astype(str) for s in ids} | dict(tokens)
     here = cut.enter({name: x[:1] for name, x in inputs.items()})
     words = {}
