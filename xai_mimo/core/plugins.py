@@ -8,7 +8,7 @@ stops nobody; a duplicate warns and names the winner.
 import importlib.metadata
 import inspect
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 from xai_mimo.core.engine import Engine, Serial
@@ -17,25 +17,12 @@ from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.model_files import is_file_of_model, root_of_file
 from xai_mimo.core.names import check_text
+from xai_mimo.core.no_model import WRAPPED, check_no_data, no_adapter
 from xai_mimo.core.streams import Head, Stream, check_together, unknown
 from xai_mimo.core.texts import tokenised_like, with_tokenizer
 
 Group = Literal["xai_mimo.adapters", "xai_mimo.methods", "xai_mimo.metrics", "xai_mimo.reports", "xai_mimo.engines"]
 """Every group that is read; ``xai-mimo doctor`` lists their plugins."""
-
-_WRAPPED = {
-    "torch": "model(torch.from_numpy(sensors)).detach().numpy()",
-    "jax": "model(sensors)",
-    "flax": "model.apply(parameters, sensors)",
-    "equinox": "jax.vmap(model)(sensors)",
-    "tensorflow": "model(tf.constant(sensors)).numpy()",
-    "onnxruntime": "model.run(None, {model.get_inputs()[0].name: sensors})[0]",
-    "sklearn": "model.predict(sensors)",
-    "xgboost": "model.predict(sensors)",
-    "lightgbm": "model.predict(sensors)",
-    "catboost": "model.predict(sensors)",
-}
-"""For frameworks whose models are no plain functions, the body of a function of arrays that asks one."""
 
 
 def plugins(group: Group) -> dict[str, importlib.metadata.EntryPoint]:
@@ -120,10 +107,11 @@ def adapt(
     of_file = root_of_file(model) if is_file_of_model(model) else None
     if isinstance(model, type):
         raise NotSupported(f"{model.__qualname__} is a class; give a model of it, e.g. {model.__qualname__}(...).")
+    check_no_data(model)
     entries = plugins("xai_mimo.adapters")
     framework = ""
     for root in [of_file] if of_file else [kind.__module__.split(".")[0] for kind in type(model).__mro__]:
-        framework = framework or (root if root in _WRAPPED else "")
+        framework = framework or (root if root in WRAPPED else "")
         # A callable of a framework is no function of arrays, although every type ends in builtins.
         if root not in entries or (root == "builtins" and (framework or not callable(model))):
             continue
@@ -134,7 +122,7 @@ def adapt(
             if isinstance(adapted, Model):
                 check_together(adapted.streams)
             return cast(Model, adapted)
-    raise _no_adapter(model, framework, entries)
+    raise no_adapter(model, framework, entries)
 
 
 def _options(adapter: Any, offered: dict[str, Any], options: dict[str, Any], *, kind: str) -> dict[str, Any]:
@@ -154,18 +142,6 @@ def _options(adapter: Any, offered: dict[str, Any], options: dict[str, Any], *, 
                 f"adapt has no option '{option}' for models of {kind}; there are: {', '.join([*usual[1:], *own])}."
             )
     return {name: value for name, value in offered.items() if name in parameters} | options
-
-
-def _no_adapter(model: Any, framework: str, entries: Collection[str]) -> NotSupported:
-    kind = f"{type(model).__module__}.{type(model).__qualname__}"
-    lacks = f"{kind} is a model of {framework}, for which no adapter loads" if framework else f"no adapter for {kind}"
-    frameworks = sorted(set(entries) - {"builtins", "functools"})
-    body = _WRAPPED.get(framework, "model.predict(sensors)")
-    return NotSupported(
-        f"{lacks}; there are adapters for {', '.join([*frameworks, 'functions of arrays'])}. Wrap the model in a "
-        "function that takes one array per stream and returns one per head; it can be predicted, not differentiated: "
-        f"xai_mimo.adapt(lambda sensors: {body}, streams={{'sensors': (12,)}}, heads={{'risk': 1}})."
-    )
 
 
 def method(spec: str | Method) -> Method:

@@ -68,6 +68,11 @@ def KerasAdapter(
         NotSupported: the model has no weights yet, or its inputs cannot be read off, and there are no rows.
         ShapeMismatch: it does not take the rows.
     """
+    if not isinstance(model, keras.Layer):
+        raise NotSupported(
+            f"a {type(model).__name__} of Keras is no model; expected a keras.Model, such as "
+            "keras.Model(inputs, outputs)."
+        )
     if not model.built and like is not None:
         build_by_rows(model, like, streams)
     graph = read_graph(model)

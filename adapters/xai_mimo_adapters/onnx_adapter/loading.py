@@ -54,6 +54,11 @@ def load(model: Any) -> Loaded:
     if isinstance(model, str | os.PathLike):
         return _load_file(as_path(model, "an '.onnx' file"))
     is_bytes = isinstance(model, bytes | bytearray | memoryview)
+    if not is_bytes and type(model).__name__ != "ModelProto":
+        raise NotSupported(
+            f"an {type(model).__module__}.{type(model).__name__} is no model; expected the path or the bytes of one in "
+            "ONNX, an onnx.ModelProto or an onnxruntime.InferenceSession."
+        )
     data = bytes(model) if is_bytes else model.SerializeToString()
     what = f"these {len(data)} bytes" if is_bytes else "this onnx.ModelProto"
     session = _session(data, what, BadValues)
