@@ -27,6 +27,11 @@ READ_BY = "'attention_map', 'attention_rollout' and 'attention_flow'"
 """The methods that read these maps, for error texts."""
 
 
+def is_attention(name: str) -> bool:
+    """Whether a map of this name is one of attention between positions."""
+    return name in (WEIGHTS, CROSS_WEIGHTS, VALUES, CROSS_VALUES)
+
+
 def is_between_positions(sown: InterceptionMap) -> bool:
     """Whether a map is one of attention between positions, which is over no features of the model's streams."""
-    return sown.name in (WEIGHTS, CROSS_WEIGHTS, VALUES, CROSS_VALUES)
+    return is_attention(sown.name)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 import keras
 
+from xai_mimo.core.attention import is_attention
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import ShapeMismatch
 from xai_mimo.core.model import Arrays
@@ -70,13 +71,21 @@ class Runner:
         return outputs
 
     def maps(self, arrays: Arrays) -> tuple[Arrays, Mapping[str, MapLabels]]:
-        """Every sown map for all rows, with what its axes mean."""
+        """Every sown map for all rows, with what its axes mean.
+
+        The attention of layers whose batch is not that of the rows (windows of each, say) is left out.
+        """
         maps: Arrays = {}
         with self._checked(arrays).running(self._model, self._part) as engine:
             for chunk, rows, total in self._chunks(engine, arrays, factor=3):
-                part = engine.maps(self._call, chunk)
+                part, size = engine.maps(self._call, chunk), count_rows(chunk)
+                part = {
+                    key: values
+                    for key, values in part.items()
+                    if len(values) == size or not is_attention(engine.labels[key].name)
+                }
                 for key, values in part.items():
-                    _check_map(key, values, engine.labels[key], count_rows(chunk))
+                    _check_map(key, values, engine.labels[key], size)
                 put(maps, part, rows, total)
         return maps, engine.labels
 

@@ -1,26 +1,29 @@
 """The maps that modules of a model show of their own reading, and how others are put in their place."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from xai_mimo.core.attention import is_attention
 from xai_mimo.core.errors import ShapeMismatch
 from xai_mimo.core.model import Arrays, InterceptionMap, Interceptions
 from xai_mimo.sowing import MapLabels, collect, override
+from xai_mimo_adapters.torch_adapter.attention import reading_attention
 from xai_mimo_adapters.torch_adapter.calls import Tensors, to_array
 
 
 @contextlib.contextmanager
-def read_maps(model: Any, labels: dict[str, MapLabels]) -> Iterator[Tensors]:
+def read_maps(model: Any, labels: dict[str, MapLabels], modules: Sequence[torch.nn.Module] = ()) -> Iterator[Tensors]:
     """Collect what modules sow while this context is active, by ``"<module path>/<map name>"``.
 
     Args:
         model: whose modules go by their paths in it (``named_modules``).
         labels: filled with the meaning of the maps' axes.
+        modules: whose attention is read too; see ``reading_attention``.
     """
-    with collect(labels, paths=_paths(model)) as maps:
+    with reading_attention(modules), collect(labels, paths=_paths(model)) as maps:
         yield maps
 
 
@@ -40,11 +43,12 @@ def _paths(model: Any) -> dict[int, str]:
 
 
 def checked_maps(maps: Tensors, labels: Mapping[str, MapLabels], rows: int) -> Arrays:
-    """Maps as arrays.
+    """Maps as arrays, without the attention of modules whose batch is not that of the rows (windows of each, say).
 
     Raises:
         ShapeMismatch: a map has no batch axis, or not the axes that it names.
     """
+    maps = {key: values for key, values in maps.items() if len(values) == rows or not is_attention(labels[key].name)}
     for key, values in maps.items():
         if values.ndim != 1 + len(labels[key].axes) or len(values) != rows:
             raise ShapeMismatch(

@@ -167,7 +167,7 @@ class TorchNetwork:
         labels: dict[str, MapLabels] = {}
         with self._reading(), torch.no_grad():
             for rows, chunk in self._chunks(arrays, total, copies=2):
-                with read_maps(self._callee.function, labels) as maps:
+                with read_maps(self._callee.shown or self._callee.function, labels, self._callee.modules) as maps:
                     self._ask(chunk, rows, total)
                 put(found, checked_maps(maps, labels, _length(chunk)), rows, total)
         return interceptions(found, labels)

@@ -155,9 +155,9 @@ def _maps(model: Model, inputs: Arrays) -> Interceptions:
     if not maps:
         raise NotSupported(
             "this model holds no self-explaining layer (none sows a map) and no attention layer of its framework that "
-            "can be read (such as keras.layers.MultiHeadAttention; one that is mapped over steps by TimeDistributed or "
-            "a recurrent layer cannot). Build it with one, e.g. xai_mimo.layers.MAIL, or use another method, e.g. "
-            "'integrated_gradients' or 'shapley'."
+            "can be read (such as keras.layers.MultiHeadAttention or torch.nn.MultiheadAttention; not one that is "
+            "mapped over steps by TimeDistributed or a recurrent layer, or whose batch is not that of the rows). Build "
+            "it with one, e.g. xai_mimo.layers.MAIL, or use another method, e.g. 'integrated_gradients' or 'shapley'."
         )
     return maps
 
