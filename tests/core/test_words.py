@@ -87,6 +87,8 @@ def test_columns_that_the_model_does_not_read_may_be_there():
     frame = pd.DataFrame({"name": [None], "age": [3], "ward": ["er"], "floor": ["up"]})
     assert check_inputs(frame, [vitals, WARDS])["vitals"].tolist() == [[3.0]]
     assert check_inputs(frame[["name", "age"]], [vitals])["vitals"].tolist() == [[3.0]]
+    wards = Stream("wards", (2,), dtype="str", features=("ward", "floor"), ignored=("name", "age"))
+    assert check_inputs(frame.iloc[:, ::-1], [wards])["wards"].tolist() == [["er", "up"]]
     with pytest.raises(UnknownName, match="columns that are not its features: ward, floor"):
         check_inputs(frame, [vitals])
     with pytest.raises(UnknownName, match="streams vitals, wards has columns that are not its features: bp"):

@@ -129,9 +129,7 @@ def _check_array(values: Any, stream: Stream) -> Array:
 def _ordered(labels: Sequence[Any], stream: Stream) -> list[Any]:
     """A table's column labels in the order of the stream's features; as they are where the features have no names."""
     names = column_names(labels, f"stream '{stream.name}'")
-    if set(names) - set(stream.ignored) == set(stream.features):
-        return [labels[names.index(feature)] for feature in stream.features]
-    if not stream.has_own_names:
+    if set(names) != set(stream.features) and not stream.has_own_names:
         are_whole = all(isinstance(label, int | np.integer) for label in labels)
         if are_whole and list(labels) != sorted(labels):
             raise UnknownName(
@@ -141,7 +139,7 @@ def _ordered(labels: Sequence[Any], stream: Stream) -> list[Any]:
             )
         return list(labels)
     check_columns(names, stream.features, f"stream '{stream.name}'", stream.ignored)
-    return list(labels)
+    return [labels[names.index(feature)] for feature in stream.features]
 
 
 def _cast(array: Array, stream: Stream, what: str) -> Array:

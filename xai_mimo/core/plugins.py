@@ -5,6 +5,7 @@ Groups: ``xai_mimo.adapters`` (key = root module of the model's type), ``xai_mim
 stops nobody; a duplicate warns and names the winner.
 """
 
+import contextlib
 import importlib.metadata
 import inspect
 import warnings
@@ -12,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 from xai_mimo.core.engine import Engine, Serial
-from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported, PluginWarning
+from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported, PluginWarning, XaiMimoError
+from xai_mimo.core.joined import join
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
 from xai_mimo.core.model_files import is_file_of_model, root_of_file
@@ -83,7 +85,9 @@ def adapt(
 
     Args:
         model: a model of a known framework, a plain function, the path or the bytes of a model in ONNX, or something
-            already adapted (returned as it is, if nothing else is given).
+            already adapted (returned as it is, if nothing else is given). A dictionary of such models, of any mixture
+            of frameworks, is one model whose heads they are: ``adapt({"risk": forest, "hours": network})``; see
+            ``xai_mimo.core.joined``.
         streams: for models whose inputs cannot be read off: ``Stream`` objects, or name -> ``Stream``, shape without
             the batch axis, or list of feature names. For others it renames or annotates what was read, in order.
         heads: likewise: ``Head`` objects, or name -> ``Head``, number of units, or kind.
@@ -104,6 +108,8 @@ def adapt(
         return with_tokenizer(adapted, tokenizer)
     if isinstance(model, Model) and streams is None and heads is None and not options:
         return model
+    if type(model) is dict:
+        return _joined(model, streams, heads, max_memory, like, options)
     of_file = root_of_file(model) if is_file_of_model(model) else None
     if isinstance(model, type):
         raise NotSupported(f"{model.__qualname__} is a class; give a model of it, e.g. {model.__qualname__}(...).")
@@ -123,6 +129,33 @@ def adapt(
                 check_together(adapted.streams)
             return cast(Model, adapted)
     raise no_adapter(model, framework, entries)
+
+
+def _joined(
+    models: dict[Any, Any], streams: Any, heads: Any, max_memory: int | None, like: Any, options: Mapping[str, Any]
+) -> Model:
+    """Models as the heads of one."""
+    if not models or not all(isinstance(name, str) for name in models):
+        raise BadSetting(f"a dictionary of models is {{head: model}}, names as keys; got the keys {list(models)!r}.")
+    if options:
+        raise BadSetting(
+            f"options such as '{next(iter(options))}' belong to one model: adapt it first, "
+            f"xai_mimo.adapt({{'{next(iter(models))}': xai_mimo.adapt(model, {next(iter(options))}=...), ...}})."
+        )
+    joined = join({name: _part(name, model, max_memory, like) for name, model in models.items()}, streams, heads)
+    check_together(joined.streams)
+    return joined
+
+
+def _part(name: str, model: Any, max_memory: int | None, like: Any) -> Model:
+    """One of several models: it may read a part of the rows alone, which then tell it nothing."""
+    try:
+        return adapt(model, max_memory=max_memory, like=like)
+    except XaiMimoError as err:
+        if like is not None:
+            with contextlib.suppress(XaiMimoError):
+                return adapt(model, max_memory=max_memory)
+        raise type(err)(f"part '{name}': {err}") from err
 
 
 def _options(adapter: Any, offered: dict[str, Any], options: dict[str, Any], *, kind: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class SklearnAdapter:
     ) -> None:
         self.model = model
         names, width, self._question, step = _read(model, output)
-        like = a_few(like)
+        like = a_few(like, names, step)
         self._streams, self._columns = place_columns(self.name, names, width, step, streams, seen(like))
         check_together(self._streams)
         self._max_memory = max_memory or DEFAULT_MAX_MEMORY

@@ -41,11 +41,32 @@ class Seen:
     is_words: bool = False
 
 
-def a_few(like: Any) -> Any:
-    """The first of the rows that ``adapt`` was given; None where they can be read once alone, and not by us."""
+def a_few(like: Any, names: Sequence[str], step: FirstStep) -> Any:
+    """The first of the rows that ``adapt`` was given; None where they can be read once alone, and not by us.
+
+    Data frames that have all columns of the model, and others beside them, are taken for rows of several models: only
+    the model's own columns stay.
+
+    Args:
+        names: of the columns that the model was fitted on. step: its first, which tells those that it reads.
+    """
     if like is None or (is_loader(like) and iter(like) is like):
         return None
-    return first_rows(like, _ROWS)
+    few = first_rows(like, _ROWS)
+    needed = {name for group in step.groups.values() for name in group} or set(names)
+    tables = few.values() if isinstance(few, Mapping) else [few]
+    there = {str(label) for table in tables for label in column_labels(table) or ()}
+    if not names or not needed <= there:
+        return few
+    if not isinstance(few, Mapping):
+        return _own(few, names)
+    own = {name: _own(table, names) for name, table in few.items() if column_labels(table)}
+    return {name: table for name, table in own.items() if column_labels(table)}
+
+
+def _own(table: Any, names: Sequence[str]) -> Any:
+    own = [label for label in column_labels(table) or () if str(label) in names]
+    return table.select(own) if hasattr(table, "column_names") else table[own]
 
 
 def seen(like: Any) -> Seen:
