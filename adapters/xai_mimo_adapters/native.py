@@ -31,7 +31,7 @@ _ROWS, _LENGTH = 4, 16
 
 def frameworks_of(function: Any) -> tuple[str, ...]:
     """Frameworks that a function can be seen to compute with, by their root modules, of those that are imported."""
-    roots = [_root(thing) for thing in held_by(function)]
+    roots = [root for thing in held_by(function) for root in _roots(thing)]
     if isinstance(function, FunctionType):  # what its body imports
         roots += [name.split(".")[0] for name in names_in(function.__code__)]
     return tuple(dict.fromkeys(root for root in roots if root in _NATIVE and root in sys.modules))
@@ -132,10 +132,10 @@ def _made_up(streams: Sequence[Stream]) -> Arrays:
     }
 
 
-def _root(thing: Any) -> str:
-    """Of the package that something is, or is of."""
+def _roots(thing: Any) -> tuple[str, ...]:
+    """Root modules of what something is, or is of: of its type and all that this is derived from."""
     if isinstance(thing, ModuleType):
-        return thing.__name__.split(".")[0]
+        return (thing.__name__.split(".")[0],)
     owner = thing.__self__ if isinstance(thing, BuiltinFunctionType) and thing.__module__ is None else thing
-    module = getattr(owner, "__module__", None) or type(owner).__module__
-    return str(module).split(".")[0]
+    modules = [kind.__module__ for kind in type(owner).__mro__]
+    return tuple(str(module).split(".")[0] for module in (getattr(owner, "__module__", None), *modules) if module)

@@ -13,9 +13,11 @@ import torch
 from xai_mimo_adapters.native import frameworks_of
 
 import xai_mimo as xm
+from tests.helpers.frameworks import imported
 from xai_mimo.core.errors import BadValues, NotSupported, ShapeMismatch, UnknownName
 from xai_mimo.core.model import Differentiable
 from xai_mimo.core.streams import Stream
+from xai_mimo.testing import check_adapter
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -205,6 +207,12 @@ def test_frameworks_are_seen_where_a_function_names_them(monkeypatch):
 
         return own.tanh(x)
 
+    class Own(torch.nn.Module):
+        def forward(self, x):
+            return x
+
+    network = Own()
+    assert frameworks_of(lambda x: network(x)) == ("torch",)
     assert frameworks_of(lambda x: NETWORK(x)) == ("torch",)
     assert frameworks_of(by_closure()) == ("torch",)
     assert frameworks_of(lambda x: [torch.tanh(row) for row in x]) == ("torch",)
@@ -245,3 +253,28 @@ def test_a_function_of_tensors_is_one_of_its_framework(function, has_gradients, 
     else:
         values = xm.explain(model, rows, "occlusion")["x"].values[0]
         np.testing.assert_allclose(values, rows * NETWORK.weight.detach().numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_functions_of_jax_are_seen_and_those_that_leave_it_stay_functions_of_arrays():
+    jnp = imported("jax.numpy")
+    weights = jnp.asarray(WEIGHTS)
+
+    def traced(x):
+        return jnp.tanh(x @ weights)
+
+    def left(x):
+        return np.asarray(jnp.tanh(x @ weights)) * 1.0
+
+    rows, reference = TABLE.astype("float32"), np.tanh(TABLE @ WEIGHTS)
+    for function, has_gradients in ((traced, True), (left, False)):
+        model = xm.adapt(function, like={"x": rows})
+        np.testing.assert_allclose(model.predict(rows)["output"], reference, rtol=1e-5, atol=1e-6)
+        assert isinstance(model, Differentiable) == has_gradients
+    slopes = xm.explain(traced, {"x": rows}, "gradient")["x"].values[0]
+    np.testing.assert_allclose(slopes, (1 - reference[:, None] ** 2) * WEIGHTS, rtol=1e-3, atol=1e-5)
+
+
+def test_functions_read_off_data_keep_the_contract():
+    held = xm.adapt(held_back, like={"x": TABLE.astype("float32")})
+    check_adapter(held, TABLE[:6].astype("float32"))
+    check_adapter(xm.adapt(both, like=DATA), {name: x[:6] for name, x in DATA.items()})

@@ -9,6 +9,7 @@ from xai_mimo_adapters.calls import in_threads
 
 import xai_mimo as xm
 from xai_mimo.core.errors import BadSetting, NotFinite, TooSlow, XaiMimoError
+from xai_mimo.testing import check_adapter
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -48,6 +49,14 @@ def test_no_more_calls_run_at_a_time_than_were_asked_for_and_as_many_do():
     model = xm.adapt(lambda x: sizes.append(len(x)) or x, **DECLARED, concurrency=4)
     model.predict(ROWS)
     assert sorted(sizes) == [11, 13, 13, 13]  # without a limit of rows each gets its share
+
+
+def test_a_function_asked_with_patience_keeps_the_contract():
+    def limited(memory):
+        return xm.adapt(lambda x: {"y": 2 * x}, **DECLARED, concurrency=3, timeout=5.0, max_memory=memory)
+
+    model = xm.adapt(lambda x: {"y": 2 * x}, **DECLARED, concurrency=3, rows_per_call=2, retries=1, timeout=5.0)
+    check_adapter(model, ROWS[:7], limited=limited)
 
 
 class Flaky:
