@@ -60,6 +60,17 @@ class ArrowLike:
         return ArrowLike({name: self._columns[name] for name in names})
 
 
+def test_rows_that_are_mappings_describe_their_streams():
+    streams = streams_from(FRAMES["rows that are mappings"])
+    assert [(s.name, s.shape, s.dtype) for s in streams] == [
+        ("thermal", (2,), "float64"),
+        ("age", (), "int64"),
+        ("wear", (1,), "float64"),
+    ]
+    with pytest.raises(BadValues, match="'b' holds a missing value"):
+        streams_from([{"a": 1.0, "b": 2.0}, {"a": 1.0}])
+
+
 def test_an_arrow_table_is_split_by_its_own_words():
     expected(check_inputs(ArrowLike({name: WHOLE[name].to_numpy() for name in WHOLE}), STREAMS))
 

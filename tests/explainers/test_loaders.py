@@ -15,6 +15,7 @@ from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.batches import begun
 from xai_mimo.core.errors import BadValues, EmptyData, FileProblem, ShapeMismatch
 from xai_mimo.core.rows import read_rows
+from xai_mimo.core.streams import Stream
 from xai_mimo.explainers import ExpectedGradients, Occlusion, Shapley
 
 pytestmark = pytest.mark.all_frameworks
@@ -180,3 +181,16 @@ def test_an_error_of_the_loader_is_the_loaders_own():
     with pytest.raises(OSError, match="the tape is torn"):
         xm.explain(MODEL, broken(), "occlusion")
     assert next(itertools.islice(batches(), 1))["u"].shape == (37, 3)
+
+
+def test_words_come_in_batches_too():
+    words = np.array([["red"], ["blue"], ["green"]] * 10, dtype=object)
+    numbers = np.arange(30.0)[:, None]
+    model = xm.adapt(
+        lambda colour, x: np.char.str_len(colour[:, 0].astype(str)) + x[:, 0],
+        streams=[Stream("colour", (1,), "str"), Stream("x", (1,), "float64")],
+        heads={"y": 1},
+    )
+    whole = xm.explain(model, [words, numbers], Shapley(), background=[words[:3], numbers[:3]])
+    batches = ({"colour": words[i : i + 7], "x": numbers[i : i + 7]} for i in range(0, 30, 7))
+    same(whole, xm.explain(model, batches, Shapley(), background=[words[:3], numbers[:3]]))

@@ -48,7 +48,8 @@ def compare(
 
     Args:
         model: anything ``adapt`` takes.
-        x: rows to explain, as ``check_inputs`` takes them.
+        x: rows to explain, in any form that ``explain`` takes; those of a loader are read once, and stay in memory,
+            since a comparison needs them all at once.
         methods: names or settings objects (``xai_mimo.methods()`` lists what there is); a mapping gives them labels of
             your own. None follows the model: "interception" where a layer explains itself (by its attention, else its
             contributions), "integrated_gradients" where there are gradients, "shapley" (or "occlusion", where there

@@ -27,6 +27,8 @@ def first_rows(data: Any, count: int = 4) -> Any:
         return first_rows(data.alone(), count)
     if is_loader(data):
         return first_rows(_first_batch(data), count)
+    if isinstance(data, list | tuple) and data and all(isinstance(row, Mapping) for row in data):
+        return {name: [row.get(name) for row in data[:count]] for name in data[0]}
     if isinstance(data, list | tuple) and is_one_per_stream(data):
         return [_few(values, count) for values in data]
     return _few(data, count)

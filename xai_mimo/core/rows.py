@@ -45,20 +45,27 @@ def read_rows(
 def _to_disk(batches: Iterable[Arrays], folder: Path | None) -> Arrays:
     """All rows, as arrays that are read from disk where they are looked at; what is written into them stays in memory.
 
-    The files have no names, so that nothing is left behind whatever ends the process.
+    The files have no names, so that nothing is left behind whatever ends the process. Words stay in memory.
     """
     files: dict[str, Any] = {}
+    words: dict[str, list[Array]] = {}
     rows, last = 0, {}
     with contextlib.ExitStack() as opened:  # what is mapped stays so when its file is closed
         for batch in batches:
             rows, last = rows + len(next(iter(batch.values()))), batch
             for name, values in batch.items():
+                if values.dtype.hasobject:
+                    words.setdefault(name, []).append(values)
+                    continue
                 with _told(folder):
                     if name not in files:
                         files[name] = opened.enter_context(tempfile.TemporaryFile(dir=folder))
                     files[name].write(np.ascontiguousarray(values).data)
         with _told(folder):
-            return {name: _mapped(file, rows, last[name]) for name, file in files.items()}
+            return {
+                name: np.concatenate(words[name]) if name in words else _mapped(files[name], rows, last[name])
+                for name in last
+            }
 
 
 @contextlib.contextmanager
