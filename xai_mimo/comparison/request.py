@@ -22,12 +22,12 @@ from xai_mimo.core.baselines import check_background, choose_background
 from xai_mimo.core.batches import begun
 from xai_mimo.core.cut import Cut
 from xai_mimo.core.door import count_rows
-from xai_mimo.core.errors import BadSetting, LeftOutWarning
+from xai_mimo.core.errors import BadSetting, LeftOutWarning, NotSupported
 from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradients
 from xai_mimo.core.labels import check_labels
 from xai_mimo.core.logit import On, check_on, on_logit
 from xai_mimo.core.method import Method, needs_of
-from xai_mimo.core.model import Arrays, Differentiable, Model
+from xai_mimo.core.model import Arrays, Differentiable, Model, described
 from xai_mimo.core.named_players import NamedPlayers
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.probes import answers, check_model
@@ -167,6 +167,7 @@ def read_request(
     adapted = adapt(model, like=x)
     x, texts = tokenised(x, adapted)
     adapted, named_streams, data = read_rows(adapted, x)
+    _check_none_held(adapted)
     total = count_rows(data)
     first = {name: values[:1] for name, values in data.items()}
     named, chosen = {} if methods is None else name_methods(methods), ""
@@ -287,6 +288,16 @@ def _check_model(
     if isinstance(cut.part, Differentiable) and _follow_gradients(methods):
         for text in gradient_warnings(cut.part, few, targets, labels):
             warnings.warn(text, stacklevel=4)
+
+
+def _check_none_held(model: Model) -> None:
+    held = [stream.name for stream in model.streams if stream.held]
+    if held:
+        raise NotSupported(
+            f"stream '{held[0]}' of {described(model)} is held, and the metrics of a comparison replace values of every "
+            "stream. Use xai_mimo.explain, method by method; or adapt the model without held=[...], and let it be a "
+            "stream like others."
+        )
 
 
 def _check_truth(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.held_streams import without_held
 from xai_mimo.core.model import Arrays, Model, Splittable, require
 from xai_mimo.core.streams import unknown
 
@@ -39,7 +40,7 @@ class Cut:
     def owners(self) -> Mapping[str, tuple[str, ...]]:
         """For each stream of the part the model's streams that it depends on; its own name is the raw input itself."""
         if self.layer is None:
-            return {stream.name: (stream.name,) for stream in self.whole.streams}
+            return {stream.name: (stream.name,) for stream in self.part.streams}
         return _splittable(self.whole, self.layer).layer_streams(self.layer)
 
     @property
@@ -49,12 +50,12 @@ class Cut:
 
 
 def cut_at(model: Model, layer: str | None) -> Cut:
-    """A model cut at a layer; None leaves it whole.
+    """A model cut at a layer; None leaves it whole. Streams that are held are none of the part's (``held_streams``).
 
     Raises:
         NotSupported: the model cannot be cut, or not there. UnknownName: no such layer.
     """
-    return Cut(model, model if layer is None else _splittable(model, layer).tail(layer), layer)
+    return Cut(model, without_held(model if layer is None else _splittable(model, layer).tail(layer)), layer)
 
 
 def _splittable(model: Model, layer: str) -> Splittable:

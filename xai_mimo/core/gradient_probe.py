@@ -81,7 +81,8 @@ def gradient_warnings(
     Returns:
         A warning for each target whose gradient is 0 while its output changes, or is not that of its output.
     """
-    floats = [name for name, x in probe.rows.items() if x.dtype.kind == "f" and x.size]
+    rows = {stream.name: probe.rows[stream.name] for stream in model.streams}  # without what the rows hold besides
+    floats = [name for name, x in rows.items() if x.dtype.kind == "f" and x.size]
     if not floats:
         return []
     numbers = np.maximum(probe.numbers, 0)  # a row that is none of the data is made of the first

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 from xai_mimo.core.engine import Engine, Serial
 from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported, PluginWarning, XaiMimoError
+from xai_mimo.core.held_streams import marked_held
 from xai_mimo.core.joined import join
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Model
@@ -79,6 +80,7 @@ def adapt(
     max_memory: int | None = None,
     like: Any = None,
     tokenizer: Any = None,
+    held: Sequence[str] = (),
     **options: Any,
 ) -> Model:
     """Wrap any model so that this package can explain it.
@@ -96,20 +98,24 @@ def adapt(
             streams is read off them, and its heads off its answer to the first of them.
         tokenizer: of the stream of ids, or ``{stream: tokenizer}``: rows may then hold texts in the place of ids, and
             results have the tokens (``core.texts`` says what a tokenizer may be).
+        held: names of streams that no method changes, such as a mask or the lengths of sequences: they are no players
+            and not differentiated. A method is called once for all rows that hold the same, so that rows of many
+            different lengths take as many calls.
         options: further settings of the framework's adapter, by its own docstring.
     Raises:
         NotSupported: no adapter for this type; the message says how to wrap the model in a function.
         BadSetting: the framework's adapter has no such option.
         DuplicateName: two streams whose results would have one name.
+        UnknownName: no such stream to hold.
     """
     if tokenizer is not None:
         like = tokenised_like(like, tokenizer)
-        adapted = adapt(model, streams, heads, max_memory=max_memory, like=like, **options)
+        adapted = adapt(model, streams, heads, max_memory=max_memory, like=like, held=held, **options)
         return with_tokenizer(adapted, tokenizer)
     if isinstance(model, Model) and streams is None and heads is None and not options:
-        return model
+        return marked_held(model, held)
     if type(model) is dict:
-        return _joined(model, streams, heads, max_memory, like, options)
+        return marked_held(_joined(model, streams, heads, max_memory, like, options), held)
     of_file = root_of_file(model) if is_file_of_model(model) else None
     if isinstance(model, type):
         raise NotSupported(f"{model.__qualname__} is a class; give a model of it, e.g. {model.__qualname__}(...).")
@@ -127,7 +133,7 @@ def adapt(
             adapted = adapter(model, streams=streams, heads=heads, max_memory=max_memory, **known)
             if isinstance(adapted, Model):
                 check_together(adapted.streams)
-            return cast(Model, adapted)
+            return marked_held(cast(Model, adapted), held)
     raise no_adapter(model, framework, entries)
 
 

@@ -52,6 +52,7 @@ class Stream:
             "Tue")}``: they are known, replaced and counted together. None by default; ``groups_of_dummies`` reads
             them off a data frame.
         ignored: columns that a data frame may have beside the features, and that the model does not read.
+        held: whether no method changes it, such as a mask or lengths of sequences; see ``core.held_streams``.
 
     Example:
         >>> s = Stream("hire", (3,), features=("Mon", "Tue", "heat"), groups={"weekday": ["Mon", "Tue"]})
@@ -67,6 +68,7 @@ class Stream:
     unit: str = ""
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
     ignored: tuple[str, ...] = ()
+    held: bool = False
 
     def __post_init__(self) -> None:
         _check_name(self.name, "input stream")
@@ -128,8 +130,8 @@ class Stream:
         return replace(self, shape=(*self.shape[:-1], len(names)), features=names, groups={})
 
     def plain(self) -> dict[str, Any]:
-        """As JSON holds it; without ``groups`` and ``ignored`` where there are none, as before there were any."""
-        return {k: v for k, v in asdict(self).items() if v or k not in ("groups", "ignored")}
+        """As JSON holds it; without what older files do not have either where there is none of it."""
+        return {k: v for k, v in asdict(self).items() if v or k not in ("groups", "ignored", "held")}
 
     @property
     def dims(self) -> tuple[str, ...]:
