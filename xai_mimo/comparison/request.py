@@ -294,8 +294,8 @@ def _check_none_held(model: Model) -> None:
     held = [stream.name for stream in model.streams if stream.held]
     if held:
         raise NotSupported(
-            f"stream '{held[0]}' of {described(model)} is held, and the metrics of a comparison replace values of every "
-            "stream. Use xai_mimo.explain, method by method; or adapt the model without held=[...], and let it be a "
+            f"stream '{held[0]}' of {described(model)} is held, and the metrics of a comparison replace every "
+            "value. Use xai_mimo.explain, method by method; or adapt the model without held=[...], and let it be a "
             "stream like others."
         )
 
