@@ -48,7 +48,7 @@ class Engine:
         self._label = label
         self._network = Lent()
         self._forward = jax.jit(self._outputs)
-        self._maps = jax.jit(self._outputs)
+        self._maps = jax.jit(self._outputs_and_maps)
         self._gradients = jax.jit(self._outputs_and_gradients, static_argnums=(3,))
 
     def forward(self, run: Run, weights: Any, inputs: Arrays) -> Arrays:
@@ -88,6 +88,10 @@ class Engine:
     def _outputs(self, weights: Any, inputs: Tensors) -> Tensors:
         self.traces += self._network.is_counted
         return self._network.run(weights, inputs)
+
+    def _outputs_and_maps(self, weights: Any, inputs: Tensors) -> Tensors:
+        """Of its own, since JAX keeps what it traced by the function."""
+        return self._outputs(weights, inputs)
 
     def _outputs_and_gradients(
         self, weights: Any, floats: Tensors, held: Tensors, heads: tuple[str, ...], units: jax.Array

@@ -33,7 +33,7 @@ def of_equinox(module: eqx.Module) -> Source:
     weights, static = eqx.partition(eqx.nn.inference_mode(module), is_array)
     keys = {key: None for key in _KEYS if key in _required(module)}
 
-    def built(arrays: Any) -> tuple[Callable[..., Any], dict[int, str]]:
+    def built(arrays: Any, shown: bool) -> tuple[Callable[..., Any], dict[int, str]]:
         whole: Any = eqx.combine(arrays, static)
         return functools.partial(whole, **keys), _paths(whole)
 

@@ -13,7 +13,7 @@ from xai_mimo_adapters.jax_adapter.source import Leaf, Source, is_array, is_floa
 def of_function(function: Callable[..., Any]) -> Source:
     """A function as it is; what it closes over is read when it is traced, as ``jax.jit`` does."""
     is_plain = isinstance(function, FunctionType | MethodType)
-    return Source(function, label_of(function), function, lambda weights: (function, {}), is_plain=is_plain)
+    return Source(function, label_of(function), function, lambda weights, shown: (function, {}), is_plain=is_plain)
 
 
 def of_partial(partial: "functools.partial[Any]") -> Source:
@@ -23,7 +23,7 @@ def of_partial(partial: "functools.partial[Any]") -> Source:
     def weights() -> list[Any]:
         return [leaf for leaf in jax.tree.leaves((partial.args, partial.keywords)) if is_array(leaf)]
 
-    def built(arrays: list[Any]) -> tuple[Callable[..., Any], dict[int, str]]:
+    def built(arrays: list[Any], shown: bool) -> tuple[Callable[..., Any], dict[int, str]]:
         leaves, tree = jax.tree.flatten((partial.args, partial.keywords))
         left = iter(arrays)
         bound, keywords = jax.tree.unflatten(tree, [next(left) if is_array(leaf) else leaf for leaf in leaves])

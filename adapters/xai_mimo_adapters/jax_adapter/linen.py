@@ -1,5 +1,6 @@
 """Modules of flax.linen, which have no weights of their own: they are applied to variables."""
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,7 @@ import flax.errors
 import flax.linen
 
 from xai_mimo.core.errors import NotSupported
+from xai_mimo_adapters.jax_adapter.flax_attention import linen_attention_sown
 from xai_mimo_adapters.jax_adapter.source import Source, flags_of, is_float, leaves_of
 
 _NOT_FOUND = (
@@ -54,9 +56,10 @@ def _applied(model: Any, module: flax.linen.Module, variables: Mapping[str, Any]
     name = str(module.name or type(module).__name__)
     flags = {**flags_of(type(module).__call__), **given}
 
-    def call(weights: Any, *args: Any, **named: Any) -> Any:
+    def call(weights: Any, shown: bool, *args: Any, **named: Any) -> Any:
         try:
-            return module.apply(weights, *args, **{**flags, **named})
+            with linen_attention_sown() if shown else contextlib.nullcontext():
+                return module.apply(weights, *args, **{**flags, **named})
         except flax.errors.InvalidRngError as err:
             raise NotSupported(
                 f"flax module '{name}' draws random numbers when it is called, and explanations need the same answer "
@@ -79,7 +82,7 @@ def _applied(model: Any, module: flax.linen.Module, variables: Mapping[str, Any]
         model,
         name,
         functools.partial(module.__call__, **flags),
-        lambda weights: (functools.partial(call, weights), {}),
+        lambda weights, shown: (functools.partial(call, weights, shown), {}),
         lambda: variables,
         lambda weights: leaves_of(weights, lambda path, leaf: path[0] == "params" and is_float(leaf), skip=1),
     )

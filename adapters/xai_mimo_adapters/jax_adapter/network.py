@@ -140,12 +140,13 @@ class JaxNetwork:
             key: InterceptionMap(
                 labels[key].layer,
                 labels[key].name,
-                values,
+                maps[key],
                 labels[key].axes,
                 dict(labels[key].coords),
                 labels[key].reference,
             )
-            for key, values in maps.items()
+            for key in labels  # in the order of the layers; what was jitted is sorted by name
+            if key in maps
         }
 
     def before_link(self, heads: Sequence[str]) -> tuple["JaxNetwork", dict[str, str]]:

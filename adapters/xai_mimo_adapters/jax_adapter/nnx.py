@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from flax import nnx
 
+from xai_mimo_adapters.jax_adapter.flax_attention import nnx_attention_sown
 from xai_mimo_adapters.jax_adapter.source import Leaf, Source, flags_of, is_float, words_of
 
 
@@ -18,9 +19,11 @@ def of_nnx(module: nnx.Module) -> Source:
     graph, rngs, _ = _parts(copy)
     as_it_was = nnx.graphdef(module)
 
-    def built(state: Any) -> tuple[Callable[..., Any], dict[int, str]]:
+    def built(state: Any, shown: bool) -> tuple[Callable[..., Any], dict[int, str]]:
         whole: Any = nnx.merge(graph, rngs, state)
         paths = {id(part): "/".join(map(str, path)) for path, part in nnx.iter_modules(whole) if path}
+        if shown:
+            nnx_attention_sown(whole)
         return functools.partial(whole, **flags), paths
 
     return Source(

@@ -200,7 +200,7 @@ def _run(
     rows = next(iter(inputs.values())).shape[0]
 
     def answer(given: Tensors) -> tuple[Any, Tensors]:
-        model, paths = source.built(weights)
+        model, paths = source.built(weights, labels is not None)
         with collect(labels, paths=paths) as maps:  # inside what is mapped over rows, from which no tracer may leak
             made = binding.call(model, given)
         return made, {f"{MAPS}{key}": value for key, value in maps.items()} if labels is not None else {}

@@ -55,8 +55,9 @@ class Source:
         model: what the user gave; what is compiled is kept with it.
         name: of the model, for errors and reports.
         signature: a function whose parameters are those that streams go to.
-        built: ``built(weights)`` is the model with these weights in inference mode, to be called with its streams, and
-            the paths of the modules in it that do not know theirs, by identity.
+        built: ``built(weights, shown)`` is the model with these weights in inference mode, to be called with its
+            streams, and the paths of the modules in it that do not know theirs, by identity. Where ``shown`` it also
+            sows the maps of layers that are not ours.
         weights: the arrays that the model reads now, in any tree. They are arguments of what is compiled.
         leaves: of the weights, in the order of their tree; None where nothing is known of them.
         takes: "rows" for a function of batches, "row" of one row alone, None where it has to be tried.
@@ -68,7 +69,7 @@ class Source:
     model: Any
     name: str
     signature: Callable[..., Any]
-    built: Callable[[Any], tuple[Callable[..., Any], Mapping[int, str]]]
+    built: Callable[[Any, bool], tuple[Callable[..., Any], Mapping[int, str]]]
     weights: Callable[[], Any] = no_weights
     leaves: Callable[[Any], list[Leaf]] | None = None
     takes: Takes | None = "rows"

@@ -50,7 +50,7 @@ def test_gradients_are_those_of_jacrev_row_by_row(rows):
     def of_one(table, series):
         return {name: y[0] for name, y in mixed(table[None], series[None]).items()}
 
-    slow = jax.vmap(jax.jacrev(of_one, argnums=(0, 1)))(rows["table"], rows["series"])
+    slow = jax.jit(jax.vmap(jax.jacrev(of_one, argnums=(0, 1))))(rows["table"], rows["series"])
     for i, stream in enumerate(("table", "series")):
         expected = [slow["pair"][i][:, 0], slow["sum"][i], slow["pair"][i][:, 1]]
         np.testing.assert_allclose(gradients[stream], np.stack(expected), rtol=1e-4, atol=1e-6)
@@ -154,7 +154,7 @@ class Net(nn.Module):
 @pytest.fixture(scope="module")
 def net():
     module = Net()
-    return module, module.init(jax.random.key(0), jnp.ones((1, 3)), deterministic=True)
+    return module, jax.jit(functools.partial(module.init, deterministic=True))(jax.random.key(0), jnp.ones((1, 3)))
 
 
 def test_a_module_of_linen_is_the_same_with_variables_bound_and_partly_applied(net, rows):
@@ -190,7 +190,9 @@ def test_layers_are_shuffled_by_their_paths_and_nothing_is_compiled_for_it(net, 
 def test_what_modules_sow_is_read_by_their_paths(net, rows):
     module, variables = net
     x = rows["table"]
-    maps = xm.adapt(module.bind(variables), like=x).intercept(x)
+    model = xm.adapt(module.bind(variables), like=x)
+    model.predict(x)  # what was compiled for predictions shows no maps
+    maps = model.intercept(x)
     w = variables["params"]["first"]
     expected = jax.nn.sigmoid(x @ w["kernel"] + w["bias"])
     assert list(maps) == ["Net/gate"]
