@@ -1,8 +1,8 @@
 """Models of TensorFlow that are none of Keras: modules, functions, saved signatures.
 
 ``adapter`` is what the entry point names; ``source`` tells how a model is called; ``reading`` finds its streams and
-heads; ``network`` traces and runs it; ``program`` reads what was traced. The Keras adapter has its own engine on
-TensorFlow: what that compiles belongs to a Keras model.
+heads; ``network`` traces and runs it; ``kept`` keeps its traces; ``program`` reads what was traced. The Keras adapter
+has its own engine on TensorFlow: what that compiles belongs to a Keras model.
 """
 
 import importlib.util

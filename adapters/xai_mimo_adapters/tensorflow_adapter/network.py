@@ -16,6 +16,7 @@ from xai_mimo.core.outputs import named_outputs
 from xai_mimo.core.streams import Array
 from xai_mimo.sowing import MapLabels, collect
 from xai_mimo_adapters.chunks import check_float, split_floats
+from xai_mimo_adapters.tensorflow_adapter.kept import Graphs, kept_graphs
 from xai_mimo_adapters.tensorflow_adapter.program import Program
 from xai_mimo_adapters.tensorflow_adapter.source import Call, Source, Tensors
 
@@ -50,16 +51,15 @@ class Network:
         batch: int | None,
     ) -> None:  # fmt: skip
         self.traces = 0
-        self.labels: dict[str, MapLabels] = {}
         self.outputs: tuple[str, ...] = ()
         self._source, self._call, self._plain, self._specs = source, call, plain, dict(specs)
-        self._graphs: dict[Hashable, Any] = {}
         self._lock = threading.RLock()
         self._first_axis = {} if batch is None else {"batch": batch}
         self._is_open = batch is None
         self._whole = self._traced_somehow(rows)
         self.program = Program(self._whole.graph.as_graph_def())
         self._check_pure()
+        self._graphs, self.labels = self._kept(source.model)
 
     @property
     def precision(self) -> str:
@@ -125,6 +125,16 @@ class Network:
                 "asks for predictions, such as 'shapley'."
             ) from err
         return _arrays(outputs), _arrays(gradients)
+
+    def _kept(self, model: Any) -> tuple[Graphs, dict[str, MapLabels]]:
+        """Graphs of an earlier trace of the same operations on the same variables, and the labels of its maps."""
+        if self.program.has_own_gradients:
+            return {}, {}
+        outputs = [self.tensor_of(name) for name in self.outputs]
+        held = tuple(outer.ref() for outer, _ in self._whole.graph.captures)
+        signature = tuple((name, spec.dtype, tuple(spec.shape)) for name, spec in self._specs.items())
+        graphs = kept_graphs(model, (self.program.digest(outputs), self.outputs, signature, held))
+        return graphs, graphs.setdefault("labels", {})
 
     def _outputs(self, tensors: Tensors) -> Tensors:
         self.traces += 1
@@ -257,7 +267,8 @@ def _inlined() -> Iterator[None]:
 def _chosen(values: Any, units: Any) -> Any:
     """One value per row: ``(row, *shape)`` and flat units ``(row,)`` to ``(row,)``."""
     flat = tf.reshape(values, (tf.shape(values)[0], -1))
-    return tf.gather(flat, units, axis=1, batch_dims=1)
+    # Not gathered: the gradient of that takes several times as long to trace.
+    return tf.reduce_sum(flat * tf.one_hot(units, tf.shape(flat)[1], dtype=flat.dtype), axis=1)
 
 
 def _first_line(err: BaseException) -> str:

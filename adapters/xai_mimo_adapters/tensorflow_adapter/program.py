@@ -29,6 +29,12 @@ class Program:
         self._nodes = list(graph_def.node)
         self._functions = {f.signature.name: f for f in graph_def.library.function}
 
+    @property
+    def has_own_gradients(self) -> bool:
+        """Whether an operation has a gradient of the user's, which the graph does not show."""
+        nodes = [*self._nodes, *(node for function in self._functions.values() for node in function.node_def)]
+        return any("_gradient_op_type" in node.attr and node.op not in _CALLS for node in nodes)
+
     def kind_seen(self, output: str, units: int) -> SeenKind | None:
         """What the operation that makes an output tells of it: a sigmoid or a softmax; None for another.
 

@@ -22,6 +22,7 @@ class Source:
 
     Attributes:
         label: what it is called in errors.
+        model: as it was given.
         function: takes the model's own arguments, without ``training``, which is False.
         plain: the same without a ``tf.function`` around it, so that what its layers sow can be seen.
         parameters: names of its parameters.
@@ -32,6 +33,7 @@ class Source:
     """
 
     label: str
+    model: Any
     function: Callable[..., Any]
     plain: Callable[..., Any]
     parameters: tuple[str, ...] = ()
@@ -89,7 +91,7 @@ def source_of(model: Any, signature: str | None) -> Source:
         )
     function = model.__call__ if _is_function(getattr(model, "__call__", None)) else model  # noqa: B004
     owner = model if isinstance(model, tf.Module) else None
-    return _of_function(function, _label(model), owner)
+    return replace(_of_function(function, _label(model), owner), model=model)
 
 
 def _of_saved(signatures: Mapping[str, Any], signature: str) -> Source:
@@ -122,7 +124,7 @@ def _of_function(function: Any, label: str, owner: Any) -> Source:
     if "training" in parameters_of(function):
         function, plain = (functools.partial(f, training=False) for f in (function, plain))
     parameters = tuple(name for name in parameters_of(function) if name != "training")
-    return Source(label, function, plain, parameters, owner=owner)
+    return Source(label, function, function, plain, parameters, owner=owner)
 
 
 def _with_signature(function: Any, plain: Any, label: str, signature: Any, names: Sequence[str]) -> Source:
@@ -146,7 +148,7 @@ def _with_signature(function: Any, plain: Any, label: str, signature: Any, names
         packed: tuple[tuple[Any, ...], dict[str, Any]] = tf.nest.pack_sequence_as((args, kwargs), flat)
         return packed
 
-    return Source(label, function, plain, tuple(by_name), specs, pack)
+    return Source(label, function, function, plain, tuple(by_name), specs, pack)
 
 
 def _called(args: Sequence[Any], kwargs: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, Any]:

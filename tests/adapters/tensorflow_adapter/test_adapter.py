@@ -1,5 +1,7 @@
 """Models of TensorFlow: modules, functions and saved signatures, against TensorFlow itself and by hand."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -197,6 +199,38 @@ def test_weights_are_read_at_every_call_and_nothing_is_traced_again(nets, rows):
     assert xm.adapt(net, like=rows).fingerprint() == model.fingerprint()
     net.b.assign(-net.b)
     assert model.fingerprint() == mark
+
+
+def slopes(model, x):
+    _, gradients = model.gradients(x, [Selector("output", "output", np.zeros(len(x), int))])
+    return gradients["x"][0]
+
+
+def test_gradients_are_traced_once_for_a_model_that_stays_as_it_was(tf, nets):
+    net = nets.Calling(lambda self, x: self.factor * x**2, factor=3.0)
+    x = np.array([[1.0], [2.0]])
+    traces = []
+    for factor in (3.0, 3.0, 5.0):
+        net.factor = factor
+        model = xm.adapt(net, {"x": 1})
+        np.testing.assert_allclose(slopes(model, x), 2 * factor * x)
+        traces.append(model.traces)
+    assert traces == [2, 1, 2]
+    gone = weakref.ref(net)
+    del net, model
+    gc.collect()
+    assert gone() is None
+
+
+def test_gradients_of_the_users_own_are_traced_anew(tf, nets):
+    @tf.custom_gradient
+    def guided(x):
+        return x, lambda upstream: upstream * net.factor
+
+    net = nets.Calling(lambda self, x: guided(x) + 0.0, factor=3.0)
+    for factor in (3.0, 5.0):
+        net.factor = factor
+        np.testing.assert_allclose(slopes(xm.adapt(net, {"x": 1}), np.ones((2, 1))), np.full((2, 1), factor))
 
 
 def test_two_functions_of_the_same_weights_have_two_fingerprints(tf, nets):
