@@ -130,13 +130,13 @@ def _tensors(arrays: Arrays) -> Any:
     import torch
 
     wide = (x if x.dtype in (np.float32, np.float64) else x.astype(np.float32) for x in arrays.values())
-    return tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in wide)
+    return tuple(torch.from_numpy(np.require(x, requirements=["C", "W"])) for x in wide)
 
 
 def _units(selector: Selector) -> Any:
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(selector.units))
+    return torch.from_numpy(np.require(selector.units, requirements=["C", "W"]))
 
 
 def _forward(model: Differentiable, selector: Selector) -> Callable[..., Any]:
@@ -175,5 +175,5 @@ def _times(slope: Array, upstream: Any) -> Any:
     import torch
 
     wide = slope if slope.dtype in (np.float32, np.float64) else slope.astype(np.float32)
-    tensor = torch.from_numpy(np.ascontiguousarray(wide))
+    tensor = torch.from_numpy(np.require(wide, requirements=["C", "W"]))
     return tensor * upstream.to(tensor.dtype).reshape(-1, *[1] * (tensor.ndim - 1))
