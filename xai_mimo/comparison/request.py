@@ -33,6 +33,7 @@ from xai_mimo.core.plugins import adapt
 from xai_mimo.core.probes import answers, check_model
 from xai_mimo.core.rows import read_rows
 from xai_mimo.core.streams import Array
+from xai_mimo.core.sums import heads_behind, split_sums, with_sums
 from xai_mimo.core.targets import AnyTarget, Selector, expand, select
 from xai_mimo.core.texts import tokenised, with_words
 from xai_mimo.metrics.installed import default_metrics, find_metrics
@@ -168,6 +169,8 @@ def read_request(
     x, texts = tokenised(x, adapted)
     adapted, named_streams, data = read_rows(adapted, x)
     _check_none_held(adapted)
+    targets, sums = split_sums(targets, adapted.heads)
+    plain, adapted = adapted, with_sums(adapted, sums)
     total = count_rows(data)
     first = {name: values[:1] for name, values in data.items()}
     named, chosen = {} if methods is None else name_methods(methods), ""
@@ -184,7 +187,8 @@ def read_request(
     explained = {head: values[picked] for head, values in outputs.items()} if of_all else outputs
     given, words = adapted, dict[str, str]()
     if check_on(on) == "logit":
-        adapted, words = on_logit(adapted, heads, inputs, stacklevel=4)
+        adapted, words = on_logit(plain, heads_behind(targets, sums, plain.heads), inputs, stacklevel=4)
+        adapted = with_sums(adapted, sums)
         explained = answers(adapted, inputs, picked, heads)
     selectors = select(targets, adapted.heads, explained, checked)
     if methods is None:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -32,11 +32,17 @@ class Target:
             units are counted from 0, here and wherever results are shown.
         step: of a head with classes for each step, the step that "predicted" or "label" is of, counted flat where a
             head has several axes of steps; else None.
+        region: the mean of these units is explained, in the place of one: truth values of the head's shape, or a slice
+            for each axis, ``(slice(2, 5), slice(0, 3))``. The last axis may be left out: ``unit`` is then the place on
+            it, such as a class of each pixel. See ``core.sums`` for what it costs.
+        name: what results call a region: "<head>:<name>", "<head>:region" by default.
     """
 
     head: str
     unit: Unit = 0
     step: int | None = None
+    region: Any = field(default=None, compare=False)
+    name: str = ""
 
 
 AnyTarget = Target | str | tuple[str, AnyUnit]
@@ -167,6 +173,8 @@ def _head_of(name: Any, by_name: Mapping[str, Head]) -> Head:
 
 def _targets_of(target: Target, head: Head) -> list[Target]:
     """A target with its unit as a flat index or a word; one for each step where a word stands for all."""
+    if target.region is not None:
+        raise BadSetting(f"the region of head '{head.name}' is for xai_mimo.explain and xai_mimo.compare alone.")
     unit: Any = target.unit
     if unit == "all" and "all" not in head.units:
         return _every_unit(head)

@@ -28,6 +28,7 @@ from xai_mimo.core.probes import check_model
 from xai_mimo.core.progress import Advance, bar, check_progress, counted
 from xai_mimo.core.rows import read_rows
 from xai_mimo.core.streams import Stream, check_together
+from xai_mimo.core.sums import heads_behind, split_sums, with_sums
 from xai_mimo.core.targets import AnyTarget, expand
 from xai_mimo.core.texts import tokenised, with_words
 from xai_mimo.core.token_words import words_at
@@ -66,7 +67,9 @@ def explain(
             read once, batch by batch: its rows wait on disk, beside the ``store`` or in the folder of temporary files,
             and memory holds a block of them. All is as for the same rows in one array, the background too.
         method: a name (default settings) or settings such as ``Shapley(budget=4096)``.
-        targets: head names, ``(head, unit)`` pairs or ``Target`` objects; None explains every head.
+        targets: head names, ``(head, unit)`` pairs or ``Target`` objects, which may name a region of units whose mean
+            is explained (``Target("mask", region=...)``); ("<survival head>", "mean") is the mean time lived up to
+            the last time; None explains every head.
         labels: ``{head: (sample,)}``, needed by targets with unit "label".
         background: rows that stand for "nothing known", for the methods that need them; None draws
             ``background_rows`` rows of ``x``.
@@ -118,9 +121,11 @@ def explain(
     adapted = adapt(model, max_memory=max_memory, like=x)
     x, texts = tokenised(x, adapted)
     adapted, named, inputs = read_rows(adapted, x, on_disk=True, folder=None if place is None else place.parent)
+    targets, sums = split_sums(targets, adapted.heads)
     values: dict[str, str] = {}
     if check_on(on) == "logit":
-        adapted, values = on_logit(adapted, {target.head for target in expand(targets, adapted.heads)}, inputs)
+        adapted, values = on_logit(adapted, heads_behind(targets, sums, adapted.heads), inputs)
+    adapted = with_sums(adapted, sums)
     cut = cut_at(adapted, at)
     check_together(cut.part.streams)
     chosen, seed, rows_per_block = with_words(find_method(method), texts), _seed(seed), int(rows_per_block)

@@ -14,6 +14,7 @@ from xai_mimo.core.door import check_inputs
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import Arrays, Interceptions, Model
 from xai_mimo.core.streams import Array, Head, Stream
+from xai_mimo.core.sums import SumOfUnits
 from xai_mimo.core.targets import Selector
 from xai_mimo_adapters.keras_adapter.compiled import Call, compiled_for
 from xai_mimo_adapters.keras_adapter.cut import Cut
@@ -35,6 +36,7 @@ from xai_mimo_adapters.keras_adapter.network import KerasNetwork
 from xai_mimo_adapters.keras_adapter.runner import DEFAULT_MAX_MEMORY, Runner
 from xai_mimo_adapters.keras_adapter.shuffling import shuffled
 from xai_mimo_adapters.keras_adapter.spec import Tensors, hands_on, read_functional, read_other
+from xai_mimo_adapters.keras_adapter.sums import summed
 from xai_mimo_adapters.keras_adapter.tail import Tail, tail_behind
 
 
@@ -111,6 +113,7 @@ class FunctionalKeras:
         self.model = model
         self._max_memory = max_memory or DEFAULT_MAX_MEMORY
         self._declared = streams, heads
+        self._sums: tuple[SumOfUnits, ...] = ()
         self._unlinked: tuple[str, ...] = ()  # the model's own names of heads that end before their activation
         self._read(graph)
 
@@ -122,9 +125,10 @@ class FunctionalKeras:
         self._graph, self._variant = graph, ""
         if self._unlinked:
             self._read_before_links()
-        build, spec = partial(self._runner, "whole", self._graph.steps), self._spec
+        self._variant += f"|{self._sums}" if self._sums else ""
+        build, call = partial(self._runner, "whole", self._graph.steps), self._summed(self._spec.call)
         self._whole = KerasNetwork(
-            self.model, spec.streams, spec.heads, build, spec.call, graph=self._names, variant=self._variant
+            self.model, self._spec.streams, self._all_heads, build, call, graph=self._names, variant=self._variant
         )
         self._tails: dict[tuple[Key, ...], KerasNetwork] = {}
         self._readers: dict[tuple[Key, ...], tuple[Runner, tuple[str, ...]]] = {}
@@ -236,6 +240,22 @@ class FunctionalKeras:
         other._read(graph or now._graph)
         return other, words
 
+    def with_sums(self, sums: Sequence[SumOfUnits]) -> "FunctionalKeras":
+        """The same model with a head more for each weighted sum of units; see ``Summing``."""
+        now = self._current()
+        other = copy.copy(now)
+        other._sums = (*now._sums, *sums)
+        other._read(read_graph(self.model) or now._graph)
+        return other
+
+    @property
+    def _all_heads(self) -> dict[str, Head]:
+        """The heads by the model's own names, and the sums by theirs."""
+        return {**self._spec.heads, **{made.name: made.as_head() for made in self._sums}}
+
+    def _summed(self, call: Call) -> Call:
+        return summed(call, self._sums, {head.name: inner for inner, head in self._spec.heads.items()})
+
     def layers(self) -> tuple[str, ...]:
         """Layers that ``tail`` takes, each after those that feed it."""
         return tuple(cuttable_layers(self._current()._graph).values())
@@ -284,10 +304,13 @@ class FunctionalKeras:
             UnknownName: no such layer.
         """
         copied = shuffled(self.model, rng, layers)
-        adapted = KerasAdapter(copied, streams=self.streams, heads=self.heads, max_memory=self._max_memory)
-        if not self._unlinked or not isinstance(adapted, FunctionalKeras):
+        heads = tuple(self._spec.heads.values())
+        adapted = KerasAdapter(copied, streams=self.streams, heads=heads, max_memory=self._max_memory)
+        if not isinstance(adapted, FunctionalKeras):
             return adapted
-        return adapted.before_link([self._spec.heads[inner].name for inner in self._unlinked])[0]
+        if self._unlinked:
+            adapted, _ = adapted.before_link([self._spec.heads[inner].name for inner in self._unlinked])
+        return adapted.with_sums(self._sums) if self._sums else adapted
 
     def _cut(self, layer: str) -> tuple[Step, Cut]:
         step = find_step(self._current()._graph, layer, self._sowing)
@@ -297,11 +320,12 @@ class FunctionalKeras:
         heads = dict(zip(self._spec.heads, self._names.heads.values(), strict=True))
         tail = self._divided(cut)
         streams = {stream.name: stream for stream in cut.streams}
-        build, call = partial(self._runner, ("tail", *tail.facts), tail.steps), partial(tail.run, heads=heads)
+        build = partial(self._runner, ("tail", *tail.facts), tail.steps)
+        call = self._summed(partial(tail.run, heads=heads))
         return KerasNetwork(
             self.model,
             streams,
-            self._spec.heads,
+            self._all_heads,
             build,
             call,
             graph=self._names,
@@ -324,9 +348,10 @@ class FunctionalKeras:
     def _runner(self, part: Hashable, steps: Sequence[Step], call: Call, keys: tuple[str, ...]) -> Runner:
         width = partial(values_of_steps, self._graph, steps)
         changed = partial(_check_same, self.model, self._tensors)
+        variant = (self._unlinked, self._sums)
         return Runner(
             self.model,
-            (part, keys, self._unlinked) if self._unlinked else (part, keys),
+            (part, keys, *variant) if any(variant) else (part, keys),
             call,
             width,
             self._max_memory,
