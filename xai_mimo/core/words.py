@@ -64,6 +64,10 @@ def _objects(values: Any) -> Array:
 
 
 def _checked(array: Array, what: str, beside_numbers: bool) -> Array:
+    """The array where all its values are plain already, as behind the door; else a copy that is, or a refusal."""
+    kinds = set(map(type, array.ravel()))
+    if kinds <= {str} or (beside_numbers and kinds <= {str, int, bool}):
+        return array
     plain = np.empty(array.shape, dtype=object)
     for index in np.ndindex(*array.shape):
         plain[index] = _plain(array[index], index, what, beside_numbers)

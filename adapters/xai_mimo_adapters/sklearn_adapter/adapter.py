@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from xai_mimo_adapters.sklearn_adapter.boosters import library_of, not_fitted, r
 from xai_mimo_adapters.sklearn_adapter.columns import a_few, place_columns, seen
 from xai_mimo_adapters.sklearn_adapter.fingerprints import fingerprint
 from xai_mimo_adapters.sklearn_adapter.groups import FirstStep, first_step
-from xai_mimo_adapters.sklearn_adapter.questions import Question, question
+from xai_mimo_adapters.sklearn_adapter.questions import Question, final, question
 
 DEFAULT_MAX_MEMORY = 2**29
 _WORKING_COPIES = 8
@@ -175,7 +176,17 @@ def _read(model: Any, output: str | None) -> tuple[tuple[str, ...], int | None, 
     names = tuple(str(name) for name in getattr(model, "feature_names_in_", ()))
     width = getattr(model, "n_features_in_", None)
     columns = names or tuple(str(i) for i in range(width or 0))
-    return names, width, question(model, output), first_step(model, columns)
+    return names, width, _question(model, output), first_step(model, columns)
+
+
+def _question(model: Any, output: str | None) -> Question:
+    """What is asked of an estimator; which labels a model of boosted trees has at its end that model says itself."""
+    asked = question(model, output)
+    last = final(model)
+    if not asked.classes or not library_of(last):
+        return asked
+    own = read_booster(last, None).question
+    return replace(asked, classes=own.classes, is_multilabel=own.is_multilabel)
 
 
 def _check_fitted(model: Any) -> None:

@@ -231,7 +231,9 @@ def place_columns(
     places = {c: (s, f) for s, members in enumerate(groups.values()) for f, c in enumerate(members)}
     handed = [column for column in columns if column in places]
     dtypes = {name: like.dtypes[name] for name in handed if name in like.dtypes and not _is_plain(like.dtypes[name])}
-    return streams, Columns(tuple(handed) if tuple(names) else (), tuple(places[c] for c in handed), dtypes)
+    # A model that tells nothing of its columns, as a pipeline that begins with a function, reads rows as they came.
+    has_names = bool(names) or (width is None and bool(like.names))
+    return streams, Columns(tuple(handed) if has_names else (), tuple(places[c] for c in handed), dtypes)
 
 
 def _groups(

@@ -55,11 +55,22 @@ def _walk(thing: Any, put: Callable[[bytes], Any], above: frozenset[int], depth:
     elif isinstance(thing, type):
         put(thing.__qualname__.encode())
     elif callable(thing) and hasattr(thing, "__code__"):
-        put(thing.__qualname__.encode() + thing.__code__.co_code + repr(thing.__code__.co_names).encode())
+        put(thing.__qualname__.encode())
+        _walk_code(thing.__code__, put)
     elif hasattr(thing, "to_numpy"):
         _walk_array(np.asarray(thing.to_numpy()), put, inside)
     else:
         inside(_held(thing))
+
+
+def _walk_code(code: Any, put: Callable[[bytes], Any]) -> None:
+    """Feed compiled code, its names and constants, and the code inside it."""
+    put(code.co_code + " ".join(code.co_names).encode())
+    for constant in code.co_consts:
+        if hasattr(constant, "co_code"):
+            _walk_code(constant, put)
+        else:
+            put(repr(constant).encode())
 
 
 def _walk_array(array: Any, put: Callable[[bytes], Any], inside: Callable[[Any], None]) -> None:

@@ -89,17 +89,12 @@ def question(model: Any, output: str | None) -> Question:
             f"{name} is a {kind or 'transformer'}, which has no output that a method could explain; expected a fitted "
             "classifier or regressor. Put it in a pipeline before one: sklearn.pipeline.make_pipeline(...)."
         )
-    there = [o for o in OUTPUTS if callable(getattr(model, o, None)) and not (o == "predict" and kind != "regressor")]
-    if kind == "regressor":
-        there = ["predict"]
+    usable = {"classifier": OUTPUTS[:2], "regressor": OUTPUTS[2:], "outlier_detector": OUTPUTS[1:2]}[kind]
+    there = [o for o in usable if callable(getattr(model, o, None))]
     if output is not None and output not in OUTPUTS:
         raise BadSetting(f"output is one of {', '.join(OUTPUTS)}; got {output!r}.")
     if not there:
-        raise NotSupported(
-            f"{name} has neither predict_proba nor decision_function, and a predicted class is no number that inputs "
-            "could add to. Fit it with probabilities, e.g. VotingClassifier(..., voting='soft'), or wrap it: "
-            "sklearn.calibration.CalibratedClassifierCV(model)."
-        )
+        raise _without_outputs(model)
     if output is not None and output not in there:
         raise NotSupported(f"{name} has no {output} that could be explained; there is {' and '.join(there)}.")
     chosen = output or there[0]
@@ -116,6 +111,17 @@ def question(model: Any, output: str | None) -> Question:
         is_of_pairs and chosen == "decision_function",
         _unit(model, chosen, classes),
         "classes_",
+    )
+
+
+def _without_outputs(model: Any) -> NotSupported:
+    name = type(model).__name__
+    if hasattr(model, "cv_results_"):
+        return NotSupported(f"{name} kept no estimator: fit it with refit=True, or give an estimator that is fitted.")
+    return NotSupported(
+        f"{name} has neither predict_proba nor decision_function, and a predicted class is no number that inputs could "
+        "add to. Fit it with probabilities, e.g. VotingClassifier(..., voting='soft'), or wrap it: "
+        "sklearn.calibration.CalibratedClassifierCV(model)."
     )
 
 

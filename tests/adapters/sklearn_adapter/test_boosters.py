@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import xai_mimo as xm
 from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName
@@ -146,6 +148,9 @@ def test_several_numbers_are_heads_and_several_labels_one_head(x, y):
     (head,) = xm.adapt(model).heads
     assert (head.kind, head.size) == ("multilabel", 2)
     np.testing.assert_array_equal(xm.adapt(model).predict(x)["output"], model.predict_proba(x))
+    behind = make_pipeline(StandardScaler(), xgboost.XGBClassifier(**FEW)).fit(x, labels)
+    assert xm.adapt(behind).heads[0].kind == "multilabel"
+    np.testing.assert_array_equal(xm.adapt(behind).predict(x)["output"], behind.predict_proba(x))
     model = catboost.CatBoostClassifier(**CAT, loss_function="MultiLogloss").fit(x, labels)
     assert xm.adapt(model).heads[0].kind == "multilabel"
 

@@ -1,5 +1,9 @@
 """Estimators of scikit-learn: their streams, heads and answers, and Shapley values against closed forms and SHAP."""
 
+import pickle
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +18,7 @@ from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOut
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC, SVR
 
 import xai_mimo as xm
@@ -219,6 +223,10 @@ def test_what_has_no_output_is_refused(x, patients):
             VotingClassifier([("a", LogisticRegression())], voting="hard").fit(x, patients["ill"]),
             "VotingClassifier has neither predict_proba nor decision_function",
         ),
+        (
+            GridSearchCV(Ridge(), {"alpha": [1.0]}, cv=2, refit=False).fit(x, patients["hours"]),
+            "GridSearchCV is not fitted|GridSearchCV kept no estimator: fit it with refit=True",
+        ),
     ]:
         with pytest.raises(NotSupported, match=text):
             xm.adapt(model)
@@ -242,3 +250,51 @@ def test_a_setting_or_a_column_that_is_not_there_is_refused(x, patients):
         xm.explain(model, x[["age", "bp", "k"]], "shapley")
     with pytest.raises(ShapeMismatch, match="table"):
         xm.explain(model, x.to_numpy()[:, :3], "shapley")
+
+
+def test_a_fingerprint_is_of_what_is_fitted_and_set(x, patients):
+    model = make_pipeline(StandardScaler(), RandomForestRegressor(3, random_state=0)).fit(x, patients["hours"])
+    once = xm.adapt(model).fingerprint()
+    model.predict(x)
+    assert xm.adapt(model).fingerprint() == once
+    assert xm.adapt(pickle.loads(pickle.dumps(model))).fingerprint() == once
+    values = model[-1].estimators_[1].tree_.value
+    values[0, 0, 0] += 1.0
+    assert xm.adapt(model).fingerprint() != once
+    values[0, 0, 0] -= 1.0
+    assert xm.adapt(model).fingerprint() == once
+    model[0].scale_[2] *= 2
+    assert xm.adapt(model).fingerprint() != once
+    model[0].scale_[2] /= 2
+    model[-1].set_params(n_jobs=2)
+    assert xm.adapt(model).fingerprint() != once
+
+
+def test_two_functions_of_other_code_have_other_fingerprints(x, patients):
+    twice, thrice = (
+        make_pipeline(FunctionTransformer(f), Ridge()).fit(x, patients["hours"])
+        for f in (lambda v: v * 2, lambda v: v * 3)
+    )
+    thrice[-1].__dict__.update(twice[-1].__dict__)
+    assert xm.adapt(twice, like=x).fingerprint() != xm.adapt(thrice, like=x).fingerprint()
+
+
+def test_a_pipeline_that_begins_with_a_function_reads_frames_as_they_came(x, patients):
+    model = make_pipeline(FunctionTransformer(lambda rows: rows[["bp", "k"]]), LinearRegression())
+    model.fit(x, patients["bp"])
+    explanation = xm.explain(model, x, EXACT, background=x)
+    expected = np.zeros(x.shape)
+    expected[:, 1] = x["bp"] - x["bp"].mean()
+    np.testing.assert_allclose(explanation["table"].values[0], expected, rtol=0, atol=1e-9)
+
+
+def test_the_adapter_imports_no_framework_that_the_model_did_not_bring():
+    code = (
+        "import sys; import xai_mimo_adapters.sklearn_adapter; import lightgbm, numpy as np; import xai_mimo as xm; "
+        "x = np.random.default_rng(0).normal(size=(60, 2)); "
+        "model = lightgbm.train({'verbose': -1}, lightgbm.Dataset(x, label=x[:, 0]), 2); "
+        "before = set(sys.modules); xm.adapt(model).fingerprint(); new = set(sys.modules) - before; "
+        "print(sorted({n.split('.')[0] for n in new} & {'sklearn', 'xgboost', 'catboost', 'torch', 'keras', 'jax', "
+        "'tensorflow'}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
