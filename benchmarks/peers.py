@@ -11,10 +11,8 @@ printed apart. Ratios are what to read: seconds depend on who else uses the mach
 
 import argparse
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
@@ -26,6 +24,7 @@ import torch
 import xarray as xr
 from memory import peak_memory_row
 from network import HEADS, STREAMS, TorchCopy, build_network, rows
+from timing import alternate, seconds
 
 import xai_mimo as xm
 from xai_mimo.core.explanation import features_of
@@ -88,19 +87,6 @@ def columns(data: dict[str, np.ndarray]) -> np.ndarray:
 def tensors(data: dict[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
     """One tensor per stream."""
     return tuple(torch.from_numpy(x) for x in data.values())
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """Wall-clock time of one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def alternate(peer: Callable[[], object], ours: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Medians of both, already warm, measured in turn so that a busy moment hits both alike."""
-    pairs = [(seconds(peer), seconds(ours)) for _ in range(repeats)]
-    return median(p for p, _ in pairs), median(o for _, o in pairs)
 
 
 def integrated_gradients(setup: Setup, repeats: int) -> list[Line]:
