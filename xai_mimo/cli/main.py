@@ -143,6 +143,7 @@ def doctor(backend: Backend = None, debug: Debug = False) -> None:
     """Say what is installed and which plugins load, or why not; exit code 1 where no report can be made."""
     from xai_mimo.cli import doctor as examination
     from xai_mimo.cli import show
+    from xai_mimo.cli.reach import reach
     from xai_mimo.core.cache import cache_folder
 
     try:
@@ -155,6 +156,13 @@ def doctor(backend: Backend = None, debug: Debug = False) -> None:
     show.table("Extras", ["extra", "state"], examination.extra_states())
     states = examination.plugin_states()
     show.table("Plugins", ["group", "name", "where", "state"], states)
+    found = reach()
+    show.table(
+        "Which method asks a model for what", ["for", "methods"], [(w, ", ".join(m)) for w, m in found.needs.items()]
+    )
+    show.table("Which model has it", ["model", *found.needs], found.lines())
+    for what, why in found.left_out.items():
+        show.line(f"{what}: {why}")
     show.line(f"backend: {used} (installed: {', '.join(installed())})")
     show.line(f"compiled programs of JAX: {cache_folder() or 'not kept'} (moved or stopped by XAI_MIMO_CACHE)")
     if not examination.usable(states):

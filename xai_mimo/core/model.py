@@ -228,6 +228,11 @@ _NEEDS: dict[type, tuple[str, str, str]] = {
 }
 
 
+def what_is_needed(capability: type[Model]) -> str:
+    """What a capability is, in the words of "needs ...": e.g. "gradients"."""
+    return _NEEDS[capability][0]
+
+
 def require(model: Model, capability: type[Capability], for_: str, *, instead: str = "") -> Capability:
     """The model, as one that has a capability.
 
