@@ -183,7 +183,7 @@ def lines(
     repeats: int,
     apart: Callable[[np.ndarray], tuple[float, str]],
 ) -> list[Line]:
-    """Both ways to ask Captum, after their numbers were compared: ``apart`` says how far they are, at most 1, in words."""
+    """Both ways to ask Captum, after their numbers were compared: ``apart`` says how far they are, at most 1."""
     first = seconds(ours)
     made = []
     for peer, theirs, aim in (
