@@ -276,6 +276,10 @@ def _undeclared_dtypes(streams: Mapping[str, Any] | Sequence[Stream]) -> frozens
     return frozenset(name for name, form in streams.items() if not isinstance(form, Stream))
 
 
+MODELS = {"a plain function of arrays": ArrayFunction}
+"""Kinds of models that it takes, in words, and the class that each is adapted to; ``xai-mimo doctor`` shows them."""
+
+
 def _checked(values: Any, head: Head, rows: int, first: int) -> Array:
     """One head's output as floats of the declared shape."""
     expected = (rows, *head.shape)

@@ -85,8 +85,9 @@ def _loaded(entry: importlib.metadata.EntryPoint) -> tuple[Any, str]:
 
 
 def has(adapted: type, capability: type[Model]) -> bool:
-    """Whether models of this class have a capability: all that its protocol names."""
-    names = {name for kind in capability.__mro__ for name in vars(kind) if not name.startswith("_")}
+    """Whether models of this class have a capability: all methods that its protocol adds to those of every model."""
+    kinds = capability.__mro__[: capability.__mro__.index(Model)]
+    names = {name for kind in kinds for name in vars(kind) if not name.startswith("_")}
     return all(hasattr(adapted, name) for name in names)
 
 

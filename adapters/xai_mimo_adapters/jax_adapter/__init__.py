@@ -7,5 +7,9 @@
 
 from xai_mimo_adapters.jax_adapter.adapter import JaxAdapter
 from xai_mimo_adapters.jax_adapter.links import before_link
+from xai_mimo_adapters.jax_adapter.network import JaxModule, JaxNetwork
 
-__all__ = ["JaxAdapter", "before_link"]
+__all__ = ["MODELS", "JaxAdapter", "before_link"]
+
+MODELS = {"JAX, a function": JaxNetwork, "flax or equinox, a module": JaxModule}
+"""Kinds of models that it takes, in words, and the class that each is adapted to; ``xai-mimo doctor`` shows them."""

@@ -4,4 +4,9 @@
 reads streams and heads off it, ``kinds`` what the operators tell of a head.
 """
 
-from xai_mimo_adapters.onnx_adapter.adapter import OnnxAdapter as OnnxAdapter
+from xai_mimo_adapters.onnx_adapter.adapter import OnnxAdapter
+
+__all__ = ["MODELS", "OnnxAdapter"]
+
+MODELS = {"ONNX: a file, bytes, a session": OnnxAdapter}
+"""Kinds of models that it takes, in words, and the class that each is adapted to; ``xai-mimo doctor`` shows them."""

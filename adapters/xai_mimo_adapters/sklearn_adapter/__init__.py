@@ -7,4 +7,7 @@ of an estimator, and which heads the answer holds), ``boosters`` (the same for m
 
 from xai_mimo_adapters.sklearn_adapter.adapter import SklearnAdapter
 
-__all__ = ["SklearnAdapter"]
+__all__ = ["MODELS", "SklearnAdapter"]
+
+MODELS = {"scikit-learn, XGBoost, LightGBM, CatBoost": SklearnAdapter}
+"""Kinds of models that it takes, in words, and the class that each is adapted to; ``xai-mimo doctor`` shows them."""

@@ -12,4 +12,9 @@ from xai_mimo.core.errors import MissingDependency
 if importlib.util.find_spec("tensorflow") is None:
     raise MissingDependency("models of TensorFlow are run by tensorflow: pip install 'xai-mimo[tensorflow]'")
 
-from xai_mimo_adapters.tensorflow_adapter.adapter import TensorFlowAdapter as TensorFlowAdapter
+from xai_mimo_adapters.tensorflow_adapter.adapter import TensorFlowAdapter
+
+__all__ = ["MODELS", "TensorFlowAdapter"]
+
+MODELS = {"TensorFlow: a module, a function, a saved signature": TensorFlowAdapter}
+"""Kinds of models that it takes, in words, and the class that each is adapted to; ``xai-mimo doctor`` shows them."""

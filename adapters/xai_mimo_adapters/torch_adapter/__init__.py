@@ -4,6 +4,13 @@
 ``reading`` puts back what reading it switches; ``trace``, ``cut`` and ``tail`` cut a module at one of its modules.
 """
 
-from xai_mimo_adapters.torch_adapter.adapter import TorchAdapter
+from xai_mimo_adapters.torch_adapter.adapter import TorchAdapter, TorchModule
+from xai_mimo_adapters.torch_adapter.network import TorchNetwork
 
-__all__ = ["TorchAdapter"]
+__all__ = ["MODELS", "TorchAdapter"]
+
+MODELS = {
+    "PyTorch, a module": TorchModule,
+    "PyTorch: scripted, compiled, exported, a function of tensors": TorchNetwork,
+}
+"""Kinds of models that it takes, in words, and the class that each is adapted to; ``xai-mimo doctor`` shows them."""
