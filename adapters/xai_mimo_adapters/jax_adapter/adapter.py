@@ -29,7 +29,8 @@ def JaxAdapter(
     Args:
         model: a function that takes one array ``(row, *shape)`` per stream, or one mapping or list of them, and gives
             any tree of arrays; a module of ``flax.nnx``; a bound module of ``flax.linen``, or one with ``variables``,
-            or ``functools.partial(module.apply, variables)``; a module of equinox, of rows or of one row.
+            or ``functools.partial(module.apply, variables)``, or a ``TrainState``; a module of equinox, of rows or of
+            one row.
         streams: names, feature names or units of the inputs; in full where there are no rows to read them off.
         heads: names, kinds or units of the outputs.
         max_memory: bytes that one pass may take, estimated from the program; 512 MiB by default.

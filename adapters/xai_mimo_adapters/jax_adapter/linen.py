@@ -3,6 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import flax.errors
@@ -10,6 +11,7 @@ import flax.linen
 
 from xai_mimo.core.errors import NotSupported
 from xai_mimo_adapters.jax_adapter.flax_attention import linen_attention_sown
+from xai_mimo_adapters.jax_adapter.functions import of_partial
 from xai_mimo_adapters.jax_adapter.source import Source, flags_of, is_float, leaves_of
 
 _NOT_FOUND = (
@@ -50,6 +52,15 @@ def of_apply(partial: "functools.partial[Any]") -> Source | None:
     if not is_apply or len(partial.args) > 1 or variables is None or given.get("mutable") or "method" in given:
         return None
     return _applied(partial, module, variables, given)
+
+
+def of_train_state(state: Any) -> Source:
+    """A ``flax.training`` state: what it applies, to its parameters and the statistics of its batches."""
+    variables = {"params": state.params}
+    if getattr(state, "batch_stats", None) is not None:
+        variables["batch_stats"] = state.batch_stats
+    applied = functools.partial(state.apply_fn, variables)
+    return replace(of_apply(applied) or of_partial(applied), model=state)
 
 
 def _applied(model: Any, module: flax.linen.Module, variables: Mapping[str, Any], given: Mapping[str, Any]) -> Source:

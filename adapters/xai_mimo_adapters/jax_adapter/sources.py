@@ -14,7 +14,7 @@ def source_of(model: Any, variables: Mapping[str, Any] | None = None) -> Source:
     """A model taken apart.
 
     Args:
-        model: a module of flax or equinox, or a function of arrays, jitted or not.
+        model: a module of flax or equinox, a train state of flax, or a function of arrays, jitted or not.
         variables: of a module of flax.linen; nothing else takes any.
     Raises:
         NotSupported: it is none of these, or one that cannot be read. BadSetting: variables of what has its own.
@@ -28,6 +28,8 @@ def source_of(model: Any, variables: Mapping[str, Any] | None = None) -> Source:
         )
     elif _is_a(model, "flax.nnx", "Module"):
         source = _reader("nnx").of_nnx(model)
+    elif _is_a(model, "flax.training", "TrainState"):
+        source = _reader("linen").of_train_state(model)
     elif _is_a(model, "equinox", "Module"):
         source = _reader("equinox_modules").of_equinox(model)
     elif isinstance(model, functools.partial):

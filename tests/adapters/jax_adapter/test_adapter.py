@@ -9,9 +9,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pandas as pd
 import pytest
 from flax import nnx
+from flax.training.train_state import TrainState
 from xai_mimo_adapters.jax_adapter import JaxAdapter
 
 import xai_mimo as xm
@@ -166,6 +168,7 @@ def test_a_module_of_linen_is_the_same_with_variables_bound_and_partly_applied(n
         xm.adapt(module.bind(variables), like=x),
         JaxAdapter(functools.partial(module.apply, variables), like=x),
         JaxAdapter(functools.partial(module.apply, variables, deterministic=True), like=x),
+        xm.adapt(TrainState.create(apply_fn=module.apply, params=variables["params"], tx=optax.identity()), like=x),
     ):
         assert [s.name for s in model.streams] == ["table"]
         assert model.name == "Net"
