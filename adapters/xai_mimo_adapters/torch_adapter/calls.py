@@ -49,25 +49,29 @@ class Callee:
             yield from module.parameters(recurse=False)
             yield from module.buffers(recurse=False)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are: the first that is on an accelerator, else the first.
+    def check(self) -> None:
+        """Refuse weights that nothing can be computed from.
 
         Raises:
             NotSupported: a weight is on the device "meta", where there are no values, or was made in inference mode.
         """
-        if any(weight.is_inference() for weight in self.weights):
-            raise NotSupported(
-                f"weights of '{self.label}' were made inside torch.inference_mode(), so that nothing made of them has "
-                "a gradient. Make or load the model outside of it; it may be explained inside."
-            )
-        devices = [weight.device for weight in self.weights]
-        if any(device.type == "meta" for device in devices):
-            raise NotSupported(
-                f"weights of '{self.label}' are on the device 'meta', where they have no values. Load them first: "
-                "model.to_empty(device='cpu') and model.load_state_dict(...)."
-            )
-        return next((d for d in devices if d.type != "cpu"), devices[0] if devices else torch.device("cpu"))
+        for weight in self.weights:
+            if weight.is_inference():
+                raise NotSupported(
+                    f"weights of '{self.label}' were made inside torch.inference_mode(), so that nothing made of them "
+                    "has a gradient. Make or load the model outside of it; it may be explained inside."
+                )
+            if weight.device.type == "meta":
+                raise NotSupported(
+                    f"weights of '{self.label}' are on the device 'meta', where they have no values. Load them first: "
+                    "model.to_empty(device='cpu') and model.load_state_dict(...)."
+                )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first weight is, which is where inputs are wanted; the CPU without any."""
+        first = next(self.weights, None)
+        return torch.device("cpu") if first is None else first.device
 
     @property
     def dtype(self) -> torch.dtype | None:

@@ -61,6 +61,7 @@ def read_model(callee: Callee, streams: Any, heads: Any, like: Any) -> Spec:
         NotSupported: there is neither data nor a declaration, or the model does not take or give tensors.
         ShapeMismatch, BadValues: an output has no batch axis, or no numbers.
     """
+    callee.check()
     if callee.dtype is not None:
         return _read(callee, streams, heads, like, callee.dtype)
     try:

@@ -32,11 +32,12 @@ def pictures(rng):
 
 
 def test_layers_are_the_modules_that_read_rows_in_the_order_of_their_calls(pictures):
-    _, _, adapted = pictures
-    inner = [f"features.{i}" for i in range(4)]
+    model, _, adapted = pictures
+    inner, before = [f"features.{i}" for i in range(4)], nets.state(model)
     assert adapted.layers() == ("features", *inner, "pool", "kind", "size")
     assert adapted.layer_streams("size") == {"input": ("picture", "table"), "picture": ("picture",)}
     assert adapted.tail("pool").streams[0].axes == ("channel", "height", "width")
+    np.testing.assert_equal(nets.state(model), before)
 
 
 def test_what_a_module_reads_is_taken_before_it_writes_into_it(pictures):

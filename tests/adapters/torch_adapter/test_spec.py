@@ -228,6 +228,7 @@ def test_each_module_gets_its_own_mode_back(rng):
         assert not model.norm.training
         assert model.training
         assert model.drop.training
+        assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_a_model_may_write_into_what_it_is_given(uv):
