@@ -180,6 +180,7 @@ class Cuts:
 
 
 def _is_mask(stream: Stream) -> bool:
-    """Whether a stream says what a row has, and is no part of what it is: truth values, or whole numbers so called."""
+    """Whether a stream says what a row has, and is no part of what it is: declared so, truth values, or whole numbers
+    that are called a mask."""
     kind = np.dtype(stream.dtype).kind
-    return kind == "b" or (kind in "iu" and "mask" in stream.name.lower())
+    return stream.held or kind == "b" or (kind in "iu" and "mask" in stream.name.lower())

@@ -52,7 +52,7 @@ def read_call(call: Call, module: torch.nn.Module, cut: Cut) -> Call:
         found: Tensors = {}
 
         def take(leaves: list[Any]) -> list[Any]:
-            found.update({key: leaves[places[0]].detach().clone() for key, places in cut.places.items()})
+            found.update({key: leaves[places[0]].detach() for key, places in cut.places.items()})
             raise _Enough
 
         with _on_entry(module, take) as entered, suppress(_Enough):
