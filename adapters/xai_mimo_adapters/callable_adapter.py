@@ -23,6 +23,7 @@ from xai_mimo_adapters.calls import Patience, in_threads
 from xai_mimo_adapters.chunks import even_slices, rows_that_fit
 from xai_mimo_adapters.functions import (
     bind,
+    by_parameter,
     check_modes,
     check_parameters,
     label_of,
@@ -57,8 +58,9 @@ def CallableAdapter(
     data class, a list or tuple in order, or one array; rows must not influence each other.
 
     What is not declared is read off the rows: streams by the keys of a mapping or the names of the parameters, columns
-    of data frames as feature names, and heads by what the function answers to the first four rows. All such heads are
-    quantities ("regression"): values do not tell what they mean, so that other kinds are declared.
+    of data frames as feature names (as streams, where they are the parameters), and heads by what the function answers
+    to the first four rows. All such heads are quantities ("regression"): values do not tell what they mean, so that
+    other kinds are declared.
 
     A function that computes with PyTorch, JAX or TensorFlow, and takes their tensors, is adapted as a function of that
     framework, which has gradients. Every other has none: none are made up by finite differences.
@@ -136,6 +138,7 @@ class ArrayFunction:
             )
         rows = None if like is None else first_rows(like)
         if not streams:
+            rows = by_parameter(function, rows)
             self._streams = streams_from(rows, parameters=names_for(function, rows))
             self._free = frozenset(s.name for s in self._streams if s.dtype == "float64")
         else:

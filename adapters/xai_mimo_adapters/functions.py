@@ -10,6 +10,7 @@ from typing import Any, Literal
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.from_data import is_one_per_stream
 from xai_mimo.core.streams import unknown
+from xai_mimo.core.tables import column_labels
 
 # How far the search for networks follows what a function holds.
 _DEPTH = 4
@@ -73,6 +74,14 @@ def names_for(function: Callable[..., Any], rows: Any, *, without: Sequence[str]
     if isinstance(rows, list | tuple) and is_one_per_stream(rows):
         return needed if len(needed) >= len(rows) else every
     return needed or every[:1]
+
+
+def by_parameter(function: Callable[..., Any], rows: Any) -> Any:
+    """A data frame whose columns are the parameters of a function, one stream for each; everything else as it is."""
+    labels, needed = column_labels(rows), needed_parameters(function)
+    if labels is None or len(needed) < 2 or {str(label) for label in labels} != set(needed):
+        return rows
+    return {name: rows[label] for name in needed for label in labels if str(label) == name}
 
 
 def label_of(function: Any) -> str:

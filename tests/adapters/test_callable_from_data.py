@@ -94,6 +94,15 @@ def test_columns_name_the_features_and_the_parameter_its_stream():
     np.testing.assert_allclose(explained["vitals"].sel(head="output", vitals_feature="load"), -2 * frame["load"])
 
 
+def test_columns_that_are_the_parameters_are_streams():
+    frame = pd.DataFrame({"bp": [120.0, 80.0], "age": [40, 20]})
+    for data in (frame, iter([frame[:1], frame[["age", "bp"]][1:]])):
+        explained = xm.explain(lambda age, bp: bp - 2.0 * age, data, "occlusion")
+        np.testing.assert_allclose(explained["bp"].values[0], [120, 80])
+        np.testing.assert_allclose(explained["age"].values[0], [-80, -40])
+        assert explained["age"].dims == ("head", "sample")
+
+
 def test_dtypes_are_those_of_the_data_and_floats_are_narrowed_where_they_must():
     network = torch.nn.Linear(3, 1)
 
