@@ -186,7 +186,7 @@ class CutRight(Clinic):
     """Cuts the sigmoid and not the softmax."""
 
     def before_link(self, heads):
-        return reread(self, LogOdds(("risk",))), {"risk": "before the final sigmoid"} if "risk" in heads else {}
+        return reread(Clinic(), LogOdds(("risk",))), {"risk": "before the final sigmoid"} if "risk" in heads else {}
 
 
 def test_a_cut_that_is_not_the_models_is_not_taken(rows):
@@ -202,6 +202,40 @@ def test_heads_that_cannot_be_cut_are_read_as_log_odds_beside_those_that_can(row
     assert words["risk"] == "before the final sigmoid"
     assert words["mode"].startswith("log-odds of the probability, since")
     np.testing.assert_allclose(cut.predict(rows)["risk"][:, 0], rows["x"] @ WEIGHTS, atol=1e-12)
+
+
+class CutAtLayers(CutRight):
+    """Can be cut at a layer too, but not once it was cut before its sigmoid."""
+
+    def layers(self):
+        return ("only",)
+
+    def tail(self, layer):
+        return Clinic()
+
+    def activations(self, inputs, layer):
+        return inputs
+
+    def layer_streams(self, layer):
+        return {"x": ("x",)}
+
+
+def test_a_model_that_would_lose_what_is_needed_is_read_as_log_odds(rows):
+    model = CutAtLayers()
+    cut, words = on_logit(model, {"risk"}, rows, needs={Splittable})
+    assert isinstance(cut, Splittable)
+    assert words["risk"] == (
+        "log-odds of the probability, since model 'clinic', cut before the final sigmoid, cannot be cut at a layer too"
+    )
+    tail = xm.explain(model, rows, on="logit", at="only", targets=["risk"])
+    np.testing.assert_allclose(tail["prediction"].values[0], rows["x"] @ WEIGHTS, atol=1e-12)
+    assert on_logit(model, {"risk"}, rows)[1]["risk"] == "before the final sigmoid"
+
+
+def test_logarithms_of_probabilities_are_left_with_a_word(rows):
+    head = Head("k", (3,), "multiclass", unit="log-probability")
+    model = xm.adapt(lambda x: np.log(softmax(x @ CLASSES)), {"x": Stream("x", (3,), "float64")}, [head])
+    assert on_logit(model, {"k"}, rows) == (model, {"k": "its output, which is the logarithm of a probability already"})
 
 
 def test_metrics_of_probabilities_read_the_log_odds_of_classes_back(read, rows):

@@ -27,7 +27,7 @@ from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradien
 from xai_mimo.core.labels import check_labels
 from xai_mimo.core.logit import On, check_on, on_logit
 from xai_mimo.core.method import Method, needs_of
-from xai_mimo.core.model import Arrays, Differentiable, Model, described
+from xai_mimo.core.model import Arrays, Differentiable, Interceptable, Model, Randomisable, Splittable, described
 from xai_mimo.core.named_players import NamedPlayers
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.probes import answers, check_model
@@ -187,7 +187,13 @@ def read_request(
     explained = {head: values[picked] for head, values in outputs.items()} if of_all else outputs
     given, words = adapted, dict[str, str]()
     if check_on(on) == "logit":
-        adapted, words = on_logit(plain, heads_behind(targets, sums, plain.heads), inputs, stacklevel=4)
+        needs = {kind for method in named.values() for kind in needs_of(method)}
+        if any("random weights" in metric.needs for metric in asked):
+            needs.add(Randomisable)
+        if at is not None or Interceptable in needs:
+            needs.add(Splittable)
+        explained_heads = heads_behind(targets, sums, plain.heads)
+        adapted, words = on_logit(plain, explained_heads, inputs, needs=needs, stacklevel=4)
         adapted = with_sums(adapted, sums)
         explained = answers(adapted, inputs, picked, heads)
     selectors = select(targets, adapted.heads, explained, checked)

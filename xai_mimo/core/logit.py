@@ -17,7 +17,16 @@ import numpy as np
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, PrecisionWarning
 from xai_mimo.core.head_kinds import is_cumulative, is_of_classes
-from xai_mimo.core.model import Arrays, Linked, Model, described
+from xai_mimo.core.model import (
+    Arrays,
+    Differentiable,
+    Interceptable,
+    Linked,
+    Model,
+    Randomisable,
+    Splittable,
+    described,
+)
 from xai_mimo.core.reread import Ask, reread
 from xai_mimo.core.streams import Array, Head
 from xai_mimo.core.targets import Selector, take
@@ -29,6 +38,12 @@ OF_EACH_CLASS = "log-odds of each class"
 
 _LOGIT_UNITS = ("logit", "logits", "log-odds", "cumulative log-odds", OF_EACH_CLASS)
 _OF_PROBABILITIES = ("binary", "multiclass", "multilabel", "ordinal")
+_LOST: dict[type, str] = {
+    Splittable: "cannot be cut at a layer too",
+    Differentiable: "has no gradients",
+    Interceptable: "cannot be intercepted",
+    Randomisable: "cannot be copied with random weights",
+}
 _ROWS = 1024
 _OUTSIDE = 1e-5
 """What rounding may add to a probability of 1."""
@@ -56,7 +71,7 @@ def on_attributes(on: On, values: Mapping[str, str]) -> dict[str, str]:
 
 
 def on_logit(
-    model: Model, heads: Collection[str], rows: Arrays, *, stacklevel: int = 3
+    model: Model, heads: Collection[str], rows: Arrays, *, needs: Collection[type[Model]] = (), stacklevel: int = 3
 ) -> tuple[Model, dict[str, str]]:
     """The model with its heads of probabilities on their logits.
 
@@ -65,6 +80,8 @@ def on_logit(
         heads: names of those that are explained; others stay as they are.
         rows: of the data; the first 1024 are asked for, to see whether a head gives probabilities, and whether the
             model cut before the activation still is the model.
+        needs: capabilities that are made use of; a model that has them and lacks them once it is cut before its
+            activations (a torch module cannot then be cut at a layer too) is read as log-odds, which keeps them all.
         stacklevel: of the warnings.
     Returns:
         The model, of the same heads in other units; and for each of the heads that are explained what its values are,
@@ -81,6 +98,8 @@ def on_logit(
             continue
         if head.kind not in _OF_PROBABILITIES:
             words[head.name] = f"its output: a head of kind {head.kind} is none of probabilities"
+        elif head.unit == "log-probability":
+            words[head.name] = "its output, which is the logarithm of a probability already"
         elif head.unit in _LOGIT_UNITS:
             words[head.name] = f"its output, which is a {'logit' if 'logit' in head.unit else 'log-odds'} already"
         else:
@@ -92,6 +111,12 @@ def on_logit(
     for head in wanted:
         _check_probabilities(model, head, outputs[head.name])
     cut, found, why = _cut(model, wanted, few, outputs)
+    lost = [_LOST[kind] for kind in _LOST if kind in needs and isinstance(model, kind) and not isinstance(cut, kind)]
+    if lost:
+        why = {n: f"{described(model)}, cut {where}, {lost[0]}" for n, where in found.items()} | {
+            head.name: why[head.name] for head in wanted if head.name not in found
+        }
+        cut, found = model, {}
     rest = tuple(head.name for head in wanted if head.name not in found)
     for name in rest:
         found[name] = f"log-odds of the probability, since {why[name]}"

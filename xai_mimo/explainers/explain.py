@@ -20,7 +20,7 @@ from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradien
 from xai_mimo.core.labels import check_labels
 from xai_mimo.core.logit import On, check_on, on_attributes, on_logit
 from xai_mimo.core.method import Method, flag, needs_of, positive, whole
-from xai_mimo.core.model import Arrays, Differentiable
+from xai_mimo.core.model import Arrays, Differentiable, Splittable
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.plugins import engine as find_engine
 from xai_mimo.core.plugins import method as find_method
@@ -124,7 +124,8 @@ def explain(
     targets, sums = split_sums(targets, adapted.heads)
     values: dict[str, str] = {}
     if check_on(on) == "logit":
-        adapted, values = on_logit(adapted, heads_behind(targets, sums, adapted.heads), inputs)
+        needs = {*needs_of(find_method(method)), *(() if at is None else (Splittable,))}
+        adapted, values = on_logit(adapted, heads_behind(targets, sums, adapted.heads), inputs, needs=needs)
     adapted = with_sums(adapted, sums)
     cut = cut_at(adapted, at)
     check_together(cut.part.streams)
