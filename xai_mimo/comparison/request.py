@@ -188,7 +188,7 @@ def read_request(
     given, words = adapted, dict[str, str]()
     if check_on(on) == "logit":
         needs = {kind for method in named.values() for kind in needs_of(method)}
-        if any("random weights" in metric.needs for metric in asked):
+        if any("random weights" in getattr(metric, "needs", ()) for metric in asked):
             needs.add(Randomisable)
         if at is not None or Interceptable in needs:
             needs.add(Splittable)

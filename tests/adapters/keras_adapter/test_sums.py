@@ -14,7 +14,7 @@ from xai_mimo.testing import check_adapter
 REGION = np.zeros((4, 4), bool)
 REGION[1:3, 2:] = True
 
-long_on_jax = pytest.mark.slow if keras.config.backend() == "jax" else pytest.mark.usefixtures()
+long_on_jax = pytest.mark.slow if keras.config.backend() == "jax" else lambda test: test
 """What JAX compiles for longer than it teaches."""
 
 
