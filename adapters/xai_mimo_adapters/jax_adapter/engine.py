@@ -79,6 +79,14 @@ class Engine:
                 yield
         except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as err:
             raise leaves_jax(self._label, err) from err
+        except ValueError as err:
+            if not str(err).startswith("Reverse-mode differentiation does not work"):
+                raise
+            raise NotSupported(
+                f"'{self._label}' has no gradient: JAX cannot go backwards through a loop whose length depends on "
+                "values. Use jax.lax.scan or a loop of fixed length, or a method that only asks for predictions, such "
+                "as 'shapley'."
+            ) from err
         except jax.errors.UnexpectedTracerError as err:
             raise NotSupported(
                 f"'{self._label}' keeps arrays of a trace beyond it, such as a map that is sown inside a function "

@@ -14,13 +14,13 @@ from xai_mimo_adapters.jax_adapter.source import Leaf, Source, flags_of, is_floa
 def of_nnx(module: nnx.Module) -> Source:
     """A module as a graph in evaluation mode, applied to the state that the module has at each call."""
     flags = flags_of(type(module).__call__)
-    copy: Any = nnx.merge(*nnx.split(module))
+    copy: Any = nnx.merge(*nnx.split(module), copy=True)
     copy.eval()
     graph, rngs, _ = _parts(copy)
     as_it_was = nnx.graphdef(module)
 
     def built(state: Any, shown: bool) -> tuple[Callable[..., Any], dict[int, str]]:
-        whole: Any = nnx.merge(graph, rngs, state)
+        whole: Any = nnx.merge(graph, rngs, state, copy=True)  # random state that is counted on stays within the trace
         paths = {id(part): "/".join(map(str, path)) for path, part in nnx.iter_modules(whole) if path}
         if shown:
             nnx_attention_sown(whole)

@@ -13,6 +13,7 @@ from xai_mimo_adapters.jax_adapter import JaxAdapter
 
 import xai_mimo as xm
 from xai_mimo.core.errors import BadSetting, NotSupported, ShapeMismatch
+from xai_mimo.core.targets import Selector
 from xai_mimo.sowing import sow
 
 pytestmark = pytest.mark.all_frameworks
@@ -162,6 +163,16 @@ def test_a_module_of_equinox_that_answers_otherwise_to_a_row():
 
 def test_an_option_of_another_word():
     refused(f, BadSetting, "takes is 'rows' or 'row'.*got 'batch'", takes="batch")
+
+
+def test_a_loop_that_has_no_way_back():
+    def loop(x):
+        return jax.lax.while_loop(lambda x: x.sum() < 0, lambda x: x + 1, x)
+
+    model = xm.adapt(jax.jit(loop), like=X)
+    assert model.predict(X)["output"].shape == (4, 3)
+    with pytest.raises(NotSupported, match=r"'.*loop' has no gradient: JAX cannot go backwards through a loop"):
+        model.gradients(X, [Selector("output", "output", np.zeros(4, int))])
 
 
 def test_what_is_no_model():
