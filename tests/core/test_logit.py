@@ -238,6 +238,17 @@ def test_logarithms_of_probabilities_are_left_with_a_word(rows):
     assert on_logit(model, {"k"}, rows) == (model, {"k": "its output, which is the logarithm of a probability already"})
 
 
+def test_joined_models_are_cut_where_their_parts_can_be(rows):
+    joined = xm.adapt({"ward": CutRight(), "home": Clinic()})
+    explanation = xm.explain(joined, rows, on="logit", targets=["ward_risk", "home_risk", "ward_hours"])
+    words = json.loads(explanation.attrs["explained_value"])
+    assert words["ward_risk"] == "before the final sigmoid"
+    assert words["home_risk"].startswith("log-odds of the probability, since model 'ward and home' cannot be cut")
+    for head in range(2):
+        np.testing.assert_allclose(explanation["prediction"].values[head], rows["x"] @ WEIGHTS, atol=1e-12)
+    assert joined.before_link(["home_risk"])[1] == {}
+
+
 def test_metrics_of_probabilities_read_the_log_odds_of_classes_back(read, rows):
     head = read.heads[1]
     np.testing.assert_allclose(probabilities(read.predict(rows)["mode"], head), softmax(rows["x"] @ CLASSES), atol=1e-9)

@@ -11,7 +11,7 @@ import numpy as np
 from xai_mimo.core.declare import annotate_heads, annotate_streams, declared_streams
 from xai_mimo.core.door import check_inputs
 from xai_mimo.core.errors import NotFinite, ShapeMismatch, UnknownName
-from xai_mimo.core.model import Arrays, Differentiable, Model, backend_of
+from xai_mimo.core.model import Arrays, Differentiable, Linked, Model, backend_of
 from xai_mimo.core.precision import is_half, precision_of
 from xai_mimo.core.streams import Array, Head, Stream
 from xai_mimo.core.targets import Selector
@@ -97,6 +97,27 @@ class Joined:
         """Outputs of all parts, ``{head: (sample, *head.shape)}``."""
         arrays = list(check_inputs(inputs, self._streams).values())
         return self._named([_predict(part, part.rows(arrays)) for part in self._parts])
+
+    def before_link(self, heads: Sequence[str]) -> tuple["Joined", dict[str, str]]:
+        """The same models, of which heads end before their final sigmoid or softmax, where their part can be cut there;
+        see ``Linked``."""
+        parts, shown, words = list[Part](), list[Head](), dict[str, str]()
+        own_names = iter(self._heads)
+        for part in self._parts:
+            named = {own.name: next(own_names) for own in part.model.heads}
+            wanted = [own for own, head in named.items() if head.name in heads]
+            cut, found = (
+                part.model.before_link(wanted) if wanted and isinstance(part.model, Linked) else (part.model, {})
+            )
+            if isinstance(self, DifferentiableJoined) and not isinstance(cut, Differentiable):
+                cut, found = part.model, {}
+            units = {own.name: own.unit for own in cut.heads}
+            shown += [replace(head, unit=units[own]) if own in found else head for own, head in named.items()]
+            words |= {named[own].name: where for own, where in found.items()}
+            parts.append(replace(part, model=cut if found else part.model))
+        other = copy.copy(self)
+        other._parts, other._heads = tuple(parts), tuple(shown)
+        return other, words
 
     def renamed(self, streams: Sequence[Stream]) -> "Joined":
         """The same models under other words for their features; see ``Renamable``."""
