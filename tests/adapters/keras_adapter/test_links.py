@@ -17,8 +17,8 @@ WORDS = {
 }
 LINKED = list(WORDS)
 
-long_on_jax = pytest.mark.slow if keras.config.backend() == "jax" else lambda test: test
-"""What JAX compiles for longer than it teaches."""
+long_where_compiled = (lambda test: test) if keras.config.backend() == "torch" else pytest.mark.slow
+"""What takes longer to compile than it teaches."""
 
 
 def network(*, bare):
@@ -116,13 +116,13 @@ def test_the_part_behind_a_layer_ends_before_the_activations_too(before, rows):
         np.testing.assert_allclose(part["mode"], whole["mode"], rtol=1e-5, atol=1e-6)
 
 
-@long_on_jax
+@long_where_compiled
 def test_a_copy_with_random_weights_ends_there_too(before, rng):
     copied = before[0].randomised(rng)
     assert {head.name: head.unit for head in copied.heads} == {head.name: head.unit for head in before[0].heads}
 
 
-@long_on_jax
+@long_where_compiled
 def test_a_layer_that_is_changed_later_is_seen(rows):
     model = network(bare=False)
     cut, _ = xm.adapt(model).before_link(["risk"])
@@ -141,7 +141,7 @@ def test_a_layer_whose_activation_comes_first_is_not_cut():
     assert adapted.before_link(["risk"]) == (adapted, {})
 
 
-@long_on_jax
+@long_where_compiled
 def test_it_keeps_the_contract(before, rows, linked):
     check_adapter(
         before[0],
@@ -151,7 +151,7 @@ def test_it_keeps_the_contract(before, rows, linked):
     )
 
 
-@long_on_jax
+@long_where_compiled
 def test_explanations_add_up_to_the_logit(linked, rows, written_out):
     explanation = xm.explain(linked, rows, on="logit", targets=["risk", "mode"])
     assert explanation.attrs["on"] == "logit"

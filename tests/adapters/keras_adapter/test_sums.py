@@ -14,8 +14,8 @@ from xai_mimo.testing import check_adapter
 REGION = np.zeros((4, 4), bool)
 REGION[1:3, 2:] = True
 
-long_on_jax = pytest.mark.slow if keras.config.backend() == "jax" else lambda test: test
-"""What JAX compiles for longer than it teaches."""
+long_where_compiled = (lambda test: test) if keras.config.backend() == "torch" else pytest.mark.slow
+"""What takes longer to compile than it teaches."""
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +58,13 @@ def test_on_the_logit_it_is_the_mean_of_logits_and_behind_a_layer_too(adapted, r
     assert np.abs(explanation["completeness_gap"]).max() < 1e-3
 
 
-@long_on_jax
+@long_where_compiled
 def test_copies_have_the_sums_and_fingerprints_tell_them(adapted, sums, rng):
     ours = with_sums(adapted, sums)
     assert [head.name for head in ours.randomised(rng).heads] == ["mask", "mask:region"]
     assert ours.fingerprint() != adapted.fingerprint()
 
 
-@long_on_jax
+@long_where_compiled
 def test_it_keeps_the_contract(adapted, sums, rows):
     check_adapter(with_sums(adapted, sums), rows, layers=["mask"])
