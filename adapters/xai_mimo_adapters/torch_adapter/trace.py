@@ -5,7 +5,6 @@ truth values and masks too, whatever values they had. Of an operation that decid
 (``if mask.all():``) everything may depend. Contents of tensors are not kept.
 """
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import torch
 from torch.utils import _pytree as tree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from xai_mimo_adapters.functions import parameters_of
 from xai_mimo_adapters.torch_adapter.calls import Tensors
 
 _SHAPE_ALONE = frozenset(
@@ -191,7 +191,7 @@ class _Recorder(TorchDispatchMode):
 
     def enter(self, path: str, module: torch.nn.Module, args: Any, kwargs: Any) -> None:
         """A module is called."""
-        parameters = tuple(inspect.signature(module.forward).parameters)
+        parameters = parameters_of(module.forward)
         leaves, _ = tree.tree_flatten_with_path((args, kwargs))
         given = [
             Given(i, _name(keys, parameters), self.number(x), tuple(x.shape), x.dtype)
@@ -220,7 +220,7 @@ def _watched(model: torch.nn.Module, recorder: _Recorder) -> Iterator[None]:
     handles = []
     try:
         for path, module in model.named_modules():
-            if path:
+            if path and not isinstance(module, torch.jit.ScriptModule):  # these take no hooks
                 handles.append(module.register_forward_pre_hook(_telling(path, recorder), with_kwargs=True))
         yield
     finally:

@@ -93,6 +93,31 @@ def test_a_residual_connection_reads_what_is_put_in_the_place_of_the_layers_inpu
     np.testing.assert_allclose(gradients["x_encoded"][0], slope.numpy(), rtol=1e-4, atol=1e-6)
 
 
+def test_a_module_with_a_scripted_one_inside_is_cut_at(rng):
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inside = torch.jit.script(nn.Linear(4, 1))
+
+        def forward(self, x):
+            return self.inside(x)
+
+    class Partly(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(3, 4), Last()
+
+        def forward(self, x):
+            return self.last(torch.tanh(self.first(x)))
+
+    model, x = nets.seeded(Partly), nets.normal(rng, 3, x=(3,))
+    adapted = xm.adapt(model, like=x)
+    assert adapted.layers() == ("first", "last")
+    read = rng.standard_normal((3, 4)).astype(np.float32)
+    expected = model.last(torch.from_numpy(read)).detach().numpy()
+    np.testing.assert_allclose(adapted.tail("last").predict(read)["output"], expected, rtol=1e-5)
+
+
 def test_a_stream_that_is_looked_at_in_python_reaches_every_head(rng):
     class Deciding(nn.Module):
         def __init__(self):

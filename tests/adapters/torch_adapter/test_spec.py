@@ -113,6 +113,7 @@ def test_a_declaration_takes_the_place_of_rows_and_renames_what_they_tell(uv):
         (lambda u, v: torch.softmax(u[:, :2], 1)[:, 1], "binary", "final softmax"),
         (lambda u, v: torch.softmax(u, 1)[:, 1], "regression", ""),
         (lambda u, v: torch.softmax(u, 0), "regression", ""),
+        (lambda u, v: torch.softmax(u[:, :, None] * v[:, None], -1)[:, :, 0], "regression", ""),
         (lambda u, v: torch.sigmoid(u), "multilabel", "final sigmoid"),
         (lambda u, v: torch.sigmoid(u[:, :1]).squeeze(-1), "binary", "final sigmoid"),
         (lambda u, v: torch.sigmoid(u)[:, 0], "binary", "final sigmoid"),
