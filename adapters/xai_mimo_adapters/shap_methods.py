@@ -14,7 +14,7 @@ threads that draw from it meanwhile would see it.)
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -178,13 +178,14 @@ def _explain(
         run: ``(predict, background, rows, seed) -> (row, player, target)``; rows and background hold ranks.
     """
     rows = len(selectors[0].units)
-    columns = np.concatenate([_columns(inputs), _columns(context.background)])
+    words = {n: _distinct(x, context.background[n]) for n, x in inputs.items() if x.dtype == object}
+    columns = np.concatenate([_columns(_coded(arrays, words)) for arrays in (inputs, context.background)])
     table, ranks = _rank(columns, masker.player_of)
     attributions = np.zeros((len(selectors), rows, masker.count))
     units = np.stack([s.units for s in selectors], axis=1)
     for group in np.unique(units, axis=0):
         index = np.flatnonzero((units == group).all(axis=1))
-        predict = _predictor(model, inputs, table, masker.player_of, rows_of(selectors, index[:1]))
+        predict = _predictor(model, inputs, words, table, masker.player_of, rows_of(selectors, index[:1]))
         seed = int(context.rng.integers(2**32))
         with _numpy_seeded(seed):
             values = run(predict, ranks[rows:], ranks[index], seed)
@@ -197,6 +198,21 @@ def _explain(
         baseline_prediction=take_mean(model.predict(context.background), selectors),
         players=masker.named_values(attributions),
     )
+
+
+def _distinct(*rows: Array) -> Array:
+    """The words, and the numbers beside them, of some rows: ``(word,)``, each once."""
+    words = dict.fromkeys(word for x in rows for word in x.ravel())
+    return np.fromiter(words, dtype=object, count=len(words))
+
+
+def _coded(arrays: Arrays, words: Mapping[str, Array]) -> Arrays:
+    """The arrays with words as their places among the distinct ones."""
+    places = {name: {word: place for place, word in enumerate(known)} for name, known in words.items()}
+    return {
+        name: np.array([places[name][word] for word in x.ravel()]).reshape(x.shape) if name in places else x
+        for name, x in arrays.items()
+    }
 
 
 def _columns(arrays: Arrays) -> Array:
@@ -225,13 +241,23 @@ def _rank(columns: Array, player_of: Array) -> tuple[Array, Array]:
     return table, ranks
 
 
-def _predictor(model: Model, like: Arrays, table: Array, player_of: Array, selectors: Sequence[Selector]) -> Predict:
+def _predictor(
+    model: Model,
+    like: Arrays,
+    words: Mapping[str, Array],
+    table: Array,
+    player_of: Array,
+    selectors: Sequence[Selector],
+) -> Predict:
     """The model as shap calls it: ranks ``(row, player)`` in, ``(row, target)`` out."""
     each = np.arange(table.shape[1])
 
     def predict(ranks: Array) -> Array:
         values = table[np.asarray(ranks).astype(np.int64)[:, player_of], each]
-        inputs = {name: v.astype(like[name].dtype) for name, v in _split(values, like).items()}
+        inputs = {
+            name: words[name][v.astype(np.int64)] if name in words else v.astype(like[name].dtype)
+            for name, v in _split(values, like).items()
+        }
         return take(model.predict(inputs), rows_of(selectors, np.zeros(len(values), dtype=np.int64))).T
 
     return predict

@@ -236,7 +236,8 @@ _LACKS: dict[Need, tuple[Callable[[Scene], bool], str]] = {
     ),
     "real values": (
         lambda scene: any(x.dtype.kind == "f" for x in scene.perturbed.inputs.values()),
-        "all streams hold whole numbers, which cannot be moved a little; compare at the layer that embeds them",
+        "all streams hold whole numbers or words, which cannot be moved a little; compare at the layer that embeds "
+        "them",
     ),
     "random weights": (
         lambda scene: isinstance(scene.whole, Randomisable),

@@ -163,6 +163,26 @@ def test_a_comparison_and_its_report_hold_the_words(pipeline, x, ill, tmp_path):
     assert again.scores.equals(comparison.scores)
 
 
+def test_the_bridge_to_shap_replaces_words_too(pipeline, x):
+    pytest.importorskip("shap")
+    background = x[20:26].reset_index(drop=True)
+    ours = xm.explain(pipeline, x[:2], EXACT, background=background)
+    peer = xm.explain(pipeline, x[:2], "shap.kernel", background=background)
+    for stream in ("num", "cat", "text"):
+        np.testing.assert_allclose(peer[stream].values, ours[stream].values, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", ["max_sensitivity", "local_lipschitz"])
+def test_robustness_moves_numbers_and_leaves_words(pipeline, x, metric):
+    comparison = xm.compare(pipeline, x, ["occlusion"], metrics=[metric], rows=4, background=x[:4])
+    assert np.isfinite(comparison.scores["estimate"]).all()
+    words = xm.adapt(
+        lambda note: np.array([float(len(n)) for n in note]), {"note": Stream("note", (), "str")}, {"n": 1}
+    )
+    with pytest.raises(NotSupported, match="all streams hold whole numbers or words, which cannot be moved a little"):
+        xm.compare(words, x["note"], ["occlusion"], metrics=[metric], rows=4)
+
+
 def test_an_explanation_of_words_is_saved_and_read(pipeline, x, tmp_path):
     explanation = xm.explain(pipeline, x[:3], "shapley", background=x[:4])
     xm.save(explanation, tmp_path / "values.nc")
