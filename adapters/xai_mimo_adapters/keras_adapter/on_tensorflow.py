@@ -185,7 +185,10 @@ def _spec(tensor: tf.Tensor, known: tf.TensorSpec | None) -> tf.TensorSpec:
 def _chosen(values: tf.Tensor, units: tf.Tensor) -> tf.Tensor:
     """One value per row: ``(row, *shape)`` and flat units ``(row,)`` to ``(row,)``."""
     flat = tf.reshape(values, (tf.shape(values)[0], -1))
-    return tf.gather(flat, units, axis=1, batch_dims=1)
+    if not flat.dtype.is_floating:  # has no gradient, which is said elsewhere
+        return tf.gather(flat, units, axis=1, batch_dims=1)
+    # Floats are not gathered: the gradient of that takes several times as long to trace.
+    return tf.reduce_sum(flat * tf.one_hot(units, tf.shape(flat)[1], dtype=flat.dtype), axis=1)
 
 
 def _to_tensors(inputs: Arrays) -> dict[str, tf.Tensor]:
