@@ -1,5 +1,7 @@
 """What is said of things that are no model, or a model of nobody's."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,7 +34,11 @@ CALLABLE = {"__call__": lambda self, x: x}
         (of_package("xgboost", "DMatrix"), r"a xgboost\.inside\.DMatrix is data"),
         (of_package("lightgbm", "Dataset"), r"a lightgbm\.inside\.Dataset is data"),
         (of_package("catboost", "Pool"), r"a catboost\.inside\.Pool is data"),
-        ({"weight": np.ones(3)}, r"a dict is no model\. If it holds weights, load them into their model and give that"),
+        ({"weight": np.ones(3)}, r"part 'weight': a numpy\.ndarray is data and no model"),
+        (
+            OrderedDict(weight=np.ones(3)),
+            r"a collections\.OrderedDict is no model\. If it holds weights, load them into their model and give that",
+        ),
         ([np.ones(3)], r"a list is no model\..* One call explains one model"),
         (None, r"None is no model; give a model of a framework, or a function of arrays"),
         (3, r"3 is no model"),

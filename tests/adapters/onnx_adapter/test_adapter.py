@@ -221,14 +221,14 @@ def test_heads_of_half_precision_leave_as_float32(rng):
     assert model.predict(rng.normal(size=(2, 3)))["y"].dtype == np.float32
 
 
-def classifier(labels, *, zipmap):
+def classifier(labels, *, zipmap, transform="LOGISTIC"):
     """As scikit-learn's exporter writes logistic regression."""
     of = {"classlabels_strings": labels} if isinstance(labels[0], str) else {"classlabels_ints": labels}
     ml = {"domain": "ai.onnx.ml"}
     nodes = [
         helper.make_node(
             "LinearClassifier", ["x"], ["label", "raw"], coefficients=[1.0, 0.0, 0.0, 2.0, -1.0, 1.0],
-            intercepts=[0.0, 0.5, -0.5], post_transform="LOGISTIC", **of, **ml,
+            intercepts=[0.0, 0.5, -0.5], post_transform=transform, **of, **ml,
         ),
         helper.make_node("Normalizer", ["raw"], ["probabilities"], norm="L1", **ml),
     ]  # fmt: skip
@@ -255,6 +255,12 @@ def test_a_classifier_of_scikit_learn_has_a_unit_for_each_class(labels, zipmap, 
     odds = 1 / (1 + np.exp(-(x @ np.array([[1.0, 0, -1], [0, 2, 1]]) + [0, 0.5, -0.5])))
     np.testing.assert_allclose(model.predict(x)[head.name], odds / odds.sum(axis=1, keepdims=True), rtol=1e-5)
     check_adapter(model, x)
+
+
+def test_scores_of_classes_are_probabilities_where_they_are_made_to_sum_to_one():
+    with pytest.warns(LeftOutWarning, match="'label'"):
+        head = xm.adapt(classifier([0, 1, 2], zipmap=False, transform="NONE")).heads[0]
+    assert (head.kind, head.unit, head.kind_from) == ("multiclass", "probability", "classes of LinearClassifier")
 
 
 def test_a_label_that_is_named_is_kept(rng):
