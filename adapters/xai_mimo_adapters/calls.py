@@ -35,7 +35,7 @@ class Patience:
     def __post_init__(self) -> None:
         whole(self.concurrency, "concurrency")
         if self.retries != 0:
-            whole(self.retries, "retries")
+            whole(self.retries, "retries, where there are any,")
         positive(self.wait, "wait")
         if self.timeout is not None:
             positive(self.timeout, "timeout")

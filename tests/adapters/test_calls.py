@@ -173,7 +173,7 @@ def test_warnings_and_numpy_settings_reach_the_threads():
     ("setting", "text"),
     [
         ({"concurrency": 0}, "concurrency must be a whole number of at least 1; got 0"),
-        ({"retries": -1}, "retries must be a whole number of at least 1; got -1"),
+        ({"retries": -1}, "retries, where there are any, must be a whole number of at least 1; got -1"),
         ({"timeout": 0}, "timeout must be a number above 0; got 0"),
         ({"wait": "long"}, "wait must be a number above 0; got 'long'"),
         ({"rows_per_call": 1.5}, r"rows_per_call must be a whole number of at least 1; got 1\.5"),

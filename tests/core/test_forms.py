@@ -10,7 +10,7 @@ import xarray as xr
 import xai_mimo as xm
 from xai_mimo.core.door import check_inputs
 from xai_mimo.core.errors import BadValues, DuplicateName, ShapeMismatch, UnknownName
-from xai_mimo.core.from_data import streams_from
+from xai_mimo.core.from_data import first_rows, streams_from
 from xai_mimo.core.streams import Stream
 
 pytestmark = pytest.mark.all_frameworks
@@ -148,6 +148,8 @@ def test_a_dataset_describes_its_streams():
         Stream("thermal", (2,), "float64", axes=("sensor",), features=("air", "process")),
         Stream("age", (), "int64"),
     )
+    wide = xr.DataArray(np.zeros((6, 9)), dims=("sensor", "sample"))
+    assert dict(first_rows(wide).sizes) == {"sensor": 6, "sample": 4}
     maps = xm.explain(lambda thermal, age: thermal[:, 0] * 2 + age, data, "occlusion")
     np.testing.assert_allclose(maps["thermal"].sel(head="output", thermal_sensor="air"), THERMAL[:, 0] * 2)
     named = xm.explain(xm.adapt(lambda x: x.sum(axis=1), streams={"x": 2}, heads={"y": 1}), table, "occlusion")
