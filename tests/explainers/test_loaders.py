@@ -11,9 +11,10 @@ import torch
 
 import xai_mimo as xm
 from tests.helpers import toys
+from tests.helpers.frameworks import imported
 from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.batches import begun
-from xai_mimo.core.errors import BadValues, EmptyData, FileProblem, ShapeMismatch
+from xai_mimo.core.errors import BadValues, EmptyData, FileProblem, NotSupported, ShapeMismatch
 from xai_mimo.core.rows import read_rows
 from xai_mimo.core.streams import Stream
 from xai_mimo.explainers import ExpectedGradients, Occlusion, Shapley
@@ -195,3 +196,23 @@ def test_words_come_in_batches_too():
     anew = ([["".join(list(word))] for (word,) in words[i : i + 7]] for i in range(0, 30, 7))  # words nobody else holds
     batches = ({"colour": np.array(some, dtype=object), "x": numbers[i * 7 : i * 7 + 7]} for i, some in enumerate(anew))
     same(whole, xm.explain(model, batches, Shapley(), background=[words[:3], numbers[:3]]))
+
+
+def test_an_estimator_and_a_function_of_jax_are_described_by_the_first_batch():
+    from sklearn.linear_model import LinearRegression
+
+    jnp = imported("jax.numpy")
+    frame = pd.DataFrame(ROWS["u"], columns=["p", "q", "r"])
+    estimator = LinearRegression().fit(frame, ROWS["u"] @ [1.0, 2.0, 3.0])
+
+    def together(inputs):
+        return jnp.tanh(inputs["u"]).sum(axis=1) * inputs["v"][:, 0]
+
+    for model, rows, pieces in (
+        (estimator, frame, (frame[i : i + 37] for i in range(0, 130, 37))),
+        (together, ROWS, batches()),
+    ):
+        same(xm.explain(model, rows, "occlusion"), xm.explain(model, pieces, "occlusion"))
+    labelled = torch.utils.data.TensorDataset(torch.tensor(ROWS["u"]), torch.ones(130))
+    with pytest.raises(NotSupported, match="DataLoader holds 2 values, and nothing tells whether"):
+        xm.explain(together, torch.utils.data.DataLoader(labelled, 37), "occlusion")

@@ -19,7 +19,7 @@ from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.comparison.task_scores import check_task_rows, task_rows, task_scores
 from xai_mimo.comparison.truth import NamedTruth, Truth, check_truth
 from xai_mimo.core.baselines import check_background, choose_background
-from xai_mimo.core.batches import begun
+from xai_mimo.core.batches import begun, example_of
 from xai_mimo.core.cut import Cut
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, LeftOutWarning, NotSupported
@@ -165,7 +165,7 @@ def read_request(
     if not isinstance(settings, Settings | None):
         raise BadSetting(f"settings are a Settings object; got {settings!r}. Write e.g. settings=Settings(ks=(1, 3)).")
     x = begun(x)
-    adapted = adapt(model, like=x)
+    adapted = adapt(model, like=example_of(x))
     x, texts = tokenised(x, adapted)
     adapted, named_streams, data = read_rows(adapted, x)
     _check_none_held(adapted)

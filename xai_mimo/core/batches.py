@@ -79,6 +79,16 @@ def begun(x: Any) -> Any:
     return Batches(x) if is_loader(x) and not isinstance(x, Batches) else x
 
 
+def example_of(x: Any) -> Any:
+    """What tells an adapter of the rows: these themselves, and of a loader its first batch.
+
+    Where a batch may hold labels it is the loader that was begun, which says so to who takes it for inputs.
+    """
+    if not isinstance(x, Batches) or (isinstance(x.first, list | tuple) and len(x.first) > 1):
+        return x
+    return x.alone()
+
+
 def check_unlabelled(batch: Any, streams: Sequence[Stream], kind: str) -> None:
     """Refuse a batch of inputs and labels, as frameworks train with.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xai_mimo.core.batches import begun, check_unlabelled, fitting, joined, of_batch
+from xai_mimo.core.batches import Batches, begun, check_unlabelled, fitting, joined, of_batch
 from xai_mimo.core.errors import BadValues, EmptyData, ShapeMismatch, UnknownName, XaiMimoError
 from xai_mimo.core.forms import along_axes, by_stream, check_columns
 from xai_mimo.core.precision import warn_of_lost_digits
@@ -43,6 +43,8 @@ def check_inputs(inputs: Any, streams: Sequence[Stream]) -> dict[str, Array]:
         PrecisionWarning: the stream's dtype cannot tell values apart that the data tells apart.
     """
     _refuse_path(inputs, "the rows")
+    if isinstance(inputs, Batches):  # an adapter looks at what it is to read
+        inputs = inputs.alone()
     if is_loader(inputs):
         batches = begun(inputs)
         checked = (check_batch(batch, streams, number, batches.kind) for number, batch in enumerate(batches, 1))

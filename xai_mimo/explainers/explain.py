@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.baselines import check_background, choose_background
-from xai_mimo.core.batches import begun
+from xai_mimo.core.batches import begun, example_of
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.engine import Engine
@@ -118,7 +118,7 @@ def explain(
     place = None if store is None else check_place(Path(store))
     engine = find_engine(engine)
     x = begun(x)
-    adapted = adapt(model, max_memory=max_memory, like=x)
+    adapted = adapt(model, max_memory=max_memory, like=example_of(x))
     x, texts = tokenised(x, adapted)
     adapted, named, inputs = read_rows(adapted, x, on_disk=True, folder=None if place is None else place.parent)
     targets, sums = split_sums(targets, adapted.heads)

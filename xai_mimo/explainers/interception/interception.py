@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.attention import READ_BY, is_between_positions
-from xai_mimo.core.batches import begun
+from xai_mimo.core.batches import begun, example_of
 from xai_mimo.core.cut import find_layer, layers_called
 from xai_mimo.core.digest import digest
 from xai_mimo.core.door import count_rows
@@ -60,7 +60,7 @@ def intercept(model: Any, x: Any, *, max_memory: int | None = None) -> xr.Datase
         NotSupported: the model cannot be intercepted, or holds no layer that sows.
     """
     x = begun(x)
-    adapted = adapt(model, max_memory=max_memory, like=x)
+    adapted = adapt(model, max_memory=max_memory, like=example_of(x))
     adapted, _, inputs = read_rows(adapted, tokenised(x, adapted)[0])
     maps = _maps(adapted, inputs)
     dims = _dims(maps)
