@@ -150,3 +150,15 @@ def test_players_that_do_not_agree_are_refused(methods, options, error, text):
     model = toys.linear()
     with pytest.raises(error, match=text):
         xm.compare(model, toys.rows(model, 4), methods, settings=QUICK, **options)
+
+
+def test_regions_are_of_single_values_and_say_nothing_of_players():
+    streams = [Stream("image", (2, 2, 1), "float64")]
+    model = xm.adapt(lambda image: image[:, 0].sum(axis=(1, 2)), streams=streams, heads={"y": 1})
+    x = {"image": np.random.default_rng(0).standard_normal((8, 2, 2, 1))}
+    top = np.broadcast_to(np.array([[True, True], [False, False]]), (8, 2, 2))
+    players = {"image": np.array([[0, 0], [1, 1]])}
+    found = xm.compare(model, x, ["occlusion"], players=players, truth={"y": {"image": top}}, settings=QUICK)
+    of_regions = [s for s in found.record.scores if s.metric in ("mass_in_region", "pointing_game")]
+    assert of_regions
+    assert all(s.estimate is None and s.note for s in of_regions)

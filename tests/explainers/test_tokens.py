@@ -1,6 +1,7 @@
 """Texts through every way to explain: per token at the embedding, words as players, tokens in results and reports."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import xai_mimo as xm
@@ -82,5 +83,8 @@ def test_texts_are_shown_in_the_report_and_kept_in_a_store(model, tmp_path):
     assert words[1] == ("un", "##able", "", "", "")
     found.report(tmp_path / "report.html")
     assert "##able" in (tmp_path / "report.html").read_text()
+    frames = {**ROWS, "table": pd.DataFrame(ROWS["table"], columns=["heat", "load"])}
+    named = xm.explain(model, frames, "shapley", background=frames)
+    assert list(named["table_feature"].values) == ["heat", "load"]
     stored = xm.explain(model, ROWS, "occlusion", store=tmp_path / "run.zarr", rows_per_block=2, background=ROWS)
     np.testing.assert_array_equal(stored["ids_word"][2], ["bad", "good", "film", "", ""])

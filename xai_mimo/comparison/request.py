@@ -167,6 +167,7 @@ def read_request(
     x = begun(x)
     adapted = adapt(model, like=example_of(x))
     x, texts = tokenised(x, adapted)
+    background, _ = tokenised(background, adapted, texts)
     adapted, named_streams, data = read_rows(adapted, x)
     _check_none_held(adapted)
     targets, sums = split_sums(targets, adapted.heads)
@@ -208,7 +209,6 @@ def read_request(
         named = {label: with_players(method, players) for label, method in named.items()}
     if check:
         _check_model(where.cut or Cut(adapted, adapted), inputs, named, targets, checked)
-    background, _ = tokenised(background, adapted, texts)
     own = None if background is None else check_background(background, named_streams)
     again = ("background", "background again")
     if chosen:

@@ -181,7 +181,7 @@ def with_tokenizer(model: Model, tokenizer: Any) -> Model:
 
 
 def _stream_of_ids(model: Model) -> Stream:
-    ids = [stream for stream in model.streams if _holds_ids(stream) and stream.name != MASK]
+    ids = [stream for stream in model.streams if _holds_ids(stream) and stream.name != MASK and not stream.held]
     if len(ids) != 1:
         raise BadSetting(
             f"the model has {len(ids)} streams of whole numbers (batch, token): "

@@ -120,6 +120,7 @@ def explain(
     x = begun(x)
     adapted = adapt(model, max_memory=max_memory, like=example_of(x))
     x, texts = tokenised(x, adapted)
+    background, _ = tokenised(background, adapted, texts)
     adapted, named, inputs = read_rows(adapted, x, on_disk=True, folder=None if place is None else place.parent)
     targets, sums = split_sums(targets, adapted.heads)
     values: dict[str, str] = {}
@@ -136,7 +137,6 @@ def explain(
         targets, left_out = targets_with_gradients(targets, adapted.heads, outputs)
         if left_out:
             warnings.warn(f"{chosen.name}: {left_out}", LeftOutWarning, stacklevel=2)
-    background, _ = tokenised(background, adapted, texts)
     background_there = _background(background, inputs, cut, named, rows=background_rows, seed=seed)
     job = ExplainJob(
         cut=cut,

@@ -225,3 +225,15 @@ def test_players_that_fit_no_stream_are_refused_when_the_model_is_seen_and_other
         Occlusion(players={"engine": {}})
     with pytest.raises(BadSetting, match="belong together"):
         Shapley(players={"engine": {"table": "rpm"}}, patch=2)
+
+
+def test_a_coalition_is_asked_for_once_for_all_heads_and_rows_share_a_call():
+    model = toys.mlp()
+    players = {"pair": {"u": [0], "v": "all"}, "others": "rest"}
+    x, background = toys.rows(model, 6), toys.rows(model, 3, seed=7)
+    model.rows_seen.clear()
+    xm.explain(model, x, Shapley(players=players), background=background, check=False)
+    coalitions = 6 * 2**2 * 3  # rows, coalitions of two players, background rows; whatever the number of targets
+    asked_twice = 6 * 3  # nobody is known: the baseline prediction
+    assert sum(model.rows_seen) == coalitions + asked_twice + 2 * 6
+    assert len(model.rows_seen) == 4
