@@ -507,3 +507,8 @@ def test_methods_agree_where_they_stand_a_tenth_above_both_floors(estimate, low,
     row = judge(*GOOD, *GOOD_IG, (rows, []))
     said(row, "so they agree" if agrees else "hardly more than by chance")
     said(row, rf"\(floor {100 * max(random, permuted):.0f} %")
+
+
+def test_a_map_that_all_heads_share_is_called_so():
+    said(judge(shared=["attention"]), "^Heads: this map is the same for every head")
+    assert not any(sentence.startswith("Heads:") for sentence in judge(shared=["ig"]).evidence)

@@ -101,6 +101,7 @@ def score(request: Request, explained: Explained, step: Steps) -> Scores:
                 inputs=len(scene.maps.players),
                 replacement=words_of_replacement(scene),
                 attributions=scene.maps.attributions,
+                shared=scene.maps.shared,
                 are_streams=request.space.is_streams,
                 undecidable=undecidable,
             )

@@ -30,7 +30,7 @@ reported with the methods whose order is supported. The thresholds are ours; doc
 were measured with them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from xai_mimo.comparison.case import Case, Evidence
 from xai_mimo.comparison.evidence import agreement_of, order_of, reach_of, shares_of, sign_of
@@ -52,6 +52,10 @@ _SENSITIVITY = (
     "Sign: this map speaks of sensitivities, of what happens when an input grows, and not of what its present value "
     "did, which alone can be tested by replacing it."
 )
+_SHARED = (
+    "Heads: this map is the same for every head, as attention is, so it cannot tell what one head reads from what "
+    "another does."
+)
 
 
 def verdicts(
@@ -63,6 +67,7 @@ def verdicts(
     inputs: int,
     replacement: str = "the background",
     attributions: Sequence[str] | None = None,
+    shared: Collection[str] = (),
     are_streams: bool = False,
     undecidable: Mapping[str, str] | None = None,
 ) -> list[Verdict]:
@@ -76,6 +81,7 @@ def verdicts(
         inputs: number of inputs that a map ranks.
         replacement: what replaced inputs become, in words.
         attributions: labels of the methods whose signs say what the present values did; None for all with a sign.
+        shared: labels of the methods whose map is the same for all heads.
         are_streams: whether maps are shares of whole streams, which have no sign whatever the method.
         undecidable: heads of which nothing can be concluded, with the reason.
     """
@@ -94,7 +100,7 @@ def verdicts(
             if method in with_sign:
                 uses["sign"] = sign_of(case, uses["shares"])
             none = _SENSITIVITY if methods[method] else _NO_SIGN_OF_STREAMS if are_streams else _NO_SIGN
-            remarks = [] if method in with_sign else [none]
+            remarks = ([] if method in with_sign else [none]) + [_SHARED] * (method in shared)
             remarks += agreement_of(case, [other.method for other in others], scores)
             rows.append(_verdict(case, uses, remarks))
     return rows

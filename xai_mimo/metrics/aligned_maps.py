@@ -54,6 +54,12 @@ class AlignedMaps:
         return tuple(label for label in self.maps if self.signed[label] and self.speaks_of[label] == "attribution")
 
     @property
+    def shared(self) -> tuple[str, ...]:
+        """The methods whose map is one and the same for all targets, of several."""
+        several = len(self.heads) > 1
+        return tuple(label for label, values in self.maps.items() if several and bool((values == values[:1]).all()))
+
+    @property
     def rows(self) -> int:
         """Number of explained rows."""
         return int(self.counts.shape[1])

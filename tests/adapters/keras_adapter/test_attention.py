@@ -10,6 +10,7 @@ from xai_mimo_adapters.keras_adapter import attention
 
 import xai_mimo as xm
 from xai_mimo.core.errors import NotSupported
+from xai_mimo.explainers import AttentionRollout
 
 _PATCHED = (
     (layers.MultiHeadAttention, ("call", "_compute_attention")),
@@ -109,6 +110,15 @@ def test_reading_changes_no_answer_and_leaves_nothing_behind(network, rows):
     assert adapted.fingerprint() == print_before
     assert not attention._reading.get()
     assert not attention._is_self.get()
+
+
+def test_rollout_is_the_product_of_what_keras_returns(network, rows):
+    first, second = (keras.ops.convert_to_numpy(own_scores(network, name, rows)) for name in ("heads", "groups"))
+    raw = [each.astype(np.float64).mean(axis=1) + np.eye(6) for each in (first, second)]
+    low, high = (each / each.sum(axis=2, keepdims=True) for each in raw)
+    rollout = AttentionRollout(layers=["heads", "groups"], query=-1)
+    ours = xm.explain(network, rows, method=rollout, check=False)["series"].sum("series_feature")
+    np.testing.assert_allclose(ours[0], (high @ low)[:, -1], rtol=1e-5)
 
 
 class Broken(layers.Layer):
