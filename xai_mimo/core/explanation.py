@@ -19,7 +19,8 @@ Layout (version 1):
   ``core.by_players`` leaves the players alone, and sums other explanations over them;
 - coordinates ``head`` (target names; read them as ``explanation["head"]``, since ``.head`` is a method of xarray's),
   ``sample`` (row numbers), ``unit`` (the explained unit, ``(head, sample)``) and feature names on the last axis of each
-  stream, names of variables where it is theirs;
+  stream, names of variables where it is theirs; ``<stream>_word``, ``(sample, <stream>_<first axis>)``, of texts and of
+  what a layer makes of ids: the token that stands there, "" where a row has no more (``core.by_token`` sums by them);
 - attributes ``schema, method, settings, seed, versions, fingerprint, space, signed, speaks_of, streams, heads`` (JSON
   if nested), and ``unexplained``, streams that the method says nothing of, where there are any; ``backend``, the
   framework that computed, where the model names one, several after a run that was gone on with; ``precision``, the

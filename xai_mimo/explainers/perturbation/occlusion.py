@@ -31,10 +31,11 @@ class Occlusion:
             result then has a value for each of the stream's variables); "levels", the same with the columns of a
             category by themselves (rows then arise that cannot exist, of two levels or of none); "variables", every
             entry of a stream's last axis over all its other axes, such as the whole series of a feature; "patches",
-            neighbouring positions with all their channels; or "streams", whole streams. Or players by name, which may
-            span streams: ``{"engine": {"table": ["rpm", "torque"]}, "weather": {"table": ["temp"], "image": "all"},
-            "first week": {"series": {"time": [0, 7]}}}``, or superpixels, ``{"image": labels}``; ``core.named_players``
-            says all that may stand there. The result then has a variable ``players``.
+            neighbouring positions with all their channels; "words", the tokens of each word of texts (``core.texts``);
+            or "streams", whole streams. Or players by name, which may span streams: ``{"engine": {"table": ["rpm",
+            "torque"]}, "weather": {"table": ["temp"], "image": "all"}, "first week": {"series": {"time": [0, 7]}}}``,
+            or superpixels, ``{"image": labels}``; ``core.named_players`` says all that may stand there. The result then
+            has a variable ``players``.
         patch: where patches are the players, positions along each axis: one number for all streams with positions, one
             for each axis, or these by stream. Values of streams without one are players each. What a patch loses is
             divided evenly among its values.
