@@ -263,6 +263,10 @@ def test_a_fingerprint_is_of_what_is_fitted_and_set(x, patients):
     assert xm.adapt(model).fingerprint() != once
     values[0, 0, 0] -= 1.0
     assert xm.adapt(model).fingerprint() == once
+    nodes = model[-1].estimators_[1].tree_.threshold
+    nodes[0] += 1.0
+    assert xm.adapt(model).fingerprint() != once
+    nodes[0] -= 1.0
     model[0].scale_[2] *= 2
     assert xm.adapt(model).fingerprint() != once
     model[0].scale_[2] /= 2
