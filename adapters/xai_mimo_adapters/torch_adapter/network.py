@@ -193,6 +193,8 @@ class TorchNetwork:
             with self._reading(), torch.no_grad():
                 self._in_dtype(self._tensors(rows), call)
         seen = {name: found[self._outputs[name]] for name in heads if self._outputs[name] in found}
+        if not seen:
+            return self, {}
         other = copy.copy(self)
         other._cut_heads = tuple(seen)
         other._call = before_links(self._plain, [self._outputs[name] for name in seen], {})
