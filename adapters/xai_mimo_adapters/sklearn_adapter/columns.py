@@ -28,7 +28,7 @@ class Seen:
         groups: the columns of each stream, where rows came as one thing for each.
         sizes: the same where columns have no names: how many each has.
         dtypes: of columns of a data frame, as pandas has them.
-        holds_words, holds_numbers: of columns by name or place.
+        words: columns that hold words.
         is_words: whether rows are words, and have no columns.
     """
 
