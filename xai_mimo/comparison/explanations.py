@@ -17,6 +17,7 @@ from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, EmptyData
 from xai_mimo.core.explanation import describe, to_dataset
 from xai_mimo.core.held import call_method
+from xai_mimo.core.labels import CheckedLabels
 from xai_mimo.core.method import Context, Method
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.names import check_text
@@ -146,7 +147,7 @@ class ExplainRequest:
             self.inputs,
             method,
             targets=[s.target for s in self.selectors],
-            labels=self.labels or None,
+            labels=CheckedLabels(self.labels),
             background=background,
             at=None if cut is None else cut.layer,
             seed=seed,

@@ -14,14 +14,19 @@ from xai_mimo.core.tables import check_row_order, column_labels, read_array, wit
 _ROUNDED = 1e-3
 
 
+class CheckedLabels(dict[str, Array]):
+    """Labels that went through the door already: whole numbers where they are classes, whatever those are called."""
+
+
 def check_labels(labels: Any, heads: Sequence[Head], rows: int, inputs: Any = None) -> dict[str, Array]:
     """Check labels once, at the door.
 
     Args:
         labels: ``{head: (sample, ...)}`` for some of the heads, or a data frame with such columns; a list or tuple with
             all, in the model's order; one array for a model of one head; None for none. Of a head of classes they are
-            class numbers or the names of its units, or 0 and 1 for each unit; of others, one number for each unit (NaN
-            where it is unknown) or the number of the unit that speaks for the row.
+            what it calls its classes (``Head.class_labels``), class numbers or the names of its units, or 0 and 1 for
+            each unit; of others, one number for each unit (NaN where it is unknown) or the number of the unit that
+            speaks for the row.
         heads: the model's heads.
         rows: of the data.
         inputs: the data as it was given; where it and the labels are data frames or series, their rows must not have
@@ -32,8 +37,8 @@ def check_labels(labels: Any, heads: Sequence[Head], rows: int, inputs: Any = No
         UnknownName: no such head. ShapeMismatch: another number of rows, of units, or of heads. BadValues: text, NaN,
             numbers that are no classes of the head, or rows in another order than the inputs'.
     """
-    if labels is None:
-        return {}
+    if labels is None or isinstance(labels, CheckedLabels):
+        return dict(labels or {})
     by_name = {head.name: head for head in heads}
     columns = column_labels(labels)
     check_row_order({**with_row_labels(inputs, "the inputs"), **with_row_labels(labels, "the labels")})
@@ -87,7 +92,9 @@ def _check_labels(labels: Any, head: Head, rows: int) -> Array:
     values = read_array(labels, what, takes_words=True)
     if values.ndim == 0 or len(values) != rows:
         raise ShapeMismatch(f"{what} want one value per row, {rows} as in the inputs; got shape {values.shape}.")
-    if values.dtype.kind not in "fiub":
+    if head.class_labels and not (head.size > 1 and values.size == rows * head.size):
+        values = _of_class_labels(values, head, what)
+    elif values.dtype.kind not in "fiub":
         values = _of_words(values, head, what)
     # A quantity may be unknown in some rows, and is then shown as that; a class is asked for.
     known = ~np.isinf(values) if is_quantity(head) else np.isfinite(values)
@@ -131,6 +138,33 @@ def _one_for_all(values: Array, head: Head, rows: int) -> Array:
             f"thresholds part; got {values[row].tolist()!r} in row {row}."
         )
     return values.reshape(wanted)
+
+
+def _of_class_labels(values: Array, head: Head, what: str) -> Array:
+    """Numbers of the classes, by what the head calls them; class numbers stay where no class is called by a number.
+
+    Raises:
+        BadValues: something else; never read as a class number where classes are called by other numbers.
+    """
+    places = {_label(label): i for i, label in enumerate(head.class_labels)}
+    labels = [_label(value) for value in values.ravel().tolist()]
+    if all(label in places for label in labels):
+        return np.array([places[label] for label in labels], dtype=np.int64).reshape(values.shape)
+    if values.dtype.kind in "fiub" and not any(isinstance(place, float) for place in places):
+        return values
+    odd = next(value for value, label in zip(values.ravel().tolist(), labels, strict=True) if label not in places)
+    raise BadValues(
+        f"{what} hold {odd!r}, which is none of its classes ({', '.join(head.class_labels)}). Write each class as the "
+        "model was trained on it, and leave out rows without a label."
+    )
+
+
+def _label(value: Any) -> float | str:
+    """A label as it is compared: 1, 1.0, True and "1" are one class."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def _of_words(words: Array, head: Head, what: str) -> Array:

@@ -173,6 +173,8 @@ class Head:
         unit: what the values are measured in, e.g. "log-odds", "h"; "" when unknown.
         kind_from: where the kind was seen, e.g. "final softmax", "classes_" or "declared"; "" where nothing tells it
             and the head is taken for a quantity. Two heads that differ in this alone are equal.
+        class_labels: of a head of classes, what labels call each class where they are not counted from 0, such as
+            ``("no", "yes")`` or ``("3", "5", "7")``; of a binary head the second is its unit's.
     """
 
     name: str
@@ -181,6 +183,7 @@ class Head:
     units: tuple[str, ...] = ()
     unit: str = ""
     kind_from: str = field(default="", compare=False)
+    class_labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name(self.name, "head", reserved=frozenset())
@@ -194,15 +197,21 @@ class Head:
                 f"head '{self.name}' of shape {self.shape} has {self.size} units but {len(units)} unit names."
             )
         check_unique(units, f"unit of head '{self.name}'")
-        for unit in (*units, self.unit):
-            check_text(unit, f"unit of head '{self.name}'")
-        check_text(self.kind_from, f"what tells the kind of head '{self.name}'")
+        labels = tuple(str(label) for label in self.class_labels)
+        if labels and len(labels) != max(self.classes, 2):
+            raise ShapeMismatch(
+                f"head '{self.name}' has {max(self.classes, 2)} classes but {len(labels)} labels of classes "
+                f"{list(labels)[:8]}; give one for each."
+            )
+        check_unique(labels, f"label of a class of head '{self.name}'")
+        for word in (*units, self.unit, self.kind_from, *labels):
+            check_text(word, f"unit of head '{self.name}'")
         object.__setattr__(self, "units", units)
+        object.__setattr__(self, "class_labels", labels)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON holds it; without ``kind_from`` where nothing was seen, as before there was any."""
-        values = asdict(self)
-        return values if self.kind_from else {k: v for k, v in values.items() if k != "kind_from"}
+        """As JSON holds it; without ``kind_from`` and ``class_labels`` where they are empty."""
+        return {k: v for k, v in asdict(self).items() if v or k not in ("kind_from", "class_labels")}
 
     @property
     def size(self) -> int:

@@ -61,15 +61,18 @@ class Question:
     def _head(self, name: str, width: int, classes: tuple[str, ...]) -> Head:
         kind: HeadKind = "regression"
         units: tuple[str, ...] = ()
+        labels: tuple[str, ...] = ()
         if self.is_multilabel:
             kind, units = "multilabel", classes if len(classes) == width else ()
         elif len(classes) == 2 and width == 1:
-            kind, units = "binary", classes[1:]
+            kind, units, labels = "binary", classes[1:], _class_labels(classes)
         elif classes and self.is_of_pairs:
             units = tuple(f"{a} against {b}" for i, a in enumerate(classes) for b in classes[i + 1 :])
         elif classes and len(classes) == width:
-            kind, units = "multiclass", classes
-        return Head(name, (width,), kind=kind, units=units, unit=self.unit, kind_from=self.kind_from)
+            kind, units, labels = "multiclass", classes, _class_labels(classes)
+        return Head(
+            name, (width,), kind=kind, units=units, unit=self.unit, kind_from=self.kind_from, class_labels=labels
+        )
 
 
 def question(model: Any, output: str | None) -> Question:
@@ -164,6 +167,12 @@ def _unit(model: Any, output: str, classes: tuple[tuple[str, ...], ...]) -> str:
         return "probability"
     is_logistic = type(final(model)).__name__ in ("LogisticRegression", "LogisticRegressionCV")
     return "log-odds" if is_logistic and len(classes[0]) == 2 else "score"
+
+
+def _class_labels(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """What labels call the classes; () where that is their number."""
+    numbers = tuple(str(i) for i in range(len(classes)))
+    return () if classes in (numbers, ("False", "True")) else classes
 
 
 def _word(label: Any) -> str:

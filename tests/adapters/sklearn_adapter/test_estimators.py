@@ -302,3 +302,17 @@ def test_the_adapter_imports_no_framework_that_the_model_did_not_bring():
         "'tensorflow'}))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "name", [lambda y: y + 1, lambda y: 2 * y - 1, lambda y: np.array(["no", "yes"])[y], lambda y: y, lambda y: y > 0]
+)
+def test_labels_are_the_classes_that_the_estimator_was_fitted_on(name):
+    """Whatever the classes are called, the score is that of the estimator, and the explained class the row's own."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 2)), np.arange(60) % 2
+    x[:, 0] += 4 * y
+    classifier = LogisticRegression().fit(x, name(y))
+    result = xm.compare(classifier, x[:8], ["occlusion"], labels=name(y)[:8], background=x[8:], progress=False)
+    scores = {row["metric"]: row["estimate"] for row in result.to_dict()["task"]}
+    assert scores["auroc"] == 1.0
