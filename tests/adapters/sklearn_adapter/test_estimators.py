@@ -313,6 +313,6 @@ def test_labels_are_the_classes_that_the_estimator_was_fitted_on(name):
     x, y = rng.normal(size=(60, 2)), np.arange(60) % 2
     x[:, 0] += 4 * y
     classifier = LogisticRegression().fit(x, name(y))
-    result = xm.compare(classifier, x[:8], ["occlusion"], labels=name(y)[:8], background=x[8:], progress=False)
+    result = xm.compare(classifier, x[:40], ["occlusion"], labels=name(y)[:40], background=x[40:], progress=False)
     scores = {row["metric"]: row["estimate"] for row in result.to_dict()["task"]}
     assert scores["auroc"] == 1.0
