@@ -158,7 +158,7 @@ def test_streams_come_from_the_data_and_kinds_from_the_operations(nets, rows):
     with pytest.warns(UnusedStreamWarning, match="'idle'"):
         explained = xm.explain(nets.Net(), {**rows, "table": frame}, method="occlusion", targets=["risk"])
     assert list(explained["table_feature"].values) == ["oil", "rpm", "load", "age"]
-    model = xm.adapt(nets.Net(), like=[rows["table"], rows["ids"], rows["idle"]])  # names of the parameters
+    model = xm.adapt(nets.Compiled(), like=[rows["table"], rows["ids"], rows["idle"]])  # names of the parameters
     assert [(s.name, s.dtype) for s in model.streams] == [("table", "float32"), ("ids", "int32"), ("idle", "float32")]
     assert [(h.name, h.shape, h.kind, h.kind_from, h.unit) for h in model.heads] == [
         ("risk", (1,), "binary", "final sigmoid", "probability"),
