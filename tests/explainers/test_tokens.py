@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import xai_mimo as xm
-from tests.core.test_texts import TEXTS, ByHand, word_pieces
 from tests.helpers.frameworks import needs
+from tests.helpers.texts import TEXTS, ByHand, word_pieces
 from xai_mimo.core.errors import BadSetting, NotSupported, SchemaError
 from xai_mimo.core.streams import Stream
 from xai_mimo.core.texts import read_texts
