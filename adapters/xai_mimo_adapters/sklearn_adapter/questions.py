@@ -146,8 +146,11 @@ def _classes(model: Any) -> tuple[tuple[tuple[str, ...], ...], bool]:
     if isinstance(classes, list) and classes and np.ndim(classes[0]) == 1:
         return tuple(tuple(map(_word, c)) for c in classes), False
     names = tuple(map(_word, np.asarray(classes).ravel()))
-    is_network_of_labels = getattr(last, "out_activation_", "") == "logistic" and len(names) > 2
-    is_multilabel = bool(getattr(last, "multilabel_", False)) or is_network_of_labels or np.ndim(classes) == 2
+    labels = getattr(
+        last, "_label_binarizer", None
+    )  # of neural networks and ridge classifiers, which say it nowhere else
+    are_marks = str(getattr(labels, "y_type_", "")).startswith("multilabel")
+    is_multilabel = bool(getattr(last, "multilabel_", False)) or are_marks or np.ndim(classes) == 2
     return (names,), is_multilabel
 
 

@@ -28,7 +28,7 @@ class Callee:
     Attributes:
         function: takes tensors.
         forward: the function whose parameters tell how.
-        modules: every module that takes part, each once.
+        parts: what was called holds; the modules in them take part, also such as are put in later.
         label: what it is called in errors.
         can_be_cut: whether it runs module by module in Python, so that hooks see what each reads.
         rows: the one number of rows that it takes; None for any.
@@ -37,11 +37,16 @@ class Callee:
 
     function: Callable[..., Any]
     forward: Callable[..., Any]
-    modules: tuple[torch.nn.Module, ...]
+    parts: tuple[torch.nn.Module, ...]
     label: str
     can_be_cut: bool = False
     rows: int | None = None
     shown: Callable[..., Any] | None = None
+
+    @property
+    def modules(self) -> tuple[torch.nn.Module, ...]:
+        """Every module that takes part now, each once."""
+        return tuple(dict.fromkeys(module for part in self.parts for module in part.modules()))
 
     @property
     def weights(self) -> Iterator[torch.Tensor]:
@@ -118,25 +123,23 @@ def callee_of(model: Any) -> Callee:
     if isinstance(model, torch.export.ExportedProgram):
         return _exported(model.module())
     if isinstance(model, torch.jit.ScriptModule):
-        modules = tuple(model.modules())
         label = str(getattr(model, "original_name", type(model).__name__))
-        return Callee(model, _as_declared(model), modules, label, shown=functools.partial(_call_anew, model))
+        return Callee(model, _as_declared(model), (model,), label, shown=functools.partial(_call_anew, model))
     if isinstance(model, torch.fx.GraphModule) and hasattr(model, "_in_spec"):
         return _exported(model)
     if isinstance(model, torch.nn.Module):
         inner = getattr(model, "_orig_mod", None)
         if isinstance(inner, torch.nn.Module):
-            return Callee(_quiet(model), inner.forward, tuple(model.modules()), type(inner).__name__, shown=inner)
-        return Callee(model, model.forward, tuple(model.modules()), type(model).__name__, can_be_cut=True)
+            return Callee(_quiet(model), inner.forward, (model,), type(inner).__name__, shown=inner)
+        return Callee(model, model.forward, (model,), type(model).__name__, can_be_cut=True)
     if isinstance(model, torch.Tensor) or not callable(model):
         raise NotSupported(
             f"a {type(model).__name__} of PyTorch is no model; expected a torch.nn.Module, an exported program or a "
             "function of tensors."
         )
     plain = getattr(model, "_torchdynamo_orig_callable", model)
-    held = dict.fromkeys(module for network in torch_modules(plain) for module in network.modules())
     label = getattr(plain, "__qualname__", type(plain).__qualname__)
-    return Callee(model if plain is model else _quiet(model), plain, tuple(held), label, shown=plain)
+    return Callee(model if plain is model else _quiet(model), plain, torch_modules(plain), label, shown=plain)
 
 
 def _quiet(compiled: Callable[..., Any]) -> Callable[..., Any]:
@@ -162,9 +165,7 @@ def _exported(module: torch.fx.GraphModule) -> Callee:
         return module(*(given[n] for n in names[:positional]), **{n: given[n] for n in keywords})
 
     forward.__signature__ = inspect.signature(module.forward)  # type: ignore[attr-defined]
-    return Callee(
-        forward, forward, tuple(module.modules()), "exported program", rows=_fixed_rows(module), shown=forward
-    )
+    return Callee(forward, forward, (module,), "exported program", rows=_fixed_rows(module), shown=forward)
 
 
 def _fixed_rows(module: torch.fx.GraphModule) -> int | None:

@@ -1,7 +1,7 @@
 """A model of which heads give what their final sigmoid or softmax reads, seen while it runs."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -41,18 +41,37 @@ def before_links(call: Call, heads: Sequence[str], found: dict[str, str]) -> Cal
     return before
 
 
+class _Note(NamedTuple):
+    """What probabilities were made of.
+
+    Attributes:
+        made: the probabilities, kept so that their identity is not given to another tensor.
+        read: what they were made of. kind: by what.
+        versions: of both, then.
+    """
+
+    made: torch.Tensor
+    read: torch.Tensor
+    kind: str
+    versions: tuple[int, int]
+
+    @property
+    def holds(self) -> bool:
+        """Whether neither was written into since, itself or through a view."""
+        return self.versions == (self.made._version, self.read._version)
+
+
 class _Links(TorchFunctionMode):
     """Remembers what probabilities were made of, whatever shape they are brought into."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._read: dict[int, tuple[torch.Tensor, str]] = {}
-        self._kept: list[torch.Tensor] = []
+        self._read: dict[int, _Note] = {}
 
     def of(self, made: Any) -> tuple[torch.Tensor, str] | None:
         """What an output was made of and by which link, in its own shape; None where it is of another kind."""
-        link = self._read.get(id(made))
-        return link if link is not None and link[0].shape == made.shape else None
+        note = self._read.get(id(made))
+        return (note.read, note.kind) if note is not None and note.holds and note.read.shape == made.shape else None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -61,17 +80,16 @@ class _Links(TorchFunctionMode):
         made = func(*args, **kwargs)
         if name in _LINKS and _is_over_the_last_axis(name, before, args, kwargs):
             self._note(made, before, _LINKS[name])
-        elif id(x) in self._read and args:
-            read, kind = self._read[id(x)]
-            if name in _FORMS or (name in _PICKS and kind == "sigmoid"):
-                self._note(made, func(read, *args[1:], **kwargs), kind)
+            return made
+        note = self._read.get(id(x)) if args else None
+        if note is not None and note.holds and (name in _FORMS or (name in _PICKS and note.kind == "sigmoid")):
+            self._note(made, func(note.read, *args[1:], **kwargs), note.kind)
         return made
 
     def _note(self, made: Any, read: Any, kind: str) -> None:
         pairs = [(made, read)] if isinstance(made, torch.Tensor) else list(zip(made, read, strict=True))
         for one, other in pairs:
-            self._read[id(one)] = other, kind
-            self._kept.append(one)  # so that its identity is not given to another
+            self._read[id(one)] = _Note(one, other, kind, (one._version, other._version))
 
 
 def _name(func: Any) -> str:

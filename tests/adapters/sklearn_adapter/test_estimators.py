@@ -11,7 +11,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor, VotingClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor
@@ -171,6 +171,11 @@ def test_labels_that_may_hold_together_are_one_head(x):
         (head,) = xm.adapt(model).heads
         assert (head.kind, head.units) == ("multilabel", ("0", "1", "2"))
         np.testing.assert_array_equal(xm.adapt(model).predict(x)["output"], model.predict_proba(x))
+    for count in (2, 3):
+        network, ridge = MLPClassifier((4,), max_iter=5).fit(x, y[:, :count]), RidgeClassifier().fit(x, y[:, :count])
+        for model, answer in ((network, network.predict_proba(x)), (ridge, ridge.decision_function(x))):
+            assert xm.adapt(model).heads[0].kind == "multilabel"
+            np.testing.assert_array_equal(xm.adapt(model).predict(x)["output"], answer)
     chain = ClassifierChain(LogisticRegression()).fit(x, y)
     outputs = xm.adapt(chain).predict(x)
     assert [h.kind for h in xm.adapt(chain).heads] == ["binary"] * 3

@@ -300,6 +300,31 @@ def test_heads_before_their_final_sigmoid_or_softmax(rng):
     assert xm.adapt(torch.jit.script(model), like=x).before_link(["output_0"])[1] == {}
 
 
+@pytest.mark.parametrize(
+    "write", [lambda p, z: p.mul_(0.99), lambda p, z: p.view(-1).mul_(0.99), lambda p, z: z.mul_(1.02)]
+)
+def test_probabilities_that_were_written_into_end_in_no_sigmoid(write, uv):
+    def give(u, v):
+        z = u[:, :1] * 1
+        p = torch.sigmoid(z)
+        write(p, z)
+        return p
+
+    adapted = xm.adapt(Giving(give), like=uv, heads={"output": "binary"})
+    assert adapted.before_link(["output"])[1] == {}
+
+
+def test_modules_that_are_put_in_later_are_read_in_evaluation_mode_too(rng):
+    model, x = nets.seeded(nets.Tables).train(), nets.normal(rng, 4, left=(3,), right=(4,))
+    adapted = xm.adapt(model, like=x)
+    before = adapted.fingerprint()
+    model.left = nn.Sequential(nn.Dropout(0.9), model.left, nn.Tanh())
+    anew = xm.adapt(model, like=x)
+    np.testing.assert_array_equal(adapted.predict(x)["output_0"], anew.predict(x)["output_0"])
+    assert before != adapted.fingerprint() == anew.fingerprint()
+    assert model.left[0].training
+
+
 def test_random_states_are_left_as_they_were_by_what_draws(uv):
     model = Giving(lambda u, v: u + 0 * torch.rand_like(u))
     before = nets.state(model)
