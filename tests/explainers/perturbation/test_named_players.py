@@ -218,6 +218,20 @@ def test_sums_that_would_say_something_else_are_refused(model):
         xm.by_players(join({"a": plain}), PLAYERS)
 
 
+def test_sums_are_of_magnitudes_where_a_map_has_no_sign_and_of_what_was_measured_alone(model):
+    x, halves = rows(4), {"table": [[0, 0, 1], [0, 1, 1], [0, 1, 0], [0, 0, 0]], "others": "rest"}
+    found = xm.explain(model, x, "occlusion")
+    later, labels = found.isel(sample=slice(1, None)), np.array(halves["table"])[1:]
+    signed, unsigned = (xm.by_players(e, halves)["players"] for e in (later, later.assign_attrs(signed=0)))
+    for sums, values in ((signed, later["table"]), (unsigned, abs(later["table"]))):
+        for label in (0, 1):
+            expected = (values.values * (labels == label)).sum(-1)
+            np.testing.assert_allclose(sums.sel(players_player=f"table.{label}"), expected)
+    silent = found.assign_attrs(unexplained='["table"]')
+    with pytest.raises(SchemaError, match="'occlusion' says nothing of stream 'table', of which player 'engine' has"):
+        xm.by_players(silent, PLAYERS)
+
+
 def test_players_that_fit_no_stream_are_refused_when_the_model_is_seen_and_others_before(model):
     with pytest.raises(UnknownName, match=r"no feature of stream 'table' .player 'engine'.* is called 'rmp'"):
         xm.explain(model, rows(2), Shapley(players={"engine": {"table": ["rmp"]}}))
