@@ -11,6 +11,7 @@ from tests.helpers import toys
 from xai_mimo.core.errors import UnusedStreamWarning
 from xai_mimo.core.explanation import describe
 from xai_mimo.core.streams import Head, Stream
+from xai_mimo.explainers import Occlusion
 from xai_mimo.explainers.run_warnings import RunWarnings
 
 pytestmark = pytest.mark.all_frameworks
@@ -70,6 +71,19 @@ def test_explain_does_not_warn_of_a_stream_that_matters_to_later_rows_alone(recw
     assert not recwarn.list
     with pytest.warns(UnusedStreamWarning, match="head 'y' exact zeros on input stream 'v' for all 4 rows"):
         xm.explain(model, {"u": u[:4], "v": v[:4]}, "gradient", rows_per_block=2)
+
+
+@pytest.mark.parametrize("method", ["shapley", "expected_gradients", Occlusion(baseline="mean")])
+def test_a_row_that_was_its_own_background_is_not_said_to_be_unread(method, recwarn):
+    model = toys.mlp()
+    x = toys.rows(model, 3)
+    one = {name: rows[:1] for name, rows in x.items()}
+    with pytest.warns(UnusedStreamWarning) as told:
+        xm.explain(model, one, method)
+    (text,) = (str(warning.message) for warning in told)
+    assert "compared the one row of x with itself, since background=None draws from x" in text
+    xm.explain(model, one, method, background=x)
+    assert not recwarn.list
 
 
 def test_accounts_merge_alike_in_any_order_and_grouping():

@@ -33,7 +33,7 @@ from xai_mimo.core.targets import AnyTarget, expand
 from xai_mimo.core.texts import tokenised, with_words
 from xai_mimo.core.token_words import words_at
 from xai_mimo.explainers.job import ExplainJob, attributes, blocks_of
-from xai_mimo.explainers.run_warnings import RunWarnings
+from xai_mimo.explainers.run_warnings import RunWarnings, lone_row_warning
 from xai_mimo.explainers.store import check_place
 from xai_mimo.explainers.stored_run import explain_to_disk
 
@@ -164,9 +164,21 @@ def explain(
         result, noticed = (
             explain_to_disk(job, engine, place, advance) if place is not None else _in_memory(job, engine, advance)
         )
+    if noticed and background is None and _is_compared_with_itself(result, chosen):
+        noticed = [lone_row_warning(chosen.name)]
     for warning in noticed:
         warnings.warn(warning, stacklevel=2)
     return result
+
+
+def _is_compared_with_itself(result: xr.Dataset, method: Any) -> bool:
+    """Whether the one row that there is was its own background, so that there is nothing to attribute."""
+    if result.sizes["sample"] != 1:
+        return False
+    if hasattr(method, "baseline"):
+        return isinstance(method.baseline, str) and method.baseline in ("background", "mean")
+    there = "baseline_prediction" in result
+    return there and bool((result["prediction"] == result["baseline_prediction"]).all())
 
 
 def _seed(seed: Any) -> int:

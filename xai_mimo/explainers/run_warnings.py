@@ -123,6 +123,14 @@ class RunWarnings:
         )
 
 
+def lone_row_warning(method: str) -> UnusedStreamWarning:
+    """Said in the place of all others where the one row that there is was compared with itself."""
+    return UnusedStreamWarning(
+        f"{method} compared the one row of x with itself, since background=None draws from x: its zeros say nothing of "
+        "the model. Give rows to compare it with: explain(model, x, background=rows)."
+    )
+
+
 def _in_both(mine: _Pairs | None, theirs: _Pairs | None) -> _Pairs | None:
     if mine is None or theirs is None:
         return theirs if mine is None else mine
