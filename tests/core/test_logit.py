@@ -9,7 +9,7 @@ import pytest
 
 import xai_mimo as xm
 from xai_mimo.core.door import check_inputs
-from xai_mimo.core.errors import BadSetting, PrecisionWarning
+from xai_mimo.core.errors import BadSetting, LeftOutWarning, PrecisionWarning
 from xai_mimo.core.logit import OF_EACH_CLASS, LogOdds, on_logit
 from xai_mimo.core.model import Differentiable, Interceptable, Splittable
 from xai_mimo.core.reread import reread
@@ -145,6 +145,20 @@ def test_each_head_says_what_is_explained(rows):
     # The logit is a line, so a row's attributions are x w, less the same for the background in every row.
     background = rows["x"] * WEIGHTS - explanation["x"].values[0]
     np.testing.assert_allclose(background, np.tile(background[:1], (6, 1)), atol=1e-4)
+
+
+def test_where_no_head_is_known_to_give_probabilities_that_is_said(rows):
+    def chance(x):
+        return 1 / (1 + np.exp(-(x @ WEIGHTS)))
+
+    with pytest.warns(
+        LeftOutWarning, match=r"on='logit' changes nothing: no head .* \('output' is of kind regression\)"
+    ):
+        xm.explain(chance, rows, "occlusion", on="logit")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explanation = xm.explain(xm.adapt(chance, heads={"output": "binary"}, like=rows), rows, "occlusion", on="logit")
+    np.testing.assert_allclose(explanation["x"].values[0], rows["x"] * WEIGHTS, atol=1e-6)
 
 
 def test_outputs_are_explained_as_before_and_say_so(rows):

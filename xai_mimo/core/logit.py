@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from xai_mimo.core.door import count_rows
-from xai_mimo.core.errors import BadSetting, PrecisionWarning
+from xai_mimo.core.errors import BadSetting, LeftOutWarning, PrecisionWarning
 from xai_mimo.core.head_kinds import is_cumulative, is_of_classes
 from xai_mimo.core.model import (
     Arrays,
@@ -90,6 +90,7 @@ def on_logit(
         BadSetting: a head of classes or choices gives values that are no probabilities.
     Warns:
         PrecisionWarning: some probabilities are 0 or 1 within rounding, whose log-odds are cut off.
+        LeftOutWarning: no head that is explained is known to give probabilities.
     """
     words: dict[str, str] = {}
     wanted = []
@@ -105,6 +106,7 @@ def on_logit(
         else:
             wanted.append(head)
     if not wanted:
+        _warn_of_nothing_changed(model, words, stacklevel + 1)
         return model, words
     few = {name: x[:_ROWS] for name, x in rows.items()}
     outputs = model.predict(few)
@@ -124,6 +126,19 @@ def on_logit(
         if clipped:
             warnings.warn(_of_clipped(name, clipped, outputs[name], count_rows(rows)), PrecisionWarning, stacklevel)
     return (reread(cut, LogOdds(rest)) if rest else cut), {**words, **found}
+
+
+def _warn_of_nothing_changed(model: Model, words: dict[str, str], stacklevel: int) -> None:
+    kinds = {head.name: head.kind for head in model.heads if head.name in words}
+    if not kinds or any(words[name].startswith("its output, which is") for name in kinds):
+        return
+    told = ", ".join(f"'{name}' is of kind {kind}" for name, kind in kinds.items())
+    warnings.warn(
+        f"on='logit' changes nothing: no head that is explained is known to give probabilities ({told}). If one does, "
+        f"say so: xai_mimo.adapt(model, heads={{{next(iter(kinds))!r}: 'binary'}}, like=x).",
+        LeftOutWarning,
+        stacklevel=stacklevel,
+    )
 
 
 def _cut(

@@ -106,7 +106,8 @@ def explain(
         UnusedStreamWarning: a head gave exact zeros on a whole stream. NotConvergedWarning: rows missed the tolerance.
         PrecisionWarning: ``on="logit"``, and probabilities of 0 or 1 have no log-odds.
         StoreWarning: the store was damaged, or computed by another backend. GradientWarning: a head's gradient does not
-        say how its output changes. LeftOutWarning: a head of whole numbers, where the method follows gradients.
+        say how its output changes. LeftOutWarning: a head of whole numbers, where the method follows gradients; or
+            ``on="logit"``, and no head is known to give probabilities.
     """
     whole(rows_per_block, "rows_per_block")
     whole(background_rows, "background_rows")
