@@ -159,10 +159,17 @@ def _first_answer(callee: Callee, rows: Arrays, dtypes: Mapping[str, torch.dtype
 
 def _refused(callee: Callee, rows: Arrays, dtypes: Mapping[str, torch.dtype], err: Exception | None) -> NotSupported:
     shapes = ", ".join(f"{name} {x.shape} {str(dtypes[name]).removeprefix('torch.')}" for name, x in rows.items())
-    takes = ", ".join(parameters_of(callee.forward)) or "any arguments"
+    parameters = parameters_of(callee.forward)
+    takes, cause = ", ".join(parameters) or "any arguments", str(err).strip().rstrip(".")
+    has_all = bool(parameters) and set(parameters) <= set(rows)
+    remedy = (
+        "It has them all; are the rows of the shape that it reads, the batch axis first?"
+        if has_all
+        else "Give every tensor that it needs, under the name of its parameter: x={'sensors': ..., 'mask': ...}."
+    )
     return NotSupported(
-        f"'{callee.label}' does not take the streams ({shapes}): {type(err).__name__}: {err} Its parameters are "
-        f"{takes}. Give every tensor that it needs, under the name of its parameter: x={{'sensors': ..., 'mask': ...}}."
+        f"'{callee.label}' does not take the streams ({shapes}): {type(err).__name__}: {cause}. Its parameters are "
+        f"{takes}. {remedy}"
     )
 
 

@@ -162,6 +162,16 @@ def test_what_cannot_be_read_is_refused_in_words(model, error, text, uv):
         xm.adapt(model, like=uv)
 
 
+def test_rows_of_another_width_are_not_said_to_be_missing(uv):
+    with pytest.raises(NotSupported) as told:
+        xm.adapt(nn.Linear(7, 2), like=uv["u"])
+    text = str(told.value)
+    assert text.endswith(
+        "(4x3 and 7x2). Its parameters are input. It has them all; are the rows of the shape that it reads, the batch "
+        "axis first?"
+    )
+
+
 def test_outputs_that_are_no_heads_may_be_left_out_by_naming_the_others(uv):
     model = Giving(lambda u, v: (u.sum(1), v.mean()))
     with pytest.raises(ShapeMismatch, match=r"output 'output_1' has shape \(\) for 4 rows"):
