@@ -324,6 +324,18 @@ def test_probabilities_that_were_written_into_end_in_no_sigmoid(write, uv):
     assert adapted.before_link(["output"])[1] == {}
 
 
+@pytest.mark.parametrize(
+    "give", [lambda u, v: torch.softmax(u[:, :, None] * v[:, None, :3], 1), lambda u, v: torch.softmax(u, -1)[:, :2]]
+)
+def test_a_softmax_over_another_axis_or_some_of_its_values_end_in_no_softmax(give, uv):
+    assert xm.adapt(Giving(give), like=uv, heads={"output": "multiclass"}).before_link(["output"])[1] == {}
+
+
+def test_what_a_sigmoid_in_place_writes_over_is_what_it_read(uv):
+    adapted = xm.adapt(Giving(lambda u, v: (u[:, :1] * 2).sigmoid_()), like=uv, heads={"output": "binary"})
+    np.testing.assert_allclose(adapted.before_link(["output"])[0].predict(uv)["output"], 2 * uv["u"][:, :1], rtol=1e-6)
+
+
 def test_modules_that_are_put_in_later_are_read_in_evaluation_mode_too(rng):
     model, x = nets.seeded(nets.Tables).train(), nets.normal(rng, 4, left=(3,), right=(4,))
     adapted = xm.adapt(model, like=x)
