@@ -323,3 +323,12 @@ def test_methods_can_be_imported_from_the_room():
     assert set(dir(room)) == set(room.__all__)
     with pytest.raises(AttributeError, match="LIME"):
         _ = room.LIME
+
+
+def test_the_method_that_nobody_named_is_one_that_the_model_has():
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    model = toys.mlp()
+    assert xm.explain(model, toys.rows(model, 2)).attrs["method"] == "integrated_gradients"
+    assert xm.explain(lambda table: table @ np.ones(3), {"table": x}).attrs["method"] == "shapley"
+    with pytest.raises(NotSupported, match="needs gradients"):
+        xm.explain(lambda table: table @ np.ones(3), {"table": x}, "integrated_gradients")

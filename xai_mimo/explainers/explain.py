@@ -20,7 +20,7 @@ from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradien
 from xai_mimo.core.labels import check_labels
 from xai_mimo.core.logit import On, check_on, on_attributes, on_logit
 from xai_mimo.core.method import Method, flag, needs_of, positive, whole
-from xai_mimo.core.model import Arrays, Differentiable, Splittable
+from xai_mimo.core.model import Arrays, Differentiable, Model, Splittable
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.plugins import engine as find_engine
 from xai_mimo.core.plugins import method as find_method
@@ -41,7 +41,7 @@ from xai_mimo.explainers.stored_run import explain_to_disk
 def explain(
     model: Any,
     x: Any,
-    method: str | Method = "integrated_gradients",
+    method: str | Method | None = None,
     *,
     targets: Sequence[AnyTarget] | None = None,
     labels: Any = None,
@@ -66,7 +66,8 @@ def explain(
             have no names; or a loader of such batches (``DataLoader``, ``tf.data.Dataset``, a generator), which is
             read once, batch by batch: its rows wait on disk, beside the ``store`` or in the folder of temporary files,
             and memory holds a block of them. All is as for the same rows in one array, the background too.
-        method: a name (default settings) or settings such as ``Shapley(budget=4096)``.
+        method: a name (default settings) or settings such as ``Shapley(budget=4096)``. None takes Integrated Gradients,
+            and Shapley values of a model that has no gradients.
         targets: head names, ``(head, unit)`` pairs or ``Target`` objects, which may name a region of units whose mean
             is explained (``Target("mask", region=...)``); ("<survival head>", "mean") is the mean time lived up to
             the last time; None explains every head.
@@ -123,15 +124,16 @@ def explain(
     x, texts = tokenised(x, adapted)
     background, _ = tokenised(background, adapted, texts)
     adapted, named, inputs = read_rows(adapted, x, on_disk=True, folder=None if place is None else place.parent)
+    asked = find_method(_default(adapted) if method is None else method)
     targets, sums = split_sums(targets, adapted.heads)
     values: dict[str, str] = {}
     if check_on(on) == "logit":
-        needs = {*needs_of(find_method(method)), *(() if at is None else (Splittable,))}
+        needs = {*needs_of(asked), *(() if at is None else (Splittable,))}
         adapted, values = on_logit(adapted, heads_behind(targets, sums, adapted.heads), inputs, needs=needs)
     adapted = with_sums(adapted, sums)
     cut = cut_at(adapted, at)
     check_together(cut.part.streams)
-    chosen, seed, rows_per_block = with_words(find_method(method), texts), _seed(seed), int(rows_per_block)
+    chosen, seed, rows_per_block = with_words(asked, texts), _seed(seed), int(rows_per_block)
     follows_gradients = Differentiable in needs_of(chosen) and isinstance(cut.part, Differentiable)
     if follows_gradients and (check or targets is None):
         outputs = cut.part.predict(cut.enter({name: values[:1] for name, values in inputs.items()}))
@@ -180,6 +182,10 @@ def _is_compared_with_itself(result: xr.Dataset, method: Any) -> bool:
         return isinstance(method.baseline, str) and method.baseline in ("background", "mean")
     there = "baseline_prediction" in result
     return there and bool((result["prediction"] == result["baseline_prediction"]).all())
+
+
+def _default(model: Model) -> str:
+    return "integrated_gradients" if isinstance(model, Differentiable) else "shapley"
 
 
 def _seed(seed: Any) -> int:
