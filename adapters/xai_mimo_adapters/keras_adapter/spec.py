@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from xai_mimo.core.streams import Head, HeadKind, Stream, check_unique
 from xai_mimo_adapters.keras_adapter.compiled import compiled_for
 from xai_mimo_adapters.keras_adapter.from_rows import streams_of_rows
 from xai_mimo_adapters.keras_adapter.graph import Graph, Key, Step, functional_core, stream_of
+from xai_mimo_adapters.keras_adapter.makers import noting_makers
 from xai_mimo_adapters.keras_adapter.named_graph import NamedGraph
 
 Tensors = dict[str, Any]
@@ -47,7 +49,7 @@ def read_functional(model: Any, graph: Graph, streams: Any, heads: Any) -> tuple
     """
     _check_stateless(model)
     core: Any = functional_core(model)  # there is one, as there is a graph
-    inputs = _struct_names(core.input, [t.name for t in core.inputs])
+    inputs = _struct_names(core.input, _own_names(core.inputs))
     outputs = _struct_names(core.output, list(core.output_names))
     flat_inputs = [name for name, _ in sorted(inputs, key=lambda pair: pair[1])]
 
@@ -96,13 +98,16 @@ def read_other(model: Any, streams: Any, heads: Any, like: Any = None) -> Spec:
     asked = ("answer", tuple((s.name, s.shape, s.dtype) for s in declared))
     if asked not in compiled_for(model).notes:
         zeros = {s.name: keras.ops.zeros((1, *[n or _PROBE_LENGTH for n in s.shape]), s.dtype) for s in declared}
-        answer = _try_on_zeros(ask, zeros, model.name)
-        shapes = [tuple(t.shape[1:]) for t in keras.tree.flatten(answer)]
+        with noting_makers() as makers:
+            answer = _try_on_zeros(ask, zeros, model.name)
+        flat = keras.tree.flatten(answer)
+        shapes = [tuple(t.shape[1:]) for t in flat]
+        activations = ["" if (layer := makers.of(t)) is None else activation_name(layer) for t in flat]
         # Looked up again: the first call of a layer may have set attributes of it.
-        compiled_for(model).notes[asked] = _struct_names(answer, _default_outputs(answer)), shapes
-    outputs, shapes = compiled_for(model).notes[asked]
+        compiled_for(model).notes[asked] = _struct_names(answer, _default_outputs(answer)), shapes, activations
+    outputs, shapes, activations = compiled_for(model).notes[asked]
     losses = losses_of_heads(getattr(model, "loss", None), _flat(outputs))
-    read = tuple(head_of(name, shapes[i], *_nature(shapes[i], "", losses.get(name))) for name, i in outputs)
+    read = tuple(head_of(name, shapes[i], *_nature(shapes[i], activations[i], losses.get(name))) for name, i in outputs)
 
     def call(tensors: Tensors) -> Tensors:
         flat = keras.tree.flatten(ask(tensors))
@@ -127,6 +132,15 @@ def _try_on_zeros(ask: Callable[[Tensors], Any], zeros: Tensors, model: str) -> 
             f"model '{model}' does not take the declared streams ({shapes}; axes of any length are tried with "
             f"{_PROBE_LENGTH}): {type(err).__name__}: {err}"
         ) from err
+
+
+def _own_names(inputs: Sequence[Any]) -> list[str]:
+    """What a model's inputs are called; a name that Keras counted through the process ("keras_tensor_7") is none."""
+    several = len(inputs) > 1
+    return [
+        (f"input_{i}" if several else "input") if re.fullmatch(r"keras_tensor(_\d+)?", t.name) else t.name
+        for i, t in enumerate(inputs)
+    ]
 
 
 def _default_outputs(made: Any) -> list[str]:

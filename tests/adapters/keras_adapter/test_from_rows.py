@@ -92,14 +92,15 @@ def test_the_weights_are_those_of_its_own_first_call():
 
 
 def test_kinds_of_heads_are_those_of_the_compiled_losses():
-    model = ByName()
-    model.compile(loss={"risk": "binary_crossentropy", "hours": "mse"})
-    explained = xm.explain(model, BOTH, Occlusion(players="streams"))
-    assert heads_of(explained) == [
+    model, occlusion = ByName(), Occlusion(players="streams")
+    model.risk.activation = keras.activations.linear
+    assert {kind_from for _, _, kind_from in heads_of(xm.explain(model, BOTH, occlusion))} == {""}
+    loss = {"risk": keras.losses.BinaryCrossentropy(from_logits=True), "hours": "mse"}
+    model.compile(loss=loss)
+    assert heads_of(xm.explain(model, BOTH, occlusion)) == [
         ("risk", "binary", "the loss it was compiled with"),
         ("hours", "regression", "the loss it was compiled with"),
     ]
-    assert {kind_from for _, _, kind_from in heads_of(xm.explain(ByName(), BOTH, Occlusion(players="streams")))} == {""}
 
 
 def sequential():
@@ -195,3 +196,47 @@ def test_loaders_and_tensors_of_the_backend_are_rows():
     np.testing.assert_array_equal(
         xm.explain(model, rounded, "gradient")["image"], xm.explain(model, same, "gradient")["image"]
     )
+
+
+class Ends(ByName):
+    """Heads that end in an activation of a layer, in a layer of its own, in a network, in nothing, and in arithmetic."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.kind, self.softmax = keras.layers.Dense(3), keras.layers.Softmax()
+        self.tags = keras.Sequential([keras.layers.Dense(2, "sigmoid")])
+
+    def call(self, sensors, image):
+        made = super().call(sensors, image)
+        kind = self.softmax(self.kind(sensors))
+        return made | {"kind": kind, "tags": self.tags(sensors), "half": made["risk"] / 2}
+
+
+def test_kinds_are_seen_in_the_layer_that_makes_a_head():
+    call = keras.layers.Layer.__call__
+    heads = xm.adapt(Ends(), like=BOTH).heads
+    assert {h.name: (h.kind, h.kind_from) for h in heads} == {
+        "risk": ("binary", "final sigmoid"),
+        "hours": ("regression", ""),
+        "kind": ("multiclass", "final softmax"),
+        "tags": ("multilabel", "final sigmoid"),
+        "half": ("regression", ""),
+    }
+    assert keras.layers.Layer.__call__ is call
+
+
+def test_the_class_of_layers_is_put_back_after_an_error():
+    class Fails(ByName):
+        def call(self, sensors, image):
+            raise RuntimeError("broken")
+
+    call, model = keras.layers.Layer.__call__, Fails()
+    model.built = True
+    with pytest.raises(ShapeMismatch, match="broken"):
+        xm.adapt(model, like=BOTH)
+    assert keras.layers.Layer.__call__ is call
+
+
+def test_a_name_that_keras_counted_is_no_name():
+    made = keras.Sequential([keras.layers.Dense(1)])
+    assert [s.name for s in xm.adapt(made, like=SENSORS).streams] == ["input"]
