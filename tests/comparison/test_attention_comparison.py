@@ -5,7 +5,7 @@ import pytest
 
 import xai_mimo as xm
 from tests.helpers.attending import Attending
-from tests.helpers.frameworks import needs
+from tests.helpers.frameworks import imported, needs
 from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.errors import NotSupported
 
@@ -19,7 +19,7 @@ def rows():
 
 
 def transformer():
-    torch = pytest.importorskip("torch")
+    torch = imported("torch")
     torch.manual_seed(0)
 
     class Transformer(torch.nn.Module):

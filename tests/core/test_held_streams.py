@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
+from tests.helpers.frameworks import imported
 from xai_mimo.core.cut import cut_at
 from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName
 from xai_mimo.core.held_streams import without_held
@@ -13,7 +14,7 @@ from xai_mimo.core.model import Differentiable, Holding
 from xai_mimo.core.streams import Stream
 from xai_mimo.core.targets import Selector
 
-torch = pytest.importorskip("torch")
+torch = imported("torch")
 pytestmark = pytest.mark.all_frameworks
 
 WEIGHTS = np.array([2.0, -1.0], np.float32)

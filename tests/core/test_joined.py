@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import xai_mimo as xm
+from tests.helpers.frameworks import imported
 from xai_mimo.core.door import check_inputs
 from xai_mimo.core.errors import BadSetting, NotFinite, NotSupported, ShapeMismatch, UnknownName, UnusedStreamWarning
 from xai_mimo.core.model import Differentiable
@@ -188,7 +189,7 @@ def test_gradients_go_to_the_columns_that_a_part_reads():
 
 
 def test_a_mixture_of_frameworks_is_one_model(forest, x):
-    torch, keras = pytest.importorskip("torch"), pytest.importorskip("keras")
+    torch, keras = imported("torch"), imported("keras")
     keras.utils.set_random_seed(0)
     table = keras.Input((2,), name="table")
     one = keras.Model(table, keras.layers.Dense(2, name="one")(table))

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from tests.helpers.frameworks import imported
 from xai_mimo.core import plugins
 from xai_mimo.core.errors import NotSupported
 
@@ -80,7 +81,7 @@ def test_a_callable_object_of_a_user_is_a_function():
 
 
 def test_parts_of_keras_and_of_onnx_are_no_models():
-    keras, onnx = pytest.importorskip("keras"), pytest.importorskip("onnx")
+    keras, onnx = imported("keras"), imported("onnx")
     with pytest.raises(NotSupported, match=r"a SGD of Keras is no model; expected a keras\.Model"):
         plugins.adapt(keras.optimizers.SGD())
     with pytest.raises(NotSupported, match=r"a KerasTensor of Keras is no model; expected a keras\.Model"):

@@ -10,6 +10,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from tests.helpers.frameworks import imported
 from xai_mimo.core import plugins
 from xai_mimo.core.errors import BadSetting, NotSupported, PluginWarning, UnknownName
 from xai_mimo.core.streams import Head
@@ -105,7 +106,7 @@ def test_a_broken_adapter_of_a_framework_gives_its_models_to_nobody(monkeypatch)
 
 def test_the_way_out_that_is_named_for_a_torch_module_works_without_its_adapter(monkeypatch):
     monkeypatch.setattr(plugins, "plugins", lambda group: {"builtins": BUILTINS})
-    torch = pytest.importorskip("torch")
+    torch = imported("torch")
     model = torch.nn.Linear(12, 1)
     with pytest.raises(NotSupported) as refusal:
         plugins.adapt(model)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers.frameworks import imported
 from xai_mimo.core.baselines import resolve_baseline
 from xai_mimo.core.digest import digest
 from xai_mimo.core.door import check_inputs
@@ -98,7 +99,7 @@ def test_columns_that_the_model_does_not_read_may_be_there():
 
 
 def test_a_frame_of_another_library_is_split_alike():
-    polars = pytest.importorskip("polars")
+    polars = imported("polars")
     frame = polars.DataFrame({"floor": ["up"], "age": [3], "ward": ["er"]})
     read = check_inputs(frame, [Stream("vitals", (1,), features=("age",)), WARDS])
     assert read["wards"].tolist() == [["er", "up"]]

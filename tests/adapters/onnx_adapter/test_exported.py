@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
+from tests.helpers.frameworks import imported
 from xai_mimo.testing import check_adapter
 
 pytestmark = [pytest.mark.all_frameworks, pytest.mark.slow]
@@ -12,7 +13,7 @@ pytestmark = [pytest.mark.all_frameworks, pytest.mark.slow]
 @pytest.mark.parametrize("batch", [None, 1, 2], ids=["free", "one", "two"])
 @pytest.mark.filterwarnings("ignore")  # of the exporter's own code
 def test_an_exported_network_answers_as_the_network(batch, tmp_path):
-    torch = pytest.importorskip("torch")
+    torch = imported("torch")
 
     class Net(torch.nn.Module):
         def __init__(self):

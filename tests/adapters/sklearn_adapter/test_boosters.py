@@ -7,13 +7,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import xai_mimo as xm
+from tests.helpers.frameworks import imported
 from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName
 from xai_mimo.explainers.perturbation.shapley import Shapley
 from xai_mimo.testing import check_adapter
 
-xgboost = pytest.importorskip("xgboost")
-lightgbm = pytest.importorskip("lightgbm")
-catboost = pytest.importorskip("catboost")
+xgboost = imported("xgboost")
+lightgbm = imported("lightgbm")
+catboost = imported("catboost")
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -110,7 +111,7 @@ def test_the_contract_holds(binary, x, y):
 
 
 def test_values_are_those_of_tree_explainer(x, y):
-    shap = pytest.importorskip("shap")
+    shap = imported("shap")
     model = xgboost.XGBRegressor(**FEW).fit(x, y["hours"])
     explanation = xm.explain(model, x[:5], EXACT, background=x[:20])
     peer = shap.TreeExplainer(model, x[:20], feature_perturbation="interventional").shap_values(x[:5])

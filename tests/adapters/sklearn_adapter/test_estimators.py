@@ -22,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC, SVR
 
 import xai_mimo as xm
+from tests.helpers.frameworks import imported
 from xai_mimo.core.errors import BadSetting, NotSupported, ShapeMismatch, UnknownName
 from xai_mimo.explainers.perturbation.shapley import Shapley
 from xai_mimo.testing import check_adapter
@@ -60,7 +61,7 @@ def test_values_of_a_linear_model_are_those_of_the_closed_form(x, patients):
 
 
 def test_values_of_a_forest_are_those_of_tree_explainer(x, patients):
-    shap = pytest.importorskip("shap")
+    shap = imported("shap")
     model = RandomForestClassifier(12, max_depth=5, random_state=0).fit(x, patients["ward"])
     background = x[:25]
     explanation = xm.explain(model, x[:6], EXACT, background=background, targets=[("output", 0), ("output", "2")])

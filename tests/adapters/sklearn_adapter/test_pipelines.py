@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 import xai_mimo as xm
+from tests.helpers.frameworks import imported
 from xai_mimo.core.errors import BadSetting, BadValues, NotSupported, UnknownName
 from xai_mimo.core.streams import Stream
 from xai_mimo.explainers.perturbation.occlusion import Occlusion
@@ -164,7 +165,7 @@ def test_a_comparison_and_its_report_hold_the_words(pipeline, x, ill, tmp_path):
 
 
 def test_the_bridge_to_shap_replaces_words_too(pipeline, x):
-    pytest.importorskip("shap")
+    imported("shap")
     background = x[20:26].reset_index(drop=True)
     ours = xm.explain(pipeline, x[:2], EXACT, background=background)
     peer = xm.explain(pipeline, x[:2], "shap.kernel", background=background)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import xai_mimo as xm
+from tests.helpers.frameworks import imported
 from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName, UnusedStreamWarning
 from xai_mimo.core.streams import Stream
 from xai_mimo.core.targets import Selector
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.all_frameworks
 
 @pytest.fixture(scope="module")
 def tf():
-    return pytest.importorskip("tensorflow")
+    return imported("tensorflow")
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
-from tests.helpers.frameworks import needs
+from tests.helpers.frameworks import imported, needs
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.sowing import is_collecting
 
-torch = pytest.importorskip("torch")
+torch = imported("torch")
 
 pytestmark = [pytest.mark.all_frameworks, needs("torch")]
 
@@ -211,7 +211,7 @@ def ids():
 
 
 def bert(**more):
-    transformers = pytest.importorskip("transformers")
+    transformers = imported("transformers")
     torch.manual_seed(0)
     sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 8}
     config = transformers.BertConfig(vocab_size=20, max_position_embeddings=8, **sizes, **more)
@@ -265,7 +265,7 @@ def test_a_model_of_hugging_face_inside_a_module_is_read_and_left_alone_after_an
 
 @needs("transformers")
 def test_self_and_cross_attention_of_an_encoder_and_a_decoder_are_told_apart(ids):
-    transformers = pytest.importorskip("transformers")
+    transformers = imported("transformers")
     torch.manual_seed(0)
     sizes = {"d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
     model = transformers.T5Model(transformers.T5Config(vocab_size=20, decoder_start_token_id=0, **sizes)).eval()
