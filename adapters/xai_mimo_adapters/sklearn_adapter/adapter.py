@@ -65,7 +65,7 @@ class SklearnAdapter:
         like: Any = None,
         output: str | None = None,
     ) -> None:
-        self.model = model
+        self.model, self._output = model, output
         names, width, self._question, step = _read(model, output)
         like = a_few(like, names, step)
         self._streams, self._columns = place_columns(self.name, names, width, step, streams, seen(like))
@@ -102,8 +102,9 @@ class SklearnAdapter:
 
         Raises:
             BadValues: the estimator cannot read a row, such as a category that it does not know; its own words follow.
-            NotFinite: it answers NaN or infinity.
+            NotFinite: it answers NaN or infinity. NotSupported: it was fitted anew, on other classes.
         """
+        self._check_classes()
         arrays = check_inputs(inputs, self._streams)
         one_row = bytes_per_row(arrays) + 8 * sum(head.size for head in self._heads)
         size = rows_that_fit(_WORKING_COPIES * one_row, self._max_memory)
@@ -120,6 +121,18 @@ class SklearnAdapter:
         other = copy.copy(self)
         other._streams = tuple(streams)
         return other
+
+    def _check_classes(self) -> None:
+        """Refuse an estimator that was fitted anew on other classes: its heads would have the names of the old."""
+        if library_of(self.model):
+            return  # boosted trees are asked for their outputs only where they are read
+        classes = _question(self.model, self._output).classes
+        if classes != self._question.classes:
+            old, new = (", ".join(name for each in c for name in each) for c in (self._question.classes, classes))
+            raise NotSupported(
+                f"{self.name} was fitted anew since it was adapted: its classes are {new or 'none'}, and were "
+                f"{old or 'none'}. Adapt it again: xai_mimo.adapt(model)."
+            )
 
     def _answer(self, arrays: Sequence[Array], first: int) -> list[Array]:
         """The answer to some rows, one array for each head."""

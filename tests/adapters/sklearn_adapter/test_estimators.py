@@ -322,3 +322,17 @@ def test_labels_are_the_classes_that_the_estimator_was_fitted_on(name):
     result = xm.compare(classifier, x[:40], ["occlusion"], labels=name(y)[:40], background=x[40:], progress=False)
     scores = {row["metric"]: row["estimate"] for row in result.to_dict()["task"]}
     assert scores["auroc"] == 1.0
+
+
+def test_an_estimator_that_was_fitted_on_other_classes_since_is_refused():
+    x = np.random.default_rng(1).normal(size=(40, 2))
+    classifier = LogisticRegression().fit(x, np.arange(40) % 2)
+    adapted = xm.adapt(classifier)
+    classifier.fit(-x, np.arange(40) % 2)
+    np.testing.assert_allclose(adapted.predict(x)["output"][:, 0], classifier.predict_proba(x)[:, 1])
+    classifier.fit(x, np.arange(40) % 3)
+    with pytest.raises(NotSupported, match=r"its classes are 0, 1, 2, and were 0, 1\. Adapt it again"):
+        adapted.predict(x)
+    classifier.fit(x, np.array(["a", "b"])[np.arange(40) % 2])
+    with pytest.raises(NotSupported, match="its classes are a, b, and were 0, 1"):
+        adapted.predict(x)

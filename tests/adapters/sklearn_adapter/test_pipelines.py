@@ -135,7 +135,7 @@ def test_the_contract_holds(pipeline, x, ill):
     model = Pipeline([("columns", columns()), ("classifier", LogisticRegression())]).fit(x, ill)
 
     def change_weights():
-        model.steps[-1] = ("classifier", pipeline_of_others(x).steps[-1][1])
+        model.fit(x, ill[::-1])
 
     check_adapter(
         xm.adapt(model),
@@ -144,10 +144,6 @@ def test_the_contract_holds(pipeline, x, ill):
         limited=lambda memory: xm.adapt(model, max_memory=memory),
         change_weights=change_weights,
     )
-
-
-def pipeline_of_others(x):
-    return Pipeline([("columns", columns()), ("classifier", LogisticRegression())]).fit(x, x["floor"])
 
 
 def test_a_comparison_and_its_report_hold_the_words(pipeline, x, ill, tmp_path):
@@ -251,4 +247,4 @@ def test_columns_that_are_missing_and_words_in_the_place_of_numbers_are_refused(
     with pytest.raises(BadValues, match="input stream 'cat', column 'floor' holds 1 in row 0; expected a word"):
         xm.explain(pipeline, x.assign(floor=1), "shapley")
     with pytest.raises(NotSupported, match="integrated_gradients needs gradients"):
-        xm.explain(pipeline, x)
+        xm.explain(pipeline, x, "integrated_gradients")
