@@ -212,4 +212,4 @@ def test_a_mixture_of_frameworks_is_one_model(forest, x):
     )
     assert "sklearn" in joined.backend
     with pytest.raises(NotSupported, match="integrated_gradients needs gradients"):
-        xm.explain(joined, rows)
+        xm.explain(joined, rows, "integrated_gradients")

@@ -98,9 +98,12 @@ def dead_after_training(rate, **settings):
 
 
 @pytest.mark.parametrize("post_hoc", [True, False])
-def test_no_attribute_dies_of_reconstruction_alone_and_without_it_some_do(post_hoc):
-    assert dead_after_training(0.01, post_hoc=post_hoc, standardise=True) == []
-    assert dead_after_training(0.01, post_hoc=post_hoc, standardise=False)
+def test_of_reconstruction_alone_attributes_die_without_it_and_hardly_with_it(post_hoc):
+    """Which ones die turns on roundings, and so on the processor: of 12, none or one with it and four to six without."""
+    with_it = dead_after_training(0.01, post_hoc=post_hoc, standardise=True)
+    without = dead_after_training(0.01, post_hoc=post_hoc, standardise=False)
+    assert len(with_it) <= 1
+    assert len(without) >= len(with_it) + 2
 
 
 def test_it_is_the_default_post_hoc_and_not_by_design():
