@@ -32,7 +32,8 @@ def test_untrained_network_is_exactly_the_identity_with_zero_scores(x, class_act
     np.testing.assert_array_equal(outputs, np.zeros((5, 4)))
     for name in ("change", "increment", "score", "contribution", "direct_contribution", "clip_residual", "deviation"):
         assert not maps[name].any(), name
-    np.testing.assert_array_equal(maps["class_likelihood"], np.full((5, 7, 4), 0.25, "float32"))
+    # One rounding: on some processors TensorFlow's softmax of equal scores is the float below a quarter.
+    np.testing.assert_array_max_ulp(maps["class_likelihood"], np.full((5, 7, 4), 0.25, "float32"), maxulp=1)
     np.testing.assert_array_equal(maps["diagonal"], np.ones((5, 7)))
     np.testing.assert_array_equal(maps["off_diagonal"], np.zeros((5, 7)))
 
