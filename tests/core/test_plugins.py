@@ -37,6 +37,16 @@ def test_ours_wins_over_a_duplicate_and_the_warning_names_the_winner(with_entrie
     assert found["keras"].value.startswith("xai_mimo_adapters")
 
 
+def test_what_is_installed_meanwhile_is_seen(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "decimal" not in plugins.plugins("xai_mimo.adapters")
+    made = tmp_path / "theirs-1.0.dist-info"
+    made.mkdir()
+    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (made / "entry_points.txt").write_text("[xai_mimo.adapters]\ndecimal = theirs:Adapter\n")
+    assert plugins.plugins("xai_mimo.adapters")["decimal"].value == "theirs:Adapter"
+
+
 def test_a_broken_plugin_warns_and_stops_nobody():
     with pytest.warns(PluginWarning, match=r"'bad' \(no_such_module:X\) cannot be loaded.*ModuleNotFoundError"):
         assert plugins.load_plugin(entry("bad", "no_such_module:X")) is None

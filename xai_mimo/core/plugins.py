@@ -6,8 +6,11 @@ stops nobody; a duplicate warns and names the winner.
 """
 
 import contextlib
+import functools
 import importlib.metadata
 import inspect
+import os
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast
@@ -31,7 +34,7 @@ Group = Literal["xai_mimo.adapters", "xai_mimo.methods", "xai_mimo.metrics", "xa
 def plugins(group: Group) -> dict[str, importlib.metadata.EntryPoint]:
     """Entry points of a group by name; ours win over others of the same name, else the first found."""
     entries: dict[str, importlib.metadata.EntryPoint] = {}
-    for entry in importlib.metadata.entry_points(group=group):
+    for entry in _entry_points(group, importlib.metadata.entry_points, _installed()):
         if entry.name not in entries:
             entries[entry.name] = entry
             continue
@@ -46,6 +49,19 @@ def plugins(group: Group) -> dict[str, importlib.metadata.EntryPoint]:
         )
         entries[entry.name] = winner
     return entries
+
+
+@functools.lru_cache(maxsize=64)
+def _entry_points(
+    group: Group, read: Callable[..., Any], installed: tuple[tuple[str, int], ...]
+) -> tuple[importlib.metadata.EntryPoint, ...]:
+    """Entry points of a group as they are installed; reading them takes longer than adapting a small model."""
+    return tuple(read(group=group))
+
+
+def _installed() -> tuple[tuple[str, int], ...]:
+    """The folders that packages are found in, and when each changed: installing or removing one is seen."""
+    return tuple((path, os.stat(path).st_mtime_ns if os.path.exists(path) else 0) for path in sys.path)
 
 
 def _is_ours(entry: importlib.metadata.EntryPoint) -> bool:
