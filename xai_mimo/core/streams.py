@@ -200,7 +200,7 @@ class Head:
         labels = tuple(str(label) for label in self.class_labels)
         if labels and len(labels) != max(self.classes, 2):
             raise ShapeMismatch(
-                f"head '{self.name}' has {max(self.classes, 2)} classes but {len(labels)} labels of classes; give each one."
+                f"head '{self.name}' has {max(self.classes, 2)} classes but {len(labels)} labels; give each one."
             )
         check_unique(labels, f"label of a class of head '{self.name}'")
         for word in (*units, self.unit, self.kind_from, *labels):
