@@ -1,0 +1,5 @@
+"""Captum's methods, for several heads and on models of every framework."""
+
+from xai_mimo_adapters.captum_methods.bridge import CaptumIntegratedGradients
+
+__all__ = ["CaptumIntegratedGradients"]
