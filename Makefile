@@ -114,6 +114,8 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[jax]'
 	touch $@
 
+# KerasHub runs without what it depends on for text: tensorflow-text, which installs a second TensorFlow over ours.
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[dev]'
+	$(PIP) --no-deps keras-hub kagglehub kagglesdk
 	touch $(VENV)/demo.stamp $@

@@ -13,8 +13,8 @@ from xai_mimo.core.plugins import Group, load_plugin, plugins
 # fmt: off
 PACKAGES = (
     "xai-mimo", "numpy", "scipy", "pandas", "xarray", "h5netcdf", "zarr", "keras", "jax", "torch", "tensorflow",
-    "tensorflow-cpu", "shap", "captum", "onnxruntime", "onnx", "scikit-learn", "matplotlib", "jinja2", "pydantic",
-    "pooch", "typer", "rich",
+    "tensorflow-cpu", "shap", "captum", "shapiq", "lime", "onnxruntime", "onnx", "skops", "scikit-learn", "matplotlib",
+    "jinja2", "pydantic", "pooch", "typer", "rich",
 )
 # fmt: on
 EXTRAS = {
@@ -23,8 +23,11 @@ EXTRAS = {
     "tensorflow": ("tensorflow",),
     "shap": ("shap",),
     "captum": ("captum", "torch"),
+    "shapiq": ("shapiq",),
+    "lime": ("lime",),
     "zarr": ("zarr",),
     "onnx": ("onnxruntime",),
+    "skops": ("skops",),
 }
 """What each extra of this package brings, by the names that are imported."""
 _NEEDED = frozenset({"keras", "integrated_gradients", "shapley", "interception"})
