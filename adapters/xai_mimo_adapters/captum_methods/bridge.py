@@ -1,8 +1,9 @@
 """Captum's methods on any differentiable model, whatever its framework.
 
-A ``torch.autograd.Function`` stands for one target of the model: forward asks the adapter for values and gradients in
-NumPy, backward hands the gradients on. Captum never sees the framework behind it. It explains one target at a time, so
-the heads are a loop here; ``integrated_gradients`` of this package shares the passes and is the faster one.
+Captum asks each of its gradient methods' ``gradient_func`` for gradients; here that asks the adapter, in NumPy. Captum
+never sees the framework behind it, nor does its own way apply, which divides the answer into a tensor for each row and
+so takes longer than many a model. It explains one target at a time, so the heads are a loop here;
+``integrated_gradients`` of this package shares the passes and is the faster one.
 
 Methods that hook torch modules (DeepLift, GuidedBackprop, LRP) are left out on purpose: behind this bridge, as on a
 Keras model on torch, there is no module to hook, and they would silently return a plain gradient.
@@ -65,8 +66,10 @@ class CaptumIntegratedGradients:
         attr = _captum()
         block = context.chunk(_COPIES * bytes_per_row(inputs))
 
-        def attribute(forward: Callable[..., Any], rows: Any, baseline: Any, units: Any) -> Any:
-            return attr.IntegratedGradients(forward).attribute(
+        def attribute(selector: Selector, rows: Any, baseline: Any, units: Any) -> Any:
+            captum = attr.IntegratedGradients(_forward(able, selector))
+            captum.gradient_func = _gradients(able, selector)
+            return captum.attribute(
                 rows,
                 baselines=baseline,
                 additional_forward_args=(units,),
@@ -96,7 +99,7 @@ def _explain(
     inputs: Arrays,
     selectors: Sequence[Selector],
     baselines: Arrays,
-    attribute: Callable[..., Any],
+    attribute: Callable[[Selector, Any, Any, Any], Any],
     *,
     block: int,
     context: Context,
@@ -104,7 +107,7 @@ def _explain(
     """Run Captum for every target, baseline and block of rows.
 
     Args:
-        attribute: ``(forward, rows, baseline, units) -> one tensor per stream``.
+        attribute: ``(target, rows, baseline, units) -> one tensor per stream``.
         block: rows that go at once.
     Returns:
         ``{stream: (target, sample, *shape)}`` in float64, averaged over the baselines.
@@ -115,10 +118,9 @@ def _explain(
         part = slice(start, min(start + block, rows))
         tensors = _tensors({name: x[part] for name, x in inputs.items()})
         for t, selector in enumerate(rows_of(selectors, part)):
-            forward = _forward(model, selector)
             for b in range(count):
                 baseline = _tensors({name: x[b : b + 1] for name, x in baselines.items()})
-                found = attribute(forward, tensors, baseline, _units(selector))
+                found = attribute(selector, tensors, baseline, _units(selector))
                 for name, value in zip(inputs, found, strict=True):
                     values[name][t, part] += value.detach().numpy() / count
             context.advance((part.stop - part.start) / len(selectors))
@@ -126,11 +128,10 @@ def _explain(
 
 
 def _tensors(arrays: Arrays) -> Any:
-    """One tensor per stream; half precision is widened, because the path between two rows needs the digits."""
+    """One tensor per stream."""
     import torch
 
-    wide = (x if x.dtype in (np.float32, np.float64) else x.astype(np.float32) for x in arrays.values())
-    return tuple(torch.from_numpy(np.require(x, requirements=["C", "W"])) for x in wide)
+    return tuple(torch.from_numpy(np.require(_wide(x), requirements=["C", "W"])) for x in arrays.values())
 
 
 def _units(selector: Selector) -> Any:
@@ -139,41 +140,49 @@ def _units(selector: Selector) -> Any:
     return torch.from_numpy(np.require(selector.units, requirements=["C", "W"]))
 
 
-def _forward(model: Differentiable, selector: Selector) -> Callable[..., Any]:
-    """One target of the model as a function that torch can differentiate: ``(*streams, units) -> (sample,)``.
+def _forward(model: Model, selector: Selector) -> Callable[..., Any]:
+    """One target of the model as Captum calls it: ``(*streams, units) -> (sample,)``.
 
     Captum repeats ``units`` together with the rows, so that each path point keeps the unit of its row.
     """
     import torch
 
-    names = [stream.name for stream in model.streams]
-
-    class ExplainedTarget(torch.autograd.Function):  # type: ignore[misc] # torch is untyped here
-        @staticmethod
-        def forward(ctx: Any, units: Any, *streams: Any) -> Any:
-            inputs = {name: s.detach().numpy() for name, s in zip(names, streams, strict=True)}
-            target = [selector._replace(units=units.numpy())]
-            if not any(ctx.needs_input_grad):
-                return torch.from_numpy(take(model.predict(inputs), target)[0])
-            outputs, gradients = model.gradients(inputs, target)
-            ctx.slopes = [gradients[name][0] for name in names]
-            return torch.from_numpy(take(outputs, target)[0])
-
-        @staticmethod
-        def backward(ctx: Any, upstream: Any) -> Any:
-            return (None, *(_times(slope, upstream) for slope in ctx.slopes))
-
     def forward(*arguments: Any) -> Any:
         *streams, units = arguments
-        return ExplainedTarget.apply(units, *streams)
+        return torch.from_numpy(take(model.predict(_arrays(model, streams)), [_at(selector, units)])[0])
 
     return forward
 
 
-def _times(slope: Array, upstream: Any) -> Any:
-    """Chain rule of a per-row scalar: ``(sample, *shape)`` times ``(sample,)``."""
+def _gradients(model: Differentiable, selector: Selector) -> Callable[..., Any]:
+    """What Captum asks for gradients, in the place of its ``compute_gradients``, whose arguments it takes.
+
+    Returns:
+        ``(forward_fn, streams, no target, units) -> one gradient per stream``.
+    """
     import torch
 
-    wide = slope if slope.dtype in (np.float32, np.float64) else slope.astype(np.float32)
-    tensor = torch.from_numpy(np.require(wide, requirements=["C", "W"]))
-    return tensor * upstream.to(tensor.dtype).reshape(-1, *[1] * (tensor.ndim - 1))
+    def gradients(
+        forward_fn: Any, inputs: Any, target_ind: None = None, additional_forward_args: Any = None
+    ) -> tuple[Any, ...]:
+        (units,) = additional_forward_args
+        _, slopes = model.gradients(_arrays(model, inputs), [_at(selector, units)])
+        return tuple(
+            torch.from_numpy(np.require(_wide(slopes[stream.name][0]), requirements=["C", "W"]))
+            for stream in model.streams
+        )
+
+    return gradients
+
+
+def _arrays(model: Model, streams: Any) -> Arrays:
+    return {stream.name: x.detach().numpy() for stream, x in zip(model.streams, streams, strict=True)}
+
+
+def _at(selector: Selector, units: Any) -> Selector:
+    return selector._replace(units=units.numpy())
+
+
+def _wide(x: Array) -> Array:
+    """Half precision widened, because the path between two rows and the sum over it need the digits."""
+    return x if x.dtype in (np.float32, np.float64) else x.astype(np.float32)
