@@ -7,6 +7,7 @@ from tests.helpers import toys
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import (
     Differentiable,
+    Hookable,
     Interceptable,
     Model,
     Overridable,
@@ -18,7 +19,7 @@ from xai_mimo.core.model import (
 from xai_mimo.core.streams import Stream
 
 pytestmark = pytest.mark.all_frameworks
-CAPABILITIES = (Differentiable, Interceptable, Overridable, Splittable, Randomisable)
+CAPABILITIES = (Differentiable, Hookable, Interceptable, Overridable, Splittable, Randomisable)
 
 
 def predictor(**further):
@@ -76,6 +77,7 @@ def test_require_gives_the_model_itself():
         (Interceptable, "a model whose layers can be intercepted, and model 'risk' is none. Build the model with"),
         (Overridable, "a model whose layers' maps can be replaced, and model 'risk' is none. Build the model with a"),
         (Splittable, "a model that can be cut at a layer, and model 'risk' cannot be cut. Build it as a functional"),
+        (Hookable, "a model of PyTorch modules that can be hooked, and model 'risk' is none. Hooks would never fire"),
         (Randomisable, "a model that can be copied with random weights, and model 'risk' cannot be copied. Build"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

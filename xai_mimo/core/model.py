@@ -5,6 +5,7 @@ model that cannot do a thing is of a class without the method, and ``require`` r
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -199,6 +200,20 @@ class Randomisable(Model, Protocol):
         """A copy with random weights in these layers, or in all; the model itself stays as it is."""
 
 
+@runtime_checkable
+class Hookable(Model, Protocol):
+    """A model made of PyTorch modules that call each other, so that hooks which other libraries put on them fire."""
+
+    def hookable(self) -> AbstractContextManager[Any]:
+        """The model as one ``torch.nn.Module`` in evaluation mode, while the context lasts.
+
+        Its ``forward(*streams)`` takes a tensor for each stream, in order, and gives all units of all heads side by
+        side, in order: ``(sample, unit)``; a stream that a head does not read has a gradient of zeros. Its submodules
+        are the user's own, under their paths. Modes, hooks, attributes, weights, ``requires_grad``, ``grad`` and
+        random state are put back, also after an error.
+        """
+
+
 Capability = TypeVar("Capability", bound=Model)
 
 _NEEDS: dict[type, tuple[str, str, str]] = {
@@ -219,6 +234,12 @@ _NEEDS: dict[type, tuple[str, str, str]] = {
         "cannot be cut",
         "Build it as a functional model (keras.Model(inputs, outputs)), or adapt the part behind the layer as a model "
         "of its own.",
+    ),
+    Hookable: (
+        "a model of PyTorch modules that can be hooked",
+        "is none",
+        "Hooks would never fire on it, and what came back would be a plain gradient under another name. Use "
+        "'integrated_gradients' or 'gradient', which need gradients alone, or 'shapley', which needs predictions.",
     ),
     Randomisable: (
         "a model that can be copied with random weights",

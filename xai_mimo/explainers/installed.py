@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from xai_mimo.core.method import needs_of
-from xai_mimo.core.model import Differentiable, Interceptable, Model, Overridable, Randomisable, Splittable
+from xai_mimo.core.model import Differentiable, Hookable, Interceptable, Model, Overridable, Randomisable, Splittable
 from xai_mimo.core.plugins import load_plugin, plugins
 from xai_mimo.core.speaks_of import speaks_of
 
@@ -16,6 +16,7 @@ _WORDS: dict[type[Model], str] = {
     Interceptable: "layers that explain themselves",
     Overridable: "layers whose maps can be replaced",
     Splittable: "a model that can be cut",
+    Hookable: "PyTorch modules that can be hooked",
     Randomisable: "random weights",
 }
 

@@ -11,10 +11,20 @@ import pandas as pd
 
 from xai_mimo.core.door import check_inputs
 from xai_mimo.core.errors import BadValues, EmptyData, ShapeMismatch, UnknownName, XaiMimoError
-from xai_mimo.core.model import Arrays, Differentiable, Interceptable, Model, Overridable, Randomisable, Splittable
+from xai_mimo.core.model import (
+    Arrays,
+    Differentiable,
+    Hookable,
+    Interceptable,
+    Model,
+    Overridable,
+    Randomisable,
+    Splittable,
+)
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.testing.capabilities import (
     check_gradients,
+    check_hookable,
     check_intercept,
     check_one_forward,
     check_override,
@@ -86,6 +96,8 @@ def check_adapter(
             checks.append((f"cutting at '{layer}'", partial(_check_cut, adapter, arrays, layer, tolerance)))
         nowhere = partial(adapter.tail, "no_layer")
         checks.append(("tail", partial(require_refusal, nowhere, UnknownName, "tail('no_layer')", naming="no_layer")))
+    if isinstance(adapter, Hookable):
+        checks.append(("hookable", partial(check_hookable, adapter, arrays, tolerance)))
     if isinstance(adapter, Randomisable):
         checks.append(("randomised", partial(check_randomised, adapter, arrays)))
     checks.append(("refusing inputs", partial(_check_door, verbs, adapter.streams, arrays)))

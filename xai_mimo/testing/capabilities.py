@@ -11,6 +11,7 @@ from xai_mimo.core.held import held_by
 from xai_mimo.core.model import (
     Arrays,
     Differentiable,
+    Hookable,
     Interceptable,
     InterceptionMap,
     Model,
@@ -151,6 +152,28 @@ def check_split(model: Splittable, arrays: Arrays, layer: str, tolerance: float)
             raw = np.array_equal(activations[name], arrays[name]) and owners == (name,)
             require(raw, f"at '{layer}' the stream '{name}' has a model input's name and is not that raw input.")
     return tail, activations
+
+
+def check_hookable(model: Hookable, arrays: Arrays, tolerance: float) -> None:
+    """As one module of PyTorch it gives all units of all heads side by side, with a gradient by every stream of floats.
+
+    Raises:
+        AssertionError: with a sentence.
+    """
+    import torch
+
+    expected = np.concatenate([y.reshape(len(y), -1) for y in model.predict(arrays).values()], axis=1)
+    with model.hookable() as module:
+        require(isinstance(module, torch.nn.Module), f"hookable gives a {type(module).__name__}; expected a Module.")
+        training = [name or "itself" for name, each in module.named_modules() if each.training]
+        require(not training, f"hookable gives modules in training mode: {training}.")
+        streams = [torch.tensor(x, requires_grad=x.dtype.kind == "f") for x in arrays.values()]
+        answer = module(*streams)
+        require_equal({"y": answer.detach().numpy()}, {"y": expected}, tolerance, "hookable against predict: it")
+        floats = [stream for stream in streams if stream.requires_grad]
+        gradients = torch.autograd.grad(answer.sum(), floats, allow_unused=True) if floats else ()
+        lost = [n for n, g in zip((s.name for s in model.streams if is_float(s)), gradients, strict=True) if g is None]
+        require(not lost, f"hookable gives no gradient by {lost}, not even zeros.")
 
 
 def check_randomised(model: Randomisable, arrays: Arrays) -> None:

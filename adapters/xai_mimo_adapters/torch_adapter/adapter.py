@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from xai_mimo.core.streams import Array, Head, Stream
 from xai_mimo.core.targets import Selector
 from xai_mimo_adapters.torch_adapter.calls import Callee, callee_of, on
 from xai_mimo_adapters.torch_adapter.cut import Cut, Cuts
+from xai_mimo_adapters.torch_adapter.hookable import HookableNetwork
 from xai_mimo_adapters.torch_adapter.network import TorchNetwork
 from xai_mimo_adapters.torch_adapter.reading import reading
 from xai_mimo_adapters.torch_adapter.shuffling import shuffled
@@ -72,7 +74,7 @@ def TorchAdapter(
 
 
 class TorchModule:
-    """A module of PyTorch, which can be predicted, differentiated, intercepted, cut and copied.
+    """A module of PyTorch, which can be predicted, differentiated, intercepted, cut, copied and hooked.
 
     Args:
         model: the module.
@@ -84,7 +86,7 @@ class TorchModule:
     def __init__(self, model: torch.nn.Module, callee: Callee, spec: Spec, *, max_memory: int | None = None) -> None:
         self.model = model
         self._callee, self._spec, self._max_memory = callee, spec, max_memory
-        self._whole = TorchNetwork(
+        self._whole = HookableNetwork(
             callee,
             spec.streams,
             spec.heads,
@@ -143,6 +145,10 @@ class TorchModule:
     def override(self, maps: Mapping[str, Array]) -> TorchNetwork:
         """The same model with these maps put in the place of those that its modules make; see ``Overridable``."""
         return self._whole.override(maps)
+
+    def hookable(self) -> AbstractContextManager[torch.nn.Module]:
+        """The model as one module that other libraries may hook; see ``Hookable``."""
+        return self._whole.hookable()
 
     def before_link(self, heads: Sequence[str]) -> tuple[TorchNetwork, dict[str, str]]:
         """The same model, of which heads give what their final sigmoid or softmax reads; see ``Linked``."""

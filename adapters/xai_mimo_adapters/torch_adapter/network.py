@@ -4,7 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -108,7 +108,7 @@ class TorchNetwork:
         """What it reads beside its streams, in every call; see ``Holding``."""
         return () if self._held_row else tuple(stream.name for stream in self._held.values())
 
-    def holding(self, row: Arrays) -> "TorchNetwork":
+    def holding(self, row: Arrays) -> Self:
         """The same network with one row of what is held, for all rows that it is asked for; see ``Holding``."""
         other = copy.copy(self)
         other._held_row = check_inputs(row, tuple(self._held.values()))
@@ -172,13 +172,13 @@ class TorchNetwork:
                 put(found, checked_maps(maps, labels, _length(chunk)), rows, total)
         return interceptions(found, labels)
 
-    def override(self, maps: Mapping[str, Array]) -> "TorchNetwork":
+    def override(self, maps: Mapping[str, Array]) -> Self:
         """The same network with these maps put in the place of those that its modules make; see ``Overridable``."""
         other = copy.copy(self)
         other._maps = self._checked_maps({**self._maps, **{key: np.asarray(values) for key, values in maps.items()}})
         return other
 
-    def before_link(self, heads: Sequence[str]) -> tuple["TorchNetwork", dict[str, str]]:
+    def before_link(self, heads: Sequence[str]) -> tuple[Self, dict[str, str]]:
         """The same model, of which heads give what their final sigmoid or softmax reads; see ``Linked``.
 
         A few rows show which heads end in one; what is scripted shows none.
@@ -204,7 +204,7 @@ class TorchNetwork:
         )
         return other, {name: f"before its final {link}" for name, link in seen.items()}
 
-    def renamed(self, streams: Sequence[Stream]) -> "TorchNetwork":
+    def renamed(self, streams: Sequence[Stream]) -> Self:
         """The same network under other descriptions of its streams; see ``Renamable``."""
         other = copy.copy(self)
         other._by_own = dict(zip(self._by_own, streams, strict=True))
