@@ -1,9 +1,6 @@
-"""What methods share that work in pieces.
+"""What the methods of ``gradients`` share that work in pieces."""
 
-``slices`` is everybody's; ``differentiable``, ``points_at_once``, ``add_axes`` and ``zeros`` are for ``gradients``.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,12 +25,6 @@ def points_at_once(inputs: Arrays, targets: int, context: Context) -> int:
     """How many points one call may differentiate: each is held with its gradients, the model's and ours."""
     values = sum(int(np.prod(x.shape[1:], dtype=np.int64)) for x in inputs.values())
     return context.chunk(values * 8 * (2 + 3 * targets))
-
-
-def slices(total: int, size: int) -> Iterator[slice]:
-    """Consecutive slices of at most ``size`` that cover ``range(total)``."""
-    for start in range(0, total, size):
-        yield slice(start, min(start + size, total))
 
 
 def add_axes(weights: Array, values: Array) -> Array:

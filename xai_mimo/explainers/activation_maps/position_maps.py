@@ -11,12 +11,12 @@ from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Attribution, Context, name_or_none, one_of
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Model, Splittable
 from xai_mimo.core.positions import is_image, lay_over, positions_of, resize
+from xai_mimo.core.slices import slices
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array, Stream, unknown
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.activation_maps.token_grid import TokenGrid
 from xai_mimo.explainers.interception.from_map import match_heads
-from xai_mimo.explainers.passes import slices
 
 Fusion = Literal["mean", "product", "sum"]
 NonNegativity = Literal["map", "none"]

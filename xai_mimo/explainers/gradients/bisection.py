@@ -15,11 +15,12 @@ import numpy as np
 
 from xai_mimo.core.completeness import balance, scale
 from xai_mimo.core.model import Arrays
+from xai_mimo.core.slices import slices
 from xai_mimo.core.streams import Array
 from xai_mimo.explainers.gradients.between import look_between
 from xai_mimo.explainers.gradients.gaps import bridge
 from xai_mimo.explainers.gradients.paths import Paths, starts_of
-from xai_mimo.explainers.passes import add_axes, slices
+from xai_mimo.explainers.passes import add_axes
 
 # Fewer miss kinks that lie together between two points, with gaps that happen to cancel. More cost smooth models more
 # than the values between them, which see what is narrower.

@@ -11,11 +11,12 @@ from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, is_number, whole
 from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.precision import precision_of
+from xai_mimo.core.slices import slices
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.gradients.not_finite import check_gradients
 from xai_mimo.explainers.gradients.sampling import mean_gradient
-from xai_mimo.explainers.passes import differentiable, points_at_once, slices, zeros
+from xai_mimo.explainers.passes import differentiable, points_at_once, zeros
 
 
 @dataclass(frozen=True)

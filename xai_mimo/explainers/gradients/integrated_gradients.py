@@ -12,13 +12,14 @@ from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, positive, whole
 from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.precision import precision_of, rounding_of
+from xai_mimo.core.slices import slices
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.gradients.bisection import FEWEST_EVALUATIONS, integrate
 from xai_mimo.explainers.gradients.not_finite import check_values
 from xai_mimo.explainers.gradients.paths import Paths, gauss_legendre
-from xai_mimo.explainers.passes import slices, zeros
+from xai_mimo.explainers.passes import zeros
 
 # A gap of up to so many roundings of the outputs may come from them: a difference of two values, each the last of a
 # chain of rounded sums.

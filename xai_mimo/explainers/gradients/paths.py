@@ -10,10 +10,11 @@ from xai_mimo.core.errors import NotFinite
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.precision import precision_of
+from xai_mimo.core.slices import slices
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
 from xai_mimo.explainers.gradients.not_finite import check_values, no_gradient
-from xai_mimo.explainers.passes import add_axes, differentiable, points_at_once, slices
+from xai_mimo.explainers.passes import add_axes, differentiable, points_at_once
 
 
 def gauss_legendre(nodes: int) -> tuple[Array, Array]:

@@ -7,10 +7,11 @@ import numpy as np
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.precision import precision_of
+from xai_mimo.core.slices import slices
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of
 from xai_mimo.explainers.gradients.not_finite import Where, check_gradients
-from xai_mimo.explainers.passes import differentiable, points_at_once, slices, zeros
+from xai_mimo.explainers.passes import differentiable, points_at_once, zeros
 
 Draw = Callable[[int], tuple[Arrays, Arrays | None]]
 """``draw(count)``: that many random points of every row, ``{stream: (count, sample, *shape)}``, and factors for their

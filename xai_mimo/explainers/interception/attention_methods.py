@@ -12,12 +12,12 @@ from xai_mimo.core.cut import find_layer
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.method import Attribution, Context, is_number, one_of
 from xai_mimo.core.model import Arrays, Interceptable, Interceptions, Model, require
+from xai_mimo.core.slices import slices
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.explainers.interception.attention_graph import edges_of, flow, head_norms, joined_norms, rollout
 from xai_mimo.explainers.interception.token_streams import TokenStreams
-from xai_mimo.explainers.passes import slices
 
 Weights = Literal["attention", "norms"]
 

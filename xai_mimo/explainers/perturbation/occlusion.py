@@ -7,14 +7,14 @@ from typing import ClassVar
 import numpy as np
 
 from xai_mimo.core.baselines import Baseline, resolve_baseline
+from xai_mimo.core.coalitions import Game
 from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.patches import Patch
 from xai_mimo.core.players import Players, check_players
+from xai_mimo.core.slices import slices
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.targets import Selector, take
-from xai_mimo.explainers.passes import slices
-from xai_mimo.explainers.perturbation.coalitions import Game
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ from typing import ClassVar
 
 import numpy as np
 
+from xai_mimo.core.coalitions import Game
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution, Context, positive, whole
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.patches import Patch
 from xai_mimo.core.players import Players, check_players
+from xai_mimo.core.slices import slices
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
-from xai_mimo.explainers.passes import slices
-from xai_mimo.explainers.perturbation.coalitions import Game
 
 # Beyond this many players a table of all coalitions is too large, whatever the budget.
 _MOST_EXACT = 16

@@ -12,9 +12,9 @@ from xai_mimo.core.model import Arrays, Model, described
 from xai_mimo.core.patches import Patch
 from xai_mimo.core.players import Masker, Players
 from xai_mimo.core.probes import check_background
+from xai_mimo.core.slices import slices
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
-from xai_mimo.explainers.passes import slices
 
 
 @dataclass(frozen=True)
