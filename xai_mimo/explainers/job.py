@@ -1,7 +1,7 @@
 """One explanation to be computed: everything that its numbers depend on, in blocks of rows."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,9 @@ from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import AnyTarget, Target, expand, select, take
+
+Naming = Callable[..., xr.Dataset]
+"""Makes a dataset of what a method returns; takes what ``core.explanation.to_dataset`` takes."""
 
 # What must agree, beside targets, labels and versions, before an interrupted run may go on.
 _IDENTITY = (
@@ -51,6 +54,7 @@ class ExplainJob:
         rows_per_block: rows that are explained at a time.
         attrs: attributes of the result, known before it is computed; see ``attributes``.
         words: that stand at the places of a stream of the part, ``{stream: (row, token) strings}``.
+        naming: makes a block's dataset of what the method returns.
     """
 
     cut: Cut
@@ -64,6 +68,7 @@ class ExplainJob:
     rows_per_block: int
     attrs: Mapping[str, Any]
     words: Mapping[str, Array] = field(default_factory=dict)
+    naming: Naming = to_dataset
 
     @property
     def rows(self) -> int:
@@ -93,7 +98,7 @@ class ExplainJob:
         attribution = call_method(self.method, model, rows, selectors, context)
         if not all(np.isfinite(values).all() for values in attribution.values.values()):
             check_background(model, self.background, heads)
-        named = to_dataset(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=self.attrs)
+        named = self.naming(attribution, streams=model.streams, selectors=selectors, samples=samples, attrs=self.attrs)
         return name_tokens(named, {name: words[part] for name, words in self.words.items()})
 
     def predictions(self, rows: Array, units: Array) -> Array:
@@ -172,3 +177,19 @@ def blocks_of(
         yield number, block
     if pending:
         raise BadValues(f"engine {engine!r} left out blocks {sorted(pending)}; it must do each of them once.")
+
+
+def joined_blocks(blocks: Sequence[xr.Dataset]) -> xr.Dataset:
+    """All blocks of a job, in order, as one dataset."""
+    if len(blocks) == 1:
+        return blocks[0]
+    joined: xr.Dataset = xr.concat(
+        blocks,
+        dim="sample",
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="override",
+        combine_attrs="override",
+    )
+    return joined
