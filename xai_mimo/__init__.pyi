@@ -24,6 +24,7 @@ from .core.targets import Target as Target
 from .explainers.explain import explain as explain
 from .explainers.frame import to_dataframe as to_dataframe
 from .explainers.installed import methods as methods
+from .explainers.interactions.interactions import interactions as interactions
 from .explainers.interception.interception import intercept as intercept
 from .layers.saved import load_model as load_model
 

@@ -15,10 +15,16 @@ def name_tokens(explanation: xr.Dataset, words: Mapping[str, Array]) -> xr.Datas
     """The same with the words that stand at the places of its streams, as coordinates ``<stream>_word``.
 
     Args:
-        explanation: of these rows. words: ``{stream: (sample, token) strings}``, "" where a row has no more.
+        explanation: of these rows, or interactions, which have no places.
+        words: ``{stream: (sample, token) strings}``, "" where a row has no more.
     """
     for stream in streams_of(explanation):
-        if stream.name not in words or not stream.dims or stream.dims[0] not in explanation[stream.name].dims:
+        if (
+            stream.name not in words
+            or stream.name not in explanation.variables
+            or not stream.dims
+            or stream.dims[0] not in explanation[stream.name].dims
+        ):
             continue
         name = f"{stream.name}_word"
         if name in explanation:

@@ -72,6 +72,8 @@ _PACKAGES = {  # distribution -> module
     "torch": "torch",
     "shap": "shap",
     "captum": "captum",
+    "shapiq": "shapiq",
+    "lime": "lime",
 }
 
 
@@ -146,6 +148,11 @@ def to_dataset(
         SchemaError: an array lacks a dimension or a value.
         DuplicateName: a stream has the name of something else that the method gives.
     """
+    if attribution.interactions is not None:
+        raise SchemaError(
+            f"method {attrs.get('method')!r} tells what players do together, not what each does; call "
+            "xai_mimo.interactions."
+        )
     check_together(streams)
     both = ("head", "sample")
     divided = {} if attribution.players is None else {"divided": "evenly among the values of each player"}

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from xai_mimo.core.door import count_rows
+from xai_mimo.core.interactions import Interactions
 from xai_mimo.core.method import Attribution, Context, Method
 from xai_mimo.core.model import Arrays, Holding, Model
 from xai_mimo.core.named_values import NamedValues
@@ -96,6 +97,7 @@ def _joined(parts: Sequence[Attribution], order: Array) -> Attribution:
         unexplained=tuple(dict.fromkeys(name for p in parts for name in p.unexplained)),
         draws=all_rows(draws) if draws else None,
         players=_joined_players(players, all_rows) if players else None,
+        interactions=_joined_interactions([p.interactions for p in parts], all_rows),
     )
 
 
@@ -105,4 +107,20 @@ def _joined_players(parts: Sequence[NamedValues], all_rows: Callable[[Sequence[A
         parts[0],
         values=all_rows([p.values for p in parts]),
         standard_error=all_rows(errors) if errors else None,
+    )
+
+
+def _joined_interactions(
+    parts: Sequence[Interactions | None], all_rows: Callable[[Sequence[Array]], Array]
+) -> Interactions | None:
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    triples = [part.triples for part in found if part.triples is not None]
+    return replace(
+        found[0],
+        singles=all_rows([part.singles for part in found]),
+        pairs=all_rows([part.pairs for part in found]),
+        evaluations=all_rows([part.evaluations for part in found]),
+        triples=all_rows(triples) if triples else None,
     )

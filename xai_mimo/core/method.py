@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.interactions import Interactions
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.named_values import NamedValues
 from xai_mimo.core.progress import Advance, silent
@@ -38,6 +39,8 @@ class Attribution:
             where nothing was drawn (standard errors of exact values are 0), or where they come from no such scatter.
         players: what players with names of their own were given; ``values`` then hold it divided evenly among the
             values of each, so that sums stay. None where players have no names.
+        interactions: what players do together, of a method for ``xai_mimo.interactions``, whose ``values`` are empty;
+            None for all others.
     """
 
     values: Arrays
@@ -50,6 +53,7 @@ class Attribution:
     unexplained: tuple[str, ...] = ()
     draws: Array | None = None
     players: NamedValues | None = None
+    interactions: Interactions | None = None
 
 
 @dataclass(frozen=True)

@@ -315,6 +315,26 @@ class Masker:
         return each
 
 
+def player_names(masker: Masker, streams: Sequence[Stream]) -> tuple[str, ...]:
+    """What each player is called: as the user did, else its stream, with the place and the feature of a part of one.
+
+    Args:
+        masker: the players. streams: of the model, for the names of their features.
+    """
+    if masker.names:
+        return masker.names
+    features = {s.name: s.variables if s.groups else s.features for s in streams}
+    names = []
+    for name, division in masker.divisions.items():
+        own = [name]
+        for axis, length in enumerate(division.map_shape):
+            is_last = axis == len(division.map_shape) - 1 and len(features.get(name, ())) == length
+            ticks = features[name] if is_last else [str(i) for i in range(length)]
+            own = [f"{prefix}.{tick}" for prefix in own for tick in ticks]
+        names += own
+    return tuple(names)
+
+
 def _summed(flat: Array, owner: Array, count: int) -> Array:
     """``(..., value)`` summed over the values of each player: ``(..., player)``."""
     order = np.argsort(owner, kind="stable")

@@ -1,8 +1,8 @@
 """Plugins by entry point, and ``adapt``, which finds the adapter of a model.
 
-Groups: ``xai_mimo.adapters`` (key = root module of the model's type), ``xai_mimo.methods``, ``xai_mimo.metrics``,
-``xai_mimo.reports``, ``xai_mimo.engines``. Ours use no private door. A broken plugin warns with its name and error and
-stops nobody; a duplicate warns and names the winner.
+Groups: ``xai_mimo.adapters`` (key = root module of the model's type), ``xai_mimo.methods``, ``xai_mimo.interactions``
+(what computes them), ``xai_mimo.metrics``, ``xai_mimo.reports``, ``xai_mimo.engines``. Ours use no private door. A
+broken plugin warns with its name and error and stops nobody; a duplicate warns and names the winner.
 """
 
 import contextlib
@@ -27,7 +27,14 @@ from xai_mimo.core.no_model import WRAPPED, check_no_data, no_adapter
 from xai_mimo.core.streams import Head, Stream, check_together, unknown
 from xai_mimo.core.texts import tokenised_like, with_tokenizer
 
-Group = Literal["xai_mimo.adapters", "xai_mimo.methods", "xai_mimo.metrics", "xai_mimo.reports", "xai_mimo.engines"]
+Group = Literal[
+    "xai_mimo.adapters",
+    "xai_mimo.methods",
+    "xai_mimo.interactions",
+    "xai_mimo.metrics",
+    "xai_mimo.reports",
+    "xai_mimo.engines",
+]
 """Every group that is read; ``xai-mimo doctor`` lists their plugins."""
 
 
