@@ -7,7 +7,7 @@ import numpy as np
 
 from xai_mimo.comparison.exhibits.examples import example_rows
 from xai_mimo.comparison.exhibits.layer_maps import layer_maps
-from xai_mimo.comparison.exhibits.levels import levels_of
+from xai_mimo.core.levels import levels_of
 from xai_mimo.comparison.exhibits.stream_maps import stream_map_rows
 from xai_mimo.comparison.explained import Explained
 from xai_mimo.comparison.explanations import is_interception, unexplained

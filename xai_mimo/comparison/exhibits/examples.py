@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from xai_mimo.comparison.exhibits.levels import Levels
+from xai_mimo.core.levels import Levels
 from xai_mimo.comparison.regions import Regions
 from xai_mimo.core.explanation import streams_of
 from xai_mimo.core.model import Arrays
