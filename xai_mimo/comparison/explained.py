@@ -10,6 +10,7 @@ from xai_mimo.comparison.request import Request
 from xai_mimo.comparison.settings import Settings
 from xai_mimo.comparison.truth import true_features
 from xai_mimo.core.baselines import mean_row
+from xai_mimo.core.digest import digest
 from xai_mimo.core.explanation import join
 from xai_mimo.core.logit import on_attributes
 from xai_mimo.core.model import Arrays
@@ -59,6 +60,7 @@ def explain_all(request: Request, step: Steps) -> Explained:
         else {}
     )
     joined = join(first.shown).assign_coords(sample=request.picked)  # checks that the maps fit together
+    joined.attrs["data_sha256"] = digest(request.data)  # of which the samples are the numbers
     perturbed = _perturbed(request)
     space = request.space
     owners = space.cut.owners if space.cut is not None and space.is_at_layer else {}

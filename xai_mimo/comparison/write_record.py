@@ -7,7 +7,6 @@ import numpy as np
 
 from xai_mimo.comparison.exhibits.examples import example_rows
 from xai_mimo.comparison.exhibits.layer_maps import layer_maps
-from xai_mimo.core.levels import levels_of
 from xai_mimo.comparison.exhibits.stream_maps import stream_map_rows
 from xai_mimo.comparison.explained import Explained
 from xai_mimo.comparison.explanations import is_interception, unexplained
@@ -18,6 +17,7 @@ from xai_mimo.comparison.score import Scores
 from xai_mimo.core.digest import digest
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.explanation import settings_of, streams_of, versions
+from xai_mimo.core.levels import levels_of
 from xai_mimo.core.method import bibtex_of
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.named_values import PLAYERS

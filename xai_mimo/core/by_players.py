@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.errors import SchemaError
-from xai_mimo.core.explanation import plain, streams_of, validate
+from xai_mimo.core.explanation import DATA_STREAMS, plain, streams_of, validate
 from xai_mimo.core.named_players import NamedPlayers, check_named
 from xai_mimo.core.named_values import PLAYERS
 from xai_mimo.core.players import Masker
@@ -127,4 +127,5 @@ def _alone(explanation: xr.Dataset, owners: Mapping[str, Sequence[str]]) -> xr.D
         space="players" if space == "inputs" else f"{space}, by players",
         streams=described,
         players=json.dumps(owners),
+        **{DATA_STREAMS: explanation.attrs.get(DATA_STREAMS, explanation.attrs["streams"])},
     )

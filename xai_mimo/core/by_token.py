@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import xarray as xr
 
 from xai_mimo.core.errors import DuplicateName, SchemaError
-from xai_mimo.core.explanation import streams_of, validate
+from xai_mimo.core.explanation import DATA_STREAMS, streams_of, validate
 from xai_mimo.core.streams import Array
 
 
@@ -74,4 +74,6 @@ def by_token(explanation: xr.Dataset) -> xr.Dataset:
         explanation = explanation.drop_vars(gone, errors="ignore")
         explanation = explanation.assign({stream.name: values.sum(others, keep_attrs=True)})
         streams[i] = dataclasses.replace(stream, shape=stream.shape[:1], axes=stream.axes[:1], features=(), groups={})
-    return explanation.assign_attrs(streams=json.dumps([stream.plain() for stream in streams]))
+    of_data = explanation.attrs.get(DATA_STREAMS, explanation.attrs["streams"])
+    described = json.dumps([stream.plain() for stream in streams])
+    return explanation.assign_attrs({"streams": described, DATA_STREAMS: of_data})

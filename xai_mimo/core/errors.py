@@ -98,3 +98,7 @@ class InterpreterWarning(UserWarning):
 
 class PluginWarning(UserWarning):
     """A plugin could not be loaded or shares its name with another one."""
+
+
+class SubstituteWarning(UserWarning):
+    """Another package asks for a number that an explanation does not have, and was given one in its place."""

@@ -26,7 +26,8 @@ Layout (version 1):
   framework that computed, where the model names one, several after a run that was gone on with; ``precision``, the
   narrowest dtype that the model computes in, where it tells; ``targets``, head, unit and step of each (absent from
   older files); ``on``, "output" or "logit", and then ``explained_value``, of each head what that is (``core.logit``);
-  ``speaks_of`` (see ``core.speaks_of``) is absent from older files; ``players``, for each player with a name of its own
+  ``data_streams``, of maps that were summed over variables or players, the streams of the rows; ``speaks_of`` (see
+  ``core.speaks_of``) is absent from older files; ``players``, for each player with a name of its own
   the streams of which it has values.
 
 Several methods joined have a leading ``explainer`` dimension, selected by ``.sel(explainer="shapley")``. It is not
@@ -59,6 +60,8 @@ from xai_mimo.core.tables import column_labels, read_array, read_table
 from xai_mimo.core.targets import Selector
 
 SCHEMA = "xai_mimo.explanation/1"
+DATA_STREAMS = "data_streams"
+"""Attribute of maps that were summed over variables or players: the streams of the rows, as ``streams`` was before."""
 _PACKAGES = {  # distribution -> module
     "xai-mimo": "xai_mimo",
     "numpy": "numpy",
@@ -248,6 +251,13 @@ def streams_of(explanation: xr.Dataset) -> tuple[Stream, ...]:
     return tuple(Stream(**{**s, **{k: tuple(s[k]) for k in lists}}) for s in described)
 
 
+def streams_of_data(explanation: xr.Dataset) -> tuple[Stream, ...]:
+    """The streams of the rows that were explained: those of the maps, unless these were summed since."""
+    return streams_of(
+        explanation.assign_attrs(streams=explanation.attrs.get(DATA_STREAMS, explanation.attrs["streams"]))
+    )
+
+
 def stream_names(explanation: xr.Dataset) -> list[str]:
     """Names of the stream variables, in the model's order."""
     return described_names(explanation.attrs)
@@ -378,7 +388,7 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
     for v in every:
         have = [label for label, e in explanations.items() if v in e]
         joined[v].attrs = {"methods": json.dumps(have)}
-    per_method = ("method", "settings", "seed", "signed", "speaks_of", "unexplained", "players")
+    per_method = ("method", "settings", "seed", "signed", "speaks_of", "unexplained", "players", "reference")
     joined.attrs = {k: v for k, v in first.attrs.items() if k not in per_method}
     joined.attrs["methods"] = json.dumps(
         {label: {k: e.attrs[k] for k in per_method if k in e.attrs} for label, e in explanations.items()}

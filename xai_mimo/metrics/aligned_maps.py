@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from xai_mimo.core.errors import NotSupported
-from xai_mimo.core.explanation import features_of, stream_names, stream_shares, streams_of
+from xai_mimo.core.explanation import DATA_STREAMS, features_of, stream_names, stream_shares, streams_of
 from xai_mimo.core.positions import ALL_POSITIONS, POSITIONS
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array, Stream
@@ -150,7 +150,10 @@ def project_to_groups(explanation: xr.Dataset) -> xr.Dataset:
         explanation = explanation.drop_vars([f"{stream.name}_standard_error", stream.name, last], errors="ignore")
         explanation = explanation.assign({stream.name: (values.dims, summed, values.attrs)})
         explanation = explanation.assign_coords({last: list(stream.variables)})
-    return explanation.assign_attrs(streams=json.dumps([s.by_variable().plain() for s in streams]))
+    described = json.dumps([s.by_variable().plain() for s in streams])
+    if not any(s.groups for s in streams):
+        return explanation.assign_attrs(streams=described)
+    return explanation.assign_attrs(_described(explanation, described))
 
 
 def project_to_variables(explanation: xr.Dataset, space: str) -> xr.Dataset:
@@ -174,7 +177,12 @@ def project_to_variables(explanation: xr.Dataset, space: str) -> xr.Dataset:
             explanation = explanation.assign({name: values.sum(others, keep_attrs=True)})
     reduced = [dataclasses.replace(s, shape=s.shape[-1:], axes=s.axes[-1:]) for s in streams]
     described = json.dumps([s.plain() for s in reduced])
-    return explanation.assign_attrs(space=space, streams=described)
+    return explanation.assign_attrs(space=space, **_described(explanation, described))
+
+
+def _described(explanation: xr.Dataset, streams: str) -> dict[str, str]:
+    """What a summed map says of its streams, and of those of the rows."""
+    return {"streams": streams, DATA_STREAMS: explanation.attrs.get(DATA_STREAMS, explanation.attrs["streams"])}
 
 
 def project_to_streams(explanation: xr.Dataset, streams: Sequence[Stream]) -> xr.Dataset:

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from xai_mimo.core.levels import Levels
 from xai_mimo.comparison.regions import Regions
 from xai_mimo.core.explanation import streams_of
+from xai_mimo.core.levels import Levels
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.core.words import are_words
