@@ -15,6 +15,7 @@ from .core.by_step import by_step as by_step
 from .core.by_token import by_token as by_token
 from .core.dummies import groups_of_dummies as groups_of_dummies
 from .core.explanation import stream_shares as stream_shares
+from .core.loading import load_model as load_model
 from .core.plugins import adapt as adapt
 from .core.saved import load as load
 from .core.saved import save as save
@@ -27,7 +28,6 @@ from .explainers.frame import to_dataframe as to_dataframe
 from .explainers.installed import methods as methods
 from .explainers.interactions.interactions import interactions as interactions
 from .explainers.interception.interception import intercept as intercept
-from .layers.saved import load_model as load_model
 
 __version__: str
 

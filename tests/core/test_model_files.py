@@ -2,6 +2,7 @@
 
 import pytest
 
+import xai_mimo as xm
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model_files import is_file_of_model, root_of_file
 from xai_mimo.core.plugins import adapt
@@ -17,28 +18,42 @@ def test_onnx_is_read_from_a_path_or_from_bytes(tmp_path):
     assert not is_file_of_model(["net.onnx"])
 
 
-@pytest.mark.parametrize(
-    ("name", "call"),
-    [
-        ("net.keras", r"xai_mimo\.load_model\('net\.keras'\)\.$"),
-        ("net.h5", r"keras\.models\.load_model\('net\.h5'\)\.$"),
-        ("net.pth", r"load_state_dict\(torch\.load\('net\.pth', weights_only=True\)\), or torch\.jit\.load"),
-        ("net.pt2", r"torch\.export\.load\('net\.pt2'\)\.module\(\)\.$"),
-        ("net.safetensors", r"safetensors\.torch\.load_file\('net\.safetensors'\)\)\.$"),
-        ("net.pkl", r"pickle\.load\(file\)\. The file can run code when it is read.*This package never does\.$"),
-        ("net.JOBLIB", r"joblib\.load\('net\.JOBLIB'\)\. The file can run code"),
-        ("trees.ubj", r"xgboost\.Booster\(model_file='trees\.ubj'\)\.$"),
-        ("trees.txt", r"lightgbm\.Booster\(model_file='trees\.txt'\)\.$"),
-        ("trees.cbm", r"catboost\.CatBoost\(\)\.load_model\('trees\.cbm'\)\.$"),
-        ("", r"xai_mimo\.load_model\(''\) for a '\.keras' file, or the loader of the framework that wrote it\.$"),
-    ],
-)
-def test_another_path_is_refused_with_the_call_that_loads_it(name, call):
-    with pytest.raises(NotSupported, match=f"^a path is no model; load it first: .*{call}"):
+@pytest.mark.parametrize("name", ["net.keras", "net.pt2", "net.pth", "net.pkl", "net.JOBLIB", "trees.ubj", "net", ""])
+def test_another_path_is_refused_with_the_call_that_loads_it(name):
+    with pytest.raises(NotSupported, match=rf"^a path is no model; load it first: xai_mimo\.load_model\('{name}'\)\.$"):
         adapt(name)
 
 
-def test_a_folder_of_tensorflow_is_told_by_what_is_in_it(tmp_path):
-    (tmp_path / "saved_model.pb").write_bytes(b"")
-    with pytest.raises(NotSupported, match=r"load it first: tf\.saved_model\.load\('.*'\)\.$"):
-        adapt(tmp_path)
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        (
+            "net.weights.h5",
+            r"holds weights without the model that they belong to: build it, model\.load_weights\('net\.",
+        ),
+        (
+            "net.H5",
+            r"is in Keras's old format, in which code may lie hidden\. Only if you know who made it, .*'net\.H5'",
+        ),
+        ("net.safetensors", r"holds weights without the model .*safetensors\.torch\.load_file\('net\.safetensors'\)"),
+        ("net.ckpt", r"most likely holds weights without the model .*torch\.load\('net\.ckpt', weights_only=True\)"),
+        ("rows.npz", r"holds rows and no model\.$"),
+        ("net.py", r"is code: give the name of the model in it, 'module:name'"),
+        ("a/saved_model.pb", r"is one file of TensorFlow's; give the folder of a SavedModel"),
+    ],
+)
+def test_what_is_not_loaded_here_is_refused_with_what_to_do(name, what, tmp_path):
+    with pytest.raises(NotSupported, match=f"^a path is no model, and '{name}' {what}"):
+        adapt(name)
+    path = tmp_path / name.replace("/", "")
+    path.write_bytes(b"x")
+    with pytest.raises(NotSupported, match=f"^'.*{path.name}' {what[:20]}"):
+        xm.load_model(path)
+
+
+def test_an_unknown_end_is_refused_with_those_that_are_known(tmp_path):
+    (tmp_path / "net.xyz").write_bytes(b"x")
+    with pytest.raises(
+        NotSupported, match=r"no loader takes '.*net\.xyz'; a saved model is a file that ends in .*\.keras.*'module:"
+    ):
+        xm.load_model(tmp_path / "net.xyz")

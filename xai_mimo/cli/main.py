@@ -1,5 +1,6 @@
 """``xai-mimo``: demo, study, report, doctor."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from xai_mimo.cli.backend import installed, use_backend
 from xai_mimo.cli.guard import guarded
 from xai_mimo.cli.interruption import end_undisturbed
 from xai_mimo.core.errors import BadSetting, MissingDependency
+from xai_mimo.core.loading import names_a_model
 from xai_mimo.core.progress import bar
 
 app = typer.Typer(
@@ -99,7 +101,13 @@ def study(
 @app.command()
 @guarded
 def report(
-    source: Annotated[Path, typer.Argument(help="A saved model (.keras), or comparison.json of an earlier run.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A saved model (.keras, .onnx, ...), module:name for a model in a module, or comparison.json of an "
+            "earlier run."
+        ),
+    ],
     data: Annotated[
         Path | None, typer.Argument(help="Rows (.npz): an array per stream; label:<head> if known.")
     ] = None,
@@ -108,6 +116,9 @@ def report(
     seed: Seed = 0,
     rows: Annotated[int | None, typer.Option(min=1, help="Explain at most so many rows.")] = None,
     heads: Heads = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="The model's file may run code: only if you know who made it.")
+    ] = False,
     backend: Backend = None,
     debug: Debug = False,
 ) -> None:
@@ -117,17 +128,18 @@ def report(
 
     formats.find(format)  # a misspelt one is refused before anything is computed
     if data is None:
-        if source.suffix != ".json":
+        if Path(source).suffix != ".json":
             raise BadSetting(_without_rows(source))
         from xai_mimo.record import json_file
 
         record, folder = json_file.from_json(source), writable_folder(out)
     else:
         use_backend(backend)
-        from xai_mimo.studies.saved import compare_saved
+        from xai_mimo.studies.saved import compare_saved, read_saved
 
-        folder = writable_folder(out)
-        result = compare_saved(source, data, heads=_names(heads), rows=rows, seed=seed)
+        sys.path.insert(0, "")  # modules in the current folder can be named, as for `python -m`
+        saved, folder = read_saved(source, data, trust=trust), writable_folder(out)
+        result = compare_saved(saved, heads=_names(heads), rows=rows, seed=seed)
         result.to_json(folder / "comparison.json")
         record = result.record
     written = formats.write(record, folder / formats.file_name(format), format)
@@ -171,11 +183,11 @@ def doctor(backend: Backend = None, debug: Debug = False) -> None:
     show.line("ready: `xai-mimo demo` makes a report.")
 
 
-def _without_rows(source: Path) -> str:
-    if source.suffix == ".keras":
-        return f"'{source}' needs rows beside it: xai-mimo report {source} rows.npz"
-    if source.suffix == ".npz":
+def _without_rows(source: str) -> str:
+    if Path(source).suffix == ".npz":
         return f"'{source}' holds rows, and the model comes before them: xai-mimo report model.keras {source}"
+    if names_a_model(source):
+        return f"'{source}' needs rows beside it: xai-mimo report {source} rows.npz"
     return (
         f"'{source}' is neither a comparison (.json) nor a saved model (.keras), which needs rows beside it: "
         "xai-mimo report model.keras rows.npz"

@@ -68,6 +68,10 @@ class FileProblem(XaiMimoError, OSError):
     """A file or folder cannot be read or written, or is not what its name says."""
 
 
+class NotTrusted(FileProblem, PermissionError):
+    """A file would run code when it is read, and nobody said that it may; the message names the risk."""
+
+
 class UnusedStreamWarning(UserWarning):
     """A head does not read a stream: its attributions there are exact zeros."""
 

@@ -1,8 +1,9 @@
 """Plugins by entry point, and ``adapt``, which finds the adapter of a model.
 
 Groups: ``xai_mimo.adapters`` (key = root module of the model's type), ``xai_mimo.methods``, ``xai_mimo.interactions``
-(what computes them), ``xai_mimo.metrics``, ``xai_mimo.reports``, ``xai_mimo.engines``. Ours use no private door. A
-broken plugin warns with its name and error and stops nobody; a duplicate warns and names the winner.
+(what computes them), ``xai_mimo.metrics``, ``xai_mimo.reports``, ``xai_mimo.engines``, ``xai_mimo.loaders`` (key = end
+of a file's name). Ours use no private door. A broken plugin warns with its name and error and stops nobody; a duplicate
+warns and names the winner.
 """
 
 import contextlib
@@ -34,6 +35,7 @@ Group = Literal[
     "xai_mimo.metrics",
     "xai_mimo.reports",
     "xai_mimo.engines",
+    "xai_mimo.loaders",
 ]
 """Every group that is read; ``xai-mimo doctor`` lists their plugins."""
 

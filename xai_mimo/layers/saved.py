@@ -2,16 +2,15 @@
 
 import hashlib
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from xai_mimo.core.archives import ZIP, but_seems, content, members, start_of
 from xai_mimo.core.errors import FileProblem
 from xai_mimo.core.paths import as_path, written_whole
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+from xai_mimo.core.trust import refuse_untrusted
 
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> str:
@@ -36,34 +35,44 @@ def digest_of_file(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_model(path: str | os.PathLike[str], *, compile: bool = True) -> Any:
-    """A Keras model from a ``.keras`` file, whichever of our layers it holds.
+def load_model(path: str | os.PathLike[str], *, trust: bool = False, compile: bool = True) -> Any:
+    """A Keras model from a ``.keras`` file, whichever of our layers it holds; ``xai_mimo.load_model`` is the door.
 
     As ``keras.models.load_model`` in safe mode, where no code in the file is run, but without having to import the
     classes first.
 
     Args:
         path: of the file, as ``model.save('model.keras')`` writes it.
+        trust: also load a model with code in it, such as a Lambda layer; it runs when the model is loaded and called.
         compile: also restore optimizer, losses and metrics. Losses tell which heads are logits; a loss or metric of
             your own, that is not registered with Keras, makes this fail, and False does without.
     Raises:
         FileProblem: no such file, no ``.keras`` file, or one that Keras cannot read; says what Keras says.
+        NotTrusted: it holds code.
     """
     path = as_path(path, "a '.keras' file")
     if path.is_dir():
         raise FileProblem(f"cannot read '{path}': it is a folder. Give the name of a '.keras' file inside it.")
     if not path.is_file():
         raise FileProblem(f"cannot read '{path}': there is no such file.")
-    if not _is_archive(path):
-        raise FileProblem(f"'{path}' is not a saved Keras model; write one with model.save('model.keras').")
+    if not start_of(path).startswith(ZIP):  # not HDF5, in which Keras runs code, with an archive behind
+        raise FileProblem(
+            f"'{path}' is not a saved Keras model{but_seems(path)}; write one with model.save('model.keras')."
+        )
+    inside = members(path, "a saved Keras model")
+    if not trust and "config.json" in inside and _has_code(content(path, "config.json")):
+        raise refuse_untrusted(
+            path,
+            "holds code in a Lambda layer, which can do anything you can when the model is loaded or called",
+            "A registered layer in its place holds none.",
+        )
     try:
-        return keras.models.load_model(path, compile=compile, safe_mode=True)
+        return keras.models.load_model(path, compile=compile, safe_mode=not trust)
     except Exception as err:  # of a damaged file: anything, from BadZipFile to the backend's own errors
         reason = next(iter(str(err).splitlines()), type(err).__name__)
         raise FileProblem(f"'{path}' cannot be loaded as a Keras model: {reason}") from err
 
 
-def _is_archive(path: Path) -> bool:
-    """Whether a file is a zip from its first byte: not HDF5, in which Keras runs code, with an archive behind."""
-    with path.open("rb") as file:
-        return file.read(len(_HDF5)) != _HDF5 and zipfile.is_zipfile(path)
+def _has_code(config: bytes) -> bool:
+    """Whether Keras would have to run code of the file; it says so itself of all that this does not see."""
+    return b'"__lambda__"' in config

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from xai_mimo.core.archives import check_size
 from xai_mimo.core.errors import BadValues, FileProblem, XaiMimoError
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.paths import as_path, written_whole
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.datasets import Data
 
+SUFFIXES = (".npz",)
+"""How the names of files of rows end."""
 _MARKS = ("input:", "label:", "kind:", "features:", "groups:")
-# An archive that is larger unpacked, and by this much than it is packed, is taken for one made to fill the memory.
-_LARGE = 2**28
-_MOST = 200
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,7 @@ def _groups(
 def _read_arrays(path: Path) -> Arrays:
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > _LARGE and unpacked > _MOST * path.stat().st_size:
-            raise FileProblem(
-                f"'{path}' would unpack to {unpacked / 2**20:.0f} MiB, {unpacked / path.stat().st_size:.0f} times its "
-                "size: is it what you think? If so, write it without compression: numpy.savez."
-            )
+            check_size(path, archive.infolist(), ": numpy.savez")
         with np.load(path, allow_pickle=False) as opened:
             return {name: _read_array(opened, name, path) for name in opened.files}
     except (XaiMimoError, MemoryError):

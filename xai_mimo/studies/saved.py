@@ -1,21 +1,66 @@
-"""A saved Keras model with rows from a file: load it safely, compare methods on it."""
+"""A saved model with rows from a file: load it safely, compare methods on it."""
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.result import Comparison
 from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.loading import load_model
+from xai_mimo.core.model import Model
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.streams import Head, Stream, unknown
-from xai_mimo.layers.saved import load_model
-from xai_mimo.studies.rows import Rows, load_rows
+from xai_mimo.studies.rows import SUFFIXES, Rows, load_rows
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A model and rows that fit each other, read from their files.
+
+    Attributes:
+        model: adapted, with the names that the rows bring.
+        rows: of the file. title: what is compared. command: that does it, without its options.
+    """
+
+    model: Model
+    rows: Rows
+    title: str
+    command: str
+
+
+def read_saved(model: str | os.PathLike[str], data: str | os.PathLike[str], *, trust: bool = False) -> Saved:
+    """Read a model and rows.
+
+    Args:
+        model: whatever ``xai_mimo.load_model`` takes. data: rows, see ``load_rows``.
+        trust: see ``xai_mimo.load_model``.
+    Raises:
+        BadSetting: the two files have changed places. FileProblem, BadValues: a file that is not what it should be;
+        and whatever ``load_model`` and ``adapt`` raise.
+    """
+    if Path(data).suffix == ".keras" or Path(model).suffix in SUFFIXES:
+        raise BadSetting(f"the model comes first and the rows second: xai-mimo report {data} {model}")
+    rows = load_rows(data)
+    net = _loaded(model, trust)
+    adapted = adapt(net, like=rows.inputs)
+    streams, heads = _annotated_streams(adapted.streams, rows), _annotated_heads(adapted.heads, rows)
+    if (tuple(streams), tuple(heads)) != (adapted.streams, adapted.heads):
+        adapted = adapt(net, streams, heads, like=rows.inputs)
+    names = Path(model).name, Path(data).name
+    command = f"xai-mimo report {names[0]} {names[1]}{' --trust' if trust else ''}"
+    return Saved(adapted, rows, f"{names[0]} on {names[1]}", command)
+
+
+def _loaded(model: str | os.PathLike[str], trust: bool) -> Any:
+    """A model from its file; a Keras model without its losses, which may be of classes that nobody registered."""
+    keras_alone = {"compile": False} if Path(model).suffix.lower() == ".keras" else {}
+    return load_model(model, trust=trust, **keras_alone)
 
 
 def compare_saved(
-    model: str | os.PathLike[str],
-    data: str | os.PathLike[str],
+    saved: Saved,
     *,
     heads: tuple[str, ...] | None = None,
     rows: int | None = None,
@@ -25,32 +70,23 @@ def compare_saved(
     """Compare methods on a saved model.
 
     Args:
-        model: a ``.keras`` file. data: an ``.npz`` file, see ``load_rows``.
+        saved: a model and rows.
         heads: explain these only.
         rows: explain at most so many rows, drawn with the seed.
         seed: of everything random.
         progress: show a bar; None does on a terminal, of work longer than a second.
     Raises:
-        BadSetting: the two files have changed places. FileProblem, BadValues: a file that is not what it should be;
-        and whatever ``compare`` raises.
+        Whatever ``compare`` raises.
     """
-    if Path(data).suffix == ".keras" or Path(model).suffix == ".npz":
-        raise BadSetting(f"the model comes first and the rows second: xai-mimo report {data} {model}")
-    rows_of_file = load_rows(data)
-    net = load_model(model, compile=False)
-    adapted = adapt(net)
-    adapted = adapt(
-        net, _annotated_streams(adapted.streams, rows_of_file), _annotated_heads(adapted.heads, rows_of_file)
-    )
     return compare(
-        adapted,
-        rows_of_file.inputs,
-        labels=rows_of_file.labels or None,
+        saved.model,
+        saved.rows.inputs,
+        labels=saved.rows.labels or None,
         targets=heads,
         rows=rows,
         seed=seed,
-        title=f"{Path(model).name} on {Path(data).name}",
-        command=f"xai-mimo report {Path(model).name} {Path(data).name} --seed {seed}",
+        title=saved.title,
+        command=f"{saved.command} --seed {seed}",
         progress=progress,
     )
 

@@ -65,6 +65,18 @@ def load(model: Any) -> Loaded:
     return Loaded(session, _graph_name(session), hashlib.sha256(data).hexdigest(), _parsed(data))
 
 
+def load_file(path: Path, *, trust: bool = False) -> Path:
+    """The loader of ``.onnx`` files: the path, which ``OnnxAdapter`` takes, of a file that onnxruntime reads.
+
+    Args:
+        path: of the file. trust: not needed, since nothing of such a file is run as code.
+    Raises:
+        FileProblem, NotSupported: see ``load``.
+    """
+    load(path)
+    return path
+
+
 def _load_file(path: Path) -> Loaded:
     if path.is_dir():
         raise FileProblem(f"cannot read '{path}': it is a folder. Give the name of an '.onnx' file inside it.")
