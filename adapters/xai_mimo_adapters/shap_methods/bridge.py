@@ -13,120 +13,25 @@ threads that draw from it meanwhile would see it.)
 """
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported
-from xai_mimo.core.method import Attribution, Context, is_number, whole
+from xai_mimo.core.method import Attribution, Context
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.named_players import NamedPlayers
 from xai_mimo.core.players import Masker, WholePlayers, check_players
-from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
 Predict = Callable[[Array], Array]
 
 
-_RULES = re.compile(r"auto|aic|bic|num_features\([1-9][0-9]*\)")
-"""What shap's ``l1_reg`` may be, beside a number."""
-
-
-@dataclass(frozen=True)
-class ShapPermutation:
-    """shap's ``explainers.Permutation``: antithetic walks through random orders of the features.
-
-    Attributes:
-        permutations: random orders per row, each walked forwards and backwards.
-        players: as ``Shapley`` takes them, but for patches and for superpixels that differ from row to row.
-
-    Source: Lundberg and Lee (2017), "A Unified Approach to Interpreting Model Predictions"; Mitchell et al. (2022),
-    "Sampling Permutations for Shapley Value Estimation", Section 3.1.
-    """
-
-    permutations: int = 10
-    players: WholePlayers | NamedPlayers = "features"
-
-    name: ClassVar[str] = "shap.permutation"
-    reference: ClassVar[str] = "lundberg2017unified"
-    speaks_of: ClassVar[SpeaksOf] = "attribution"
-    packages: ClassVar[tuple[str, ...]] = ("shap",)
-
-    def __post_init__(self) -> None:
-        whole(self.permutations, "permutations")
-        _check_players(self.players)
-
-    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
-        """Explain all targets of each row from the same coalitions."""
-        shap = _shap()
-        masker = _masker(inputs, self.players, model, self.name)
-        coalitions = 2 * masker.count + 1
-        _check_memory(coalitions, masker.count, context, self.name)
-
-        def run(predict: Predict, background: Array, rows: Array, seed: int) -> Array:
-            independent = shap.maskers.Independent(background, max_samples=len(background))
-            explainer = shap.explainers.Permutation(predict, independent, seed=seed)
-            explanation = explainer(rows, max_evals=self.permutations * coalitions, silent=True)
-            return np.asarray(explanation.values)
-
-        return _explain(model, inputs, selectors, context, masker, run)
-
-
-@dataclass(frozen=True)
-class ShapKernel:
-    """shap's ``KernelExplainer``: Shapley values by weighted regression on sampled coalitions.
-
-    Attributes:
-        samples: coalitions per row; None for shap's own choice, twice the number of features plus 2048.
-        l1_reg: shap's setting of that name. 0 keeps every feature; shap's own default, "num_features(10)", sets all but
-            ten of them to zero.
-        players: as ``Shapley`` takes them, but for patches and for superpixels that differ from row to row.
-
-    Source: Lundberg and Lee (2017), "A Unified Approach to Interpreting Model Predictions", Section 4.1.
-    """
-
-    samples: int | None = None
-    l1_reg: float | str = 0
-    players: WholePlayers | NamedPlayers = "features"
-
-    name: ClassVar[str] = "shap.kernel"
-    reference: ClassVar[str] = "lundberg2017unified"
-    speaks_of: ClassVar[SpeaksOf] = "attribution"
-    packages: ClassVar[tuple[str, ...]] = ("shap",)
-
-    def __post_init__(self) -> None:
-        _check_players(self.players)
-        if self.samples is not None:
-            whole(self.samples, "samples")
-        rule = self.l1_reg
-        is_known = bool(_RULES.fullmatch(rule)) if isinstance(rule, str) else is_number(rule) and rule >= 0
-        if not is_known:
-            raise BadSetting(
-                "l1_reg must be a number of at least 0, 'auto', 'aic', 'bic' or 'num_features(n)'; got "
-                f"{self.l1_reg!r}."
-            )
-
-    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
-        """Explain all targets of each row from the same coalitions."""
-        shap = _shap()
-        masker = _masker(inputs, self.players, model, self.name)
-        samples = self.samples or 2 * masker.count + 2048
-        _check_memory(samples, masker.count, context, self.name)
-
-        def run(predict: Predict, background: Array, rows: Array, seed: int) -> Array:
-            explainer = shap.KernelExplainer(predict, background)
-            values = explainer.shap_values(rows, nsamples=samples, l1_reg=self.l1_reg, silent=True)
-            return np.asarray(values)
-
-        return _explain(model, inputs, selectors, context, masker, run)
-
-
-def _check_players(players: Any) -> None:
+def check_whole_players(players: Any) -> None:
+    """Refuse players that shap's table cannot have, before there is a model."""
     if isinstance(players, str) and players == "patches":
         raise BadSetting(
             "the SHAP bridge has no players='patches'; give label images, players={'image': labels}, or use 'shapley'."
@@ -134,7 +39,8 @@ def _check_players(players: Any) -> None:
     check_players(players)
 
 
-def _masker(inputs: Arrays, players: WholePlayers | NamedPlayers, model: Model, method: str) -> Masker:
+def masker_of(inputs: Arrays, players: WholePlayers | NamedPlayers, model: Model, method: str) -> Masker:
+    """The players of some rows, the same ones in each of them."""
     masker = Masker.of(inputs, players, model.streams)
     if masker.differs_by_row:
         raise NotSupported(
@@ -144,7 +50,12 @@ def _masker(inputs: Arrays, players: WholePlayers | NamedPlayers, model: Model, 
     return masker
 
 
-def _shap() -> Any:
+def shap_package() -> Any:
+    """The package shap.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
     try:
         import shap
     except ImportError as err:
@@ -152,7 +63,7 @@ def _shap() -> Any:
     return shap
 
 
-def _check_memory(coalitions: int, players: int, context: Context, method: str) -> None:
+def check_memory(coalitions: int, players: int, context: Context, method: str) -> None:
     """shap evaluates all coalitions of a row at once; refuse before the machine runs out of memory."""
     needed = coalitions * players * count_rows(context.background) * np.dtype(np.float64).itemsize
     if needed > context.max_memory:
@@ -163,7 +74,7 @@ def _check_memory(coalitions: int, players: int, context: Context, method: str) 
         )
 
 
-def _explain(
+def explain_players(
     model: Model,
     inputs: Arrays,
     selectors: Sequence[Selector],
@@ -187,7 +98,7 @@ def _explain(
         index = np.flatnonzero((units == group).all(axis=1))
         predict = _predictor(model, inputs, words, table, masker.player_of, rows_of(selectors, index[:1]))
         seed = int(context.rng.integers(2**32))
-        with _numpy_seeded(seed):
+        with seeded(seed):
             values = run(predict, ranks[rows:], ranks[index], seed)
         # shap drops the last axis when there is a single target.
         attributions[:, index] = np.moveaxis(values.reshape(len(index), -1, len(selectors)), -1, 0)
@@ -264,7 +175,7 @@ def _predictor(
 
 
 @contextlib.contextmanager
-def _numpy_seeded(seed: int) -> Iterator[Any]:
+def seeded(seed: int) -> Iterator[Any]:
     """Seed NumPy's global generator, and put its state back."""
     state = np.random.get_state()  # noqa: NPY002 - shap knows no other generator
     np.random.seed(seed)  # noqa: NPY002
