@@ -1,7 +1,5 @@
 """SHAP on models of ours: values by hand, brute force over coalitions, SHAP's own numbers, what is refused."""
 
-import itertools
-import math
 import sys
 
 import numpy as np
@@ -9,51 +7,18 @@ import pytest
 from xai_mimo_adapters.shap_methods import ShapKernel, ShapPermutation
 
 from tests.helpers.frameworks import imported
+from tests.helpers.games import Bilinear, Plain, brute_force_shapley, explain, rows_for
 from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Model
 from xai_mimo.core.plugins import method
-from xai_mimo.core.streams import Head, Stream
+from xai_mimo.core.streams import Stream
 from xai_mimo.core.targets import Selector, select
 from xai_mimo.explainers import Shapley
 
 shap = imported("shap")
 once = pytest.mark.all_frameworks
 BOTH = pytest.mark.parametrize("explainer", [ShapPermutation(), ShapKernel()], ids=lambda e: e.name)
-
-
-class Bilinear:
-    """risk = a0 * b00 + 3 a1; kind = (a0, 2 b01, -1): Shapley values can be written down."""
-
-    heads = (Head("risk"), Head("kind", (3,), kind="multiclass"))
-
-    def __init__(self, a="float64", b="float64"):
-        self.streams = (Stream("a", (2,), a), Stream("b", (1, 2), b), Stream("unused", (1,), "float64"))
-
-    def fingerprint(self):
-        return "bilinear"
-
-    def predict(self, inputs):
-        for stream in self.streams:
-            assert inputs[stream.name].dtype == stream.dtype
-        a, b = inputs["a"].astype("float64"), inputs["b"].astype("float64")
-        kind = np.stack([a[:, 0], 2 * b[:, 0, 1], np.full(len(a), -1.0)], axis=1)
-        return {"risk": (a[:, 0] * b[:, 0, 0] + 3 * a[:, 1])[:, None], "kind": kind}
-
-
-class Plain:
-    """One stream, one head, any function of the row."""
-
-    heads = (Head("y"),)
-
-    def __init__(self, function, width):
-        self.function, self.streams = function, (Stream("x", (width,), "float64"),)
-
-    def fingerprint(self):
-        return "plain"
-
-    def predict(self, inputs):
-        return {"y": self.function(inputs["x"])[:, None]}
 
 
 class Watched:
@@ -69,33 +34,6 @@ class Watched:
     def predict(self, inputs):
         self.seen.append(inputs["x"])
         return self.model.predict(inputs)
-
-
-def rows_for(model, rng, rows):
-    return {s.name: rng.normal(size=(rows, *s.shape)).astype(s.dtype) for s in model.streams}
-
-
-def explain(explainer, model, inputs, background, *, seed=0, **options):
-    selectors = select(None, model.heads, model.predict(inputs))
-    return explainer(model, inputs, selectors, Context(np.random.default_rng(seed), background, **options))
-
-
-def brute_force_shapley(function, row, background):
-    """Every coalition, one by one: Lundberg and Lee (2017), equation 4."""
-    players, values = len(row), np.zeros(len(row))
-
-    def worth(coalition):
-        masked = background.copy()
-        masked[:, list(coalition)] = row[list(coalition)]
-        return function(masked).mean()
-
-    for i in range(players):
-        others = [j for j in range(players) if j != i]
-        for size in range(players):
-            weight = math.factorial(size) * math.factorial(players - size - 1) / math.factorial(players)
-            for coalition in itertools.combinations(others, size):
-                values[i] += weight * (worth((*coalition, i)) - worth(coalition))
-    return values
 
 
 @once
