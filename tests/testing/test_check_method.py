@@ -48,12 +48,20 @@ OPTIONS = {
     "shapley": {"uses_background": True},
     "shap.permutation": {"uses_background": True},
     "shap.kernel": {"uses_background": True},
+    "shap.exact": {"uses_background": True},
+    "shap.sampling": {"uses_background": True},
+    "shap.partition": {"uses_background": True},
+    "shap.coalition": {"uses_background": True},
+    "shap.additive": {"complete": None},  # only of models that add up
+    "shap.gradient": {"complete": None, "uses_background": True},
     "interception": attention(),
     "attention_map": attending(),
     "attention_rollout": attending(),
     "attention_flow": attending(),
 }
 """What a method by its name is promised beyond the defaults."""
+SMALL = {"shap.sampling": {"samples": 60}, "shap.gradient": {"samples": 8}}
+"""Settings of methods that take long with their own."""
 ON_POSITIONS = {"grad_cam", "cam", "position_maps"}
 """Methods that need a model with positions: test_methods_on_positions.py."""
 
@@ -61,7 +69,7 @@ ON_POSITIONS = {"grad_cam", "cam", "position_maps"}
 @needs("captum", "shap", "torch")
 @pytest.mark.parametrize("name", sorted(set(plugins("xai_mimo.methods")) - ON_POSITIONS))
 def test_every_method_keeps_the_contract(name):
-    method = load_plugin(plugins("xai_mimo.methods")[name])()
+    method = load_plugin(plugins("xai_mimo.methods")[name])(**SMALL.get(name, {}))
     assert method.name == name
     check_method(method, **OPTIONS.get(name, {}))
 

@@ -1,4 +1,4 @@
-"""The shap package's model-agnostic explainers on any model, all heads at once.
+"""What shap's explainers have in common here; those that ask for predictions alone see a table of players.
 
 The streams of a row are flattened side by side, and every value is a player, a group of features of a stream together,
 unless ``players`` says otherwise: they are columns of one table for shap, one for each player.
@@ -7,12 +7,14 @@ without a word: a temperature of 300.001 K beside 300.002 K would vanish. So sha
 values among the rows and the background, and the model gets the values of that rank: ranks are equal only where values
 are.
 
-shap draws from NumPy's global generator. This file is the only place of the package where that generator is touched: it
-is seeded from the method's own random stream for the duration of a call and put back, also after an error. (Other
-threads that draw from it meanwhile would see it.)
+shap draws from NumPy's global generator, and what it does with PyTorch modules may draw from PyTorch's. ``seeded`` is
+the one place where these are touched: they are seeded from the method's own random stream for the duration of a call
+and put back, also after an error. (Other threads that draw from them meanwhile would see it.)
 """
 
 import contextlib
+import hashlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +30,10 @@ from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
 Predict = Callable[[Array], Array]
+"""The model as shap calls it: ``(row, player)`` in ranks to ``(row, target)``."""
+
+Run = Callable[[Predict, Array, Array, int], Array]
+"""An explainer: ``(predict, background, rows, seed) -> (row, player, target)``; rows and background hold ranks."""
 
 
 def check_whole_players(players: Any) -> None:
@@ -63,6 +69,21 @@ def shap_package() -> Any:
     return shap
 
 
+def torch_package() -> Any:
+    """The package torch.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    try:
+        import torch
+    except ImportError as err:
+        raise MissingDependency(
+            "shap's explainers of gradients need torch, on models of every framework: pip install 'xai-mimo[torch]'"
+        ) from err
+    return torch
+
+
 def check_memory(coalitions: int, players: int, context: Context, method: str) -> None:
     """shap evaluates all coalitions of a row at once; refuse before the machine runs out of memory."""
     needed = coalitions * players * count_rows(context.background) * np.dtype(np.float64).itemsize
@@ -80,13 +101,13 @@ def explain_players(
     selectors: Sequence[Selector],
     context: Context,
     masker: Masker,
-    run: Callable[[Predict, Array, Array, int], Array],
+    run: Run,
 ) -> Attribution:
     """Run an explainer once for each group of rows whose targets have the same units.
 
     Args:
         masker: the players.
-        run: ``(predict, background, rows, seed) -> (row, player, target)``; rows and background hold ranks.
+        run: the explainer.
     """
     rows = len(selectors[0].units)
     words = {n: _distinct(x, context.background[n]) for n, x in inputs.items() if x.dtype == object}
@@ -174,12 +195,44 @@ def _predictor(
     return predict
 
 
+def each_target(run: Run, targets: int) -> Run:
+    """An explainer of one target as one of several; rows that it asks for again are answered from what is known.
+
+    Args:
+        run: gives ``(row, player)`` when ``predict`` gives ``(row,)``; it draws the same numbers for each target.
+        targets: how many.
+    """
+
+    def of_all(predict: Predict, background: Array, rows: Array, seed: int) -> Array:
+        known: dict[bytes, Array] = {}
+
+        def answer(asked: Array) -> Array:
+            key = hashlib.blake2b(np.ascontiguousarray(asked).tobytes(), digest_size=16).digest()
+            if key not in known:
+                known[key] = predict(asked)
+            return known[key]
+
+        values = []
+        for target in range(targets):
+            with seeded(seed):
+                values.append(run(lambda asked, t=target: answer(asked)[:, t], background, rows, seed))  # type: ignore[misc]
+        return np.stack(values, axis=-1)
+
+    return of_all
+
+
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[Any]:
-    """Seed NumPy's global generator, and put its state back."""
+    """Seed the global generators of NumPy and, where it is loaded, of PyTorch; put their states back."""
     state = np.random.get_state()  # noqa: NPY002 - shap knows no other generator
-    np.random.seed(seed)  # noqa: NPY002
+    torch = sys.modules.get("torch")
+    torch_state = torch.get_rng_state() if torch else None
     try:
+        np.random.seed(seed)  # noqa: NPY002
+        if torch:
+            torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
         yield
     finally:
         np.random.set_state(state)  # noqa: NPY002
+        if torch:
+            torch.set_rng_state(torch_state)
