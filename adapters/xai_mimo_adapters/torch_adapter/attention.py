@@ -18,6 +18,7 @@ import torch
 
 from xai_mimo.core.attention import AXES, AXES_OF_VALUES, CROSS_VALUES, CROSS_WEIGHTS, VALUES, WEIGHTS
 from xai_mimo.sowing import sow
+from xai_mimo_adapters.torch_adapter.forecasting import reading_forecasters
 
 _reader: contextvars.ContextVar[object | None] = contextvars.ContextVar("xai_mimo_reads_attention", default=None)
 _EAGER = "eager"
@@ -46,6 +47,7 @@ def reading_attention(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
       f_h(x_j) that attention head h would give if key j had all the weight, f_h(x) = (x W_V + b_V) W_O.
 
     Where keys or values are not of the very tensor that the queries are of, ``cross_`` stands before both names.
+    What a Temporal Fusion Transformer shows is said in ``forecasting``.
 
     Args:
         modules: all that run, submodules too.
@@ -53,7 +55,13 @@ def reading_attention(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
     reader = object()
     token = _reader.set(reader)
     try:
-        with _SHARED.reading(), _uncompiled(), _eager(modules), _watched(modules, reader):
+        with (
+            _SHARED.reading(),
+            _uncompiled(),
+            _eager(modules),
+            _watched(modules, reader),
+            reading_forecasters(modules, lambda: _reader.get() is reader),
+        ):
             yield
     finally:
         _reader.reset(token)

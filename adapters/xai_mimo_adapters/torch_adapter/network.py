@@ -298,11 +298,11 @@ class TorchNetwork:
         return outputs
 
     def _checked_maps(self, maps: Arrays) -> Arrays:
-        """The maps, where rows of zeros can tell that there are such."""
+        """The maps, where a few rows can tell that there are such."""
         if self._held or any(n is None for stream in self.streams for n in stream.shape):
             return maps
         rows = max((len(values) for values in self._maps.values()), default=1)
-        sown = self.intercept({s.name: np.zeros((rows, *(n or 1 for n in s.shape)), s.dtype) for s in self.streams})
+        sown = self.intercept(self._some_rows(rows))
         for key, values in maps.items():
             if key not in sown:
                 raise unknown(key, sown, "map")
@@ -312,6 +312,13 @@ class TorchNetwork:
                     f"{('batch', *sown[key].values.shape[1:])}; got {values.shape}."
                 )
         return maps
+
+    def _some_rows(self, rows: int) -> Arrays:
+        """Rows that it takes: those that it was made with, for zeros may be none (such as lengths of 0)."""
+        few = None if self._few is None else self._few()
+        if few is None:
+            return {s.name: np.zeros((rows, *(n or 1 for n in s.shape)), s.dtype) for s in self.streams}
+        return {stream.name: np.resize(few[own], (rows, *few[own].shape[1:])) for own, stream in self._by_own.items()}
 
     def _pull_back(
         self, answer: Tensors, leaves: Tensors, selectors: Sequence[Selector], rows: slice, into: Arrays

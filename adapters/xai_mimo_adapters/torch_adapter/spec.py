@@ -94,12 +94,13 @@ def _read(callee: Callee, streams: Any, heads: Any, like: Any, wanted: torch.dty
 
 
 def _of_rows(answer: Tensors, rows: int, heads: Any) -> Tensors:
-    """The outputs that are heads: all, or without those that are not one value or more a row and that ``heads``, which
-    names others, leaves out."""
+    """The outputs that are heads: all, or where ``heads`` names some, these and what else has real values for each row;
+    whole numbers that a model hands on, such as lengths, are none of its answers."""
     named = [h if isinstance(h, str) else getattr(h, "name", "") for h in heads or ()]
     if not named or not set(named) <= set(answer):
         return answer
-    return {name: y for name, y in answer.items() if name in named or (y.ndim and y.shape[0] == rows)}
+    by_row = {name for name, y in answer.items() if y.ndim and y.shape[0] == rows and y.is_floating_point()}
+    return {name: y for name, y in answer.items() if name in named or name in by_row}
 
 
 def _border(dtype: torch.dtype) -> str:
