@@ -1,4 +1,4 @@
-"""Run the notebooks: with their outputs kept, or quickly on little data, keeping nothing.
+"""Run the notebooks: with their outputs kept, or quickly on little data, two at a time, keeping nothing.
 
 python tutorials/run.py            executes every notebook and writes its outputs into it
 python tutorials/run.py --quick    sets XAI_MIMO_QUICK=1, which the notebooks read to shrink data and training
@@ -8,6 +8,7 @@ import argparse
 import os
 import re
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
@@ -42,8 +43,14 @@ def main() -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow, where installed, writes into the outputs
     if options.quick:
         os.environ["XAI_MIMO_QUICK"] = "1"
-    for path in options.notebooks or sorted(HERE.glob("*.ipynb")):
-        print(f"{path.name}: {run(path, keep=not options.quick):.0f} s", flush=True)
+    paths = options.notebooks or sorted(HERE.glob("*.ipynb"))
+    # One after the other where outputs are kept, since some of them are seconds.
+    with ProcessPoolExecutor(max_workers=2 if options.quick else 1) as workers:
+        running = {workers.submit(run, path, keep=not options.quick): path.name for path in paths}
+        for done in as_completed(running):
+            if (error := done.exception()) is not None:
+                raise RuntimeError(f"{running[done]} does not run") from error
+            print(f"{running[done]}: {done.result():.0f} s", flush=True)
 
 
 if __name__ == "__main__":
