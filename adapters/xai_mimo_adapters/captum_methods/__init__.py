@@ -1,5 +1,5 @@
 """Captum's methods, for several heads and on models of every framework."""
 
-from xai_mimo_adapters.captum_methods.bridge import CaptumIntegratedGradients
+from xai_mimo_adapters.captum_methods.path import CaptumIntegratedGradients
 
 __all__ = ["CaptumIntegratedGradients"]

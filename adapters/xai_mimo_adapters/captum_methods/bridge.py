@@ -10,83 +10,20 @@ Keras model on torch, there is no module to hook, and they would silently return
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any
 
 import numpy as np
 
-from xai_mimo.core.baselines import Baseline, resolve_baseline
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import MissingDependency
-from xai_mimo.core.method import Attribution, Context, bytes_per_row, one_of, whole
-from xai_mimo.core.model import Arrays, Differentiable, Model, require, require_floats
-from xai_mimo.core.speaks_of import SpeaksOf
+from xai_mimo.core.method import Context
+from xai_mimo.core.model import Arrays, Differentiable, Model
 from xai_mimo.core.streams import Array
-from xai_mimo.core.targets import Selector, rows_of, take, take_mean
-
-Rule = Literal["gausslegendre", "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid"]
-# A path point lives as scaled input, gradient, weighted gradient and its copy inside the model.
-_COPIES = 4
+from xai_mimo.core.targets import Selector, rows_of, take
 
 
-@dataclass(frozen=True)
-class CaptumIntegratedGradients:
-    """Captum's ``IntegratedGradients``, one run per target and baseline.
-
-    Attributes:
-        steps: path points per row.
-        rule: Captum's ``method``, the quadrature rule of the path.
-        baseline: see ``core.baselines``; a set of baselines is averaged over.
-
-    Captum keeps the weights of the rule in float32, so float64 models get about seven digits.
-
-    Source: Sundararajan et al. (2017), "Axiomatic Attribution for Deep Networks", Section 3; Kokhlikyan et al. (2020),
-    "Captum: A unified and generic model interpretability library for PyTorch".
-    """
-
-    steps: int = 50
-    rule: Rule = "gausslegendre"
-    baseline: Baseline = "zero"
-
-    name: ClassVar[str] = "captum.IntegratedGradients"
-    reference: ClassVar[str] = "sundararajan2017axiomatic"
-    speaks_of: ClassVar[SpeaksOf] = "attribution"
-    needs: ClassVar[tuple[type[Model], ...]] = (Differentiable,)
-    packages: ClassVar[tuple[str, ...]] = ("captum", "torch")
-
-    def __post_init__(self) -> None:
-        whole(self.steps, "steps")
-        one_of(self.rule, get_args(Rule), "rule")
-
-    def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
-        """Explain each target with its own Captum run, in blocks of path points that fit the memory allowed."""
-        # Refused here, before Captum turns what has no gradient into zeros or an error of its own.
-        able = require(model, Differentiable, for_=self.name)
-        require_floats(model, for_=self.name)
-        attr = _captum()
-        block = context.chunk(_COPIES * bytes_per_row(inputs))
-
-        def attribute(selector: Selector, rows: Any, baseline: Any, units: Any) -> Any:
-            captum = attr.IntegratedGradients(_forward(able, selector))
-            captum.gradient_func = _gradients(able, selector)
-            return captum.attribute(
-                rows,
-                baselines=baseline,
-                additional_forward_args=(units,),
-                n_steps=self.steps,
-                method=self.rule,
-                internal_batch_size=max(block, len(units)),
-            )
-
-        baselines = resolve_baseline(self.baseline, model.streams, context.background)
-        return Attribution(
-            values=_explain(able, inputs, selectors, baselines, attribute, block=block, context=context),
-            prediction=take(model.predict(inputs), selectors),
-            baseline_prediction=take_mean(model.predict(baselines), selectors),
-        )
-
-
-def _captum() -> Any:
+def captum_attr() -> Any:
+    """Captum's attribution classes, imported on the first call that wants them."""
     try:
         import captum.attr
     except ImportError as err:
@@ -94,7 +31,7 @@ def _captum() -> Any:
     return captum.attr
 
 
-def _explain(
+def explain_targets(
     model: Differentiable,
     inputs: Arrays,
     selectors: Sequence[Selector],
@@ -140,21 +77,21 @@ def _units(selector: Selector) -> Any:
     return torch.from_numpy(np.require(selector.units, requirements=["C", "W"]))
 
 
-def _forward(model: Model, selector: Selector) -> Callable[..., Any]:
+def forward(model: Model, selector: Selector) -> Callable[..., Any]:
     """One target of the model as Captum calls it: ``(*streams, units) -> (sample,)``.
 
     Captum repeats ``units`` together with the rows, so that each path point keeps the unit of its row.
     """
     import torch
 
-    def forward(*arguments: Any) -> Any:
+    def outputs(*arguments: Any) -> Any:
         *streams, units = arguments
         return torch.from_numpy(take(model.predict(_arrays(model, streams)), [_at(selector, units)])[0])
 
-    return forward
+    return outputs
 
 
-def _gradients(model: Differentiable, selector: Selector) -> Callable[..., Any]:
+def gradients(model: Differentiable, selector: Selector) -> Callable[..., Any]:
     """What Captum asks for gradients, in the place of its ``compute_gradients``, whose arguments it takes.
 
     Returns:
@@ -162,7 +99,7 @@ def _gradients(model: Differentiable, selector: Selector) -> Callable[..., Any]:
     """
     import torch
 
-    def gradients(
+    def slopes_of(
         forward_fn: Any, inputs: Any, target_ind: None = None, additional_forward_args: Any = None
     ) -> tuple[Any, ...]:
         (units,) = additional_forward_args
@@ -172,7 +109,7 @@ def _gradients(model: Differentiable, selector: Selector) -> Callable[..., Any]:
             for stream in model.streams
         )
 
-    return gradients
+    return slopes_of
 
 
 def _arrays(model: Model, streams: Any) -> Arrays:
