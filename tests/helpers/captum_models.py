@@ -1,5 +1,7 @@
 """Models on which Captum's methods are tried: one solved by hand, and a torch module that Captum can explain itself."""
 
+import contextlib
+
 import numpy as np
 
 from tests.helpers.frameworks import imported
@@ -94,3 +96,25 @@ def rows_for(model, rng, rows):
 def explain(explainer, model, inputs, background, **options):
     selectors = select(None, model.heads, model.predict(inputs))
     return explainer(model, inputs, selectors, Context(np.random.default_rng(0), background, **options))
+
+
+def as_tensors(arrays):
+    return tuple(torch.from_numpy(x.copy()) for x in arrays.values())
+
+
+def columns_of(model, inputs):
+    """The columns of the module of ``TorchModel`` that ``explain`` asks for: both units of left, the class of right."""
+    right = model.predict(inputs)["right"].argmax(axis=1)
+    return [torch.from_numpy(column) for column in (np.zeros(len(right), int), np.ones(len(right), int), 2 + right)]
+
+
+@contextlib.contextmanager
+def natively_seeded(block=0):
+    """The global generators as ``explain`` has them for its first block of rows, or a later one."""
+    torchs, numpys = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002 - what Captum draws from
+    seed = int(np.random.default_rng(0).integers(2**32, size=block + 1)[block])
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    yield
+    np.random.set_state(numpys)  # noqa: NPY002
+    torch.set_rng_state(torchs)
