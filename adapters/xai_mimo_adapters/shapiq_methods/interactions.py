@@ -137,16 +137,18 @@ class ShapiqInteractions:
                     f"{count} players have {2**count} coalitions, more than budget={self.budget}. Raise it to "
                     f"{2**count}, leave approximator=None, {larger}."
                 )
-        if self.approximator in (None, EXACT) and count <= most and 2**count <= self.budget:
             return EXACT
-        least = sampled.least_budget(count, self.order)
+        if self.approximator is None and count <= most and 2**count <= self.budget:
+            return EXACT
+        chosen = self.approximator or sampled.APPROXIMATORS[self.index][0]
+        least = sampled.least_budget(chosen, count, self.order)
         if self.budget < least:
-            exactly = f" ({2**count} for exact values)" if count <= most and 2**count > least else ""
+            exactly = f" ({2**count} for exact values)" if count <= most and self.approximator is None else ""
             raise BadSetting(
-                f"interactions of order {self.order} between {count} players need a budget of at least {least} "
-                f"coalitions for each row{exactly}; got budget={self.budget}. Raise it, {larger}."
+                f"{chosen} of order {self.order} between {count} players needs a budget of at least {least} coalitions "
+                f"for each row{exactly}; got budget={self.budget}. Raise it, {larger}."
             )
-        return self.approximator or sampled.APPROXIMATORS[self.index][0]
+        return chosen
 
     def _enumerate(self, game: Game, count: int, context: Context) -> tuple[Array, list[Array]]:
         """Worth of nobody, ``(target, row)``, and exact values of 1, 2, ... players, each ``(target, row, set)``."""

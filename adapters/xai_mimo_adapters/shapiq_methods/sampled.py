@@ -1,11 +1,13 @@
 """An index estimated from some of the coalitions, by shapiq's approximators.
 
-Left out are those that may give a wrong number without a word: ``PermutationSamplingSII`` and ``STII`` leave pairs that
-no permutation brought together at 0, and ``InconsistentKernelSHAPIQ`` does not converge to the index.
+Left out are those that may give a wrong number without a word: ``PermutationSamplingSII`` leaves pairs that no
+permutation brought together at 0, ``InconsistentKernelSHAPIQ`` does not converge to the index, and ``SVARMIQ`` and
+``SHAPIQ`` give FSII and FBII no main effects.
 """
 
 from itertools import combinations
 from math import comb
+from typing import Any
 
 import numpy as np
 
@@ -17,23 +19,28 @@ from xai_mimo_adapters.shapiq_methods.shared import RowGame, shapiq, unworried
 APPROXIMATORS = {
     "k-SII": ("KernelSHAPIQ", "SVARMIQ", "SHAPIQ"),
     "SII": ("KernelSHAPIQ", "SVARMIQ", "SHAPIQ"),
-    "STII": ("SVARMIQ", "SHAPIQ"),
+    "STII": ("PermutationSamplingSTII", "SVARMIQ", "SHAPIQ"),
     "FSII": ("RegressionFSII",),
     "FBII": ("RegressionFBII",),
 }
 """What estimates each index, the default first."""
 
-_OWN_INDEX = ("RegressionFSII", "RegressionFBII")
+_WITHOUT_INDEX = ("RegressionFSII", "RegressionFBII")
+_BY_PERMUTATION = "PermutationSamplingSTII"
 
 
-def least_budget(players: int, order: int) -> int:
-    """Coalitions without which an index cannot be told.
+def least_budget(approximator: str, players: int, order: int) -> int:
+    """Coalitions without which an index cannot be told, or not exactly.
 
-    As many as there are numbers to find; and all smaller than the order, with their complements, which carry most.
+    For a permutation, what it asks for: all coalitions smaller than the order, and every part of every set of that size
+    behind what comes before the set. For the others, as many as there are numbers to find; and all smaller than the
+    order, with their complements, which carry most.
     """
+    smaller = sum(comb(players, size) for size in range(order))
+    if approximator == _BY_PERMUTATION:
+        return smaller + 1 + comb(players, order) * 2**order
     unknown = sum(comb(players, size) for size in range(1, order + 1))
-    edges = 2 * sum(comb(players, size) for size in range(order))
-    least: int = min(2**players, max(unknown + 2, edges))
+    least: int = min(2**players, max(unknown + 2, 2 * smaller))
     return least
 
 
@@ -65,12 +72,15 @@ def values(
         budget: coalitions at most. seed: of what is drawn, the same for every target.
     """
     kind = getattr(shapiq(), approximator)
-    settings = {} if approximator in _OWN_INDEX else {"index": index}
+    settings: dict[str, Any] = {} if approximator in _WITHOUT_INDEX else {"index": index}
+    if approximator != _BY_PERMUTATION:
+        settings["pairing_trick"] = True
+        budget = min(budget, 2**players)
     found = [np.empty((targets, comb(players, size))) for size in range(1, order + 1)]
     for target in range(targets):
         with unworried():
-            estimate = kind(players, max_order=order, pairing_trick=True, random_state=seed, **settings)
-            answer = estimate.approximate(min(budget, 2**players), game.of(target))
+            estimate = kind(players, max_order=order, random_state=seed, **settings)
+            answer = estimate.approximate(budget, game.of(target))
         for size, each in enumerate(found, 1):
             each[target] = [answer[members] for members in combinations(range(players), size)]
     return found

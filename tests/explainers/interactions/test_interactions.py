@@ -363,7 +363,10 @@ class TestRefusals:
 
     def test_a_budget_that_tells_nothing(self):
         model = mlp(streams={"table": 20}, heads={"y": 1})
-        with pytest.raises(BadSetting, match="order 2 between 20 players need a budget of at least 212 coalitions"):
+        with pytest.raises(
+            BadSetting,
+            match="KernelSHAPIQ of order 2 between 20 players needs a budget of at least 212 coalitions for each row; got",
+        ):
             xm.interactions(model, toy_rows(model, 2), players="features", budget=211)
 
     def test_a_regression_too_large_for_the_memory(self):

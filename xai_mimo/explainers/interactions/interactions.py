@@ -61,9 +61,10 @@ def interactions(
         budget: coalitions asked of the model for each row, at most, each with every background row. Where all 2^P fit,
             they are enumerated and the index is exact.
         approximator: "exact" refuses to estimate; or which of shapiq's approximators is to: "KernelSHAPIQ", "SVARMIQ"
-            or "SHAPIQ" for k-SII and SII, the last two for STII, "RegressionFSII" and "RegressionFBII" for their own.
-            None enumerates where it can, and else takes the first of these. Coalitions are drawn with their
-            complements.
+            or "SHAPIQ" for k-SII and SII, "PermutationSamplingSTII" or the last two for STII, "RegressionFSII" and
+            "RegressionFBII" for their own. None enumerates where it can, and else takes the first of these. Coalitions
+            are drawn with their complements, but in permutations. Estimates have no standard errors: ask with another
+            ``seed`` for how much they scatter. Those of STII scatter most.
         background_rows: how many rows of ``x`` are drawn where ``background`` is None.
     Returns:
         ``interaction``, ``(head, sample, player, other_player)``, symmetric, with main effects on the diagonal; of
