@@ -38,7 +38,8 @@ def least_budget(approximator: str, players: int, order: int) -> int:
     """
     smaller = sum(comb(players, size) for size in range(order))
     if approximator == _BY_PERMUTATION:
-        return smaller + 1 + comb(players, order) * 2**order
+        asked: int = smaller + 1 + comb(players, order) * 2**order
+        return asked
     unknown = sum(comb(players, size) for size in range(1, order + 1))
     least: int = min(2**players, max(unknown + 2, 2 * smaller))
     return least
