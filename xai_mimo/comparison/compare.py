@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import xarray as xr
+
 from xai_mimo.comparison.exhibits.words import Vocabulary
 from xai_mimo.comparison.explained import explain_all
+from xai_mimo.comparison.explanations import AnyMethod
 from xai_mimo.comparison.request import read_request
 from xai_mimo.comparison.result import Comparison
 from xai_mimo.comparison.score import score
@@ -12,7 +15,7 @@ from xai_mimo.comparison.settings import Settings
 from xai_mimo.comparison.truth import Truth
 from xai_mimo.comparison.write_record import write_record
 from xai_mimo.core.logit import On
-from xai_mimo.core.method import Method, flag
+from xai_mimo.core.method import flag
 from xai_mimo.core.named_players import NamedPlayers
 from xai_mimo.core.progress import bar, steps
 from xai_mimo.core.targets import AnyTarget
@@ -23,7 +26,7 @@ from xai_mimo.record.results import TaskRow
 def compare(
     model: Any,
     x: Any,
-    methods: Sequence[str | Method] | Mapping[str, str | Method] | None = None,
+    methods: Sequence[AnyMethod] | Mapping[str, AnyMethod] | xr.Dataset | None = None,
     *,
     metrics: Sequence[str | Metric] | None = None,
     labels: Any = None,
@@ -54,7 +57,10 @@ def compare(
             your own. None follows the model: "interception" where a layer explains itself (by its attention, else its
             contributions), "integrated_gradients" where there are gradients, "shapley" (or "occlusion", where there
             are more values than its budget is enough for); ``record.settings["methods"]`` says what was chosen and
-            what was left out.
+            what was left out. A map that is there already may stand among them, of ``explain`` (also loaded from a file
+            or a store), ``from_shap`` or ``from_captum``: ``{"mine": explanation, "shapley": "shapley"}``. It must be
+            of this model, these rows and these targets, and in the space of the comparison. It is scored like any
+            other, but for what would need its method again: it has no ceiling, robustness and randomisation.
         metrics: names or settings objects (``xai_mimo.metrics()`` lists what there is, what it needs and which
             direction is better). None runs every metric that applies, but for those that explain all rows again, and
             so cost as much as the methods many times over: "max_sensitivity", "local_lipschitz" and

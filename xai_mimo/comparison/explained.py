@@ -11,13 +11,14 @@ from xai_mimo.comparison.settings import Settings
 from xai_mimo.comparison.truth import true_features
 from xai_mimo.core.baselines import mean_row
 from xai_mimo.core.digest import digest
+from xai_mimo.core.errors import SchemaError
 from xai_mimo.core.explanation import join
 from xai_mimo.core.logit import on_attributes
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.progress import Steps
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.core.token_words import words_of
-from xai_mimo.metrics.aligned_maps import align
+from xai_mimo.metrics.aligned_maps import align, values_of
 from xai_mimo.metrics.scene import PerturbedModel, Scene
 from xai_mimo.metrics.statistics import resample_counts
 
@@ -53,7 +54,8 @@ def explain_all(request: Request, step: Steps) -> Explained:
         request.selectors,
         on_attributes(request.on, request.values),
     )
-    first = asked.run(request.methods, request.backgrounds[0], request.method_seeds("methods"), step)
+    made = asked.run(request.methods, request.backgrounds[0], request.method_seeds("methods"), step)
+    first = asked.with_ready(made, request.ready, request.explainers)
     again = (
         asked.run(request.methods, request.backgrounds[1], request.method_seeds("methods again"), step).shown
         if request.settings.ceilings
@@ -62,6 +64,7 @@ def explain_all(request: Request, step: Steps) -> Explained:
     joined = join(first.shown).assign_coords(sample=request.picked)  # checks that the maps fit together
     joined.attrs["data_sha256"] = digest(request.data)  # of which the samples are the numbers
     perturbed = _perturbed(request)
+    _check_width(request, first, perturbed)
     space = request.space
     owners = space.cut.owners if space.cut is not None and space.is_at_layer else {}
     words = words_of(
@@ -86,9 +89,26 @@ def explain_all(request: Request, step: Steps) -> Explained:
         explain_again=Again(asked, request.methods, first, request.backgrounds[0]),
         settings=request.settings,
         metrics=tuple(m.name for m in request.metrics),
+        ready=tuple(request.ready),
         rng=request.rng,
     )
     return Explained(first, joined, counts, words, owners, scene)
+
+
+def _check_width(request: Request, first: Explanations, perturbed: PerturbedModel) -> None:
+    """Refuse ready maps that divide the streams otherwise than what is replaced.
+
+    Raises:
+        SchemaError: a ready map has another number of values.
+    """
+    players = perturbed.masker.count if request.ready else 0
+    for label in request.ready:
+        width = values_of(first.shown[label]).shape[2]
+        if width != players:
+            raise SchemaError(
+                f"the ready map '{label}' has {width} values a row, and the comparison is of {players} inputs. Compare "
+                "where its values lie, space='variables' or space='streams', or explain by single values."
+            )
 
 
 def _perturbed(request: Request) -> PerturbedModel:

@@ -3,18 +3,19 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xai_mimo.comparison.layer_shares import layer_shares
+from xai_mimo.comparison.ready_maps import alone
 from xai_mimo.comparison.spaces import Space
 from xai_mimo.core.by_players import by_players
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.door import count_rows
-from xai_mimo.core.errors import BadSetting, EmptyData
+from xai_mimo.core.errors import BadSetting, EmptyData, NotSupported
 from xai_mimo.core.explanation import describe, to_dataset
 from xai_mimo.core.held import call_method
 from xai_mimo.core.labels import CheckedLabels
@@ -30,6 +31,7 @@ from xai_mimo.metrics.aligned_maps import project_to_groups, project_to_streams,
 from xai_mimo.record.words import CHANCE, PERMUTED, RANDOM
 
 _ROWS_PER_BLOCK = 1024
+_BROUGHT_IN_BY = {"shap": "xai_mimo.from_shap", "torch": "xai_mimo.from_captum"}
 _CONTROLS = {
     RANDOM: "a random order or map in the method's place",
     PERMUTED: "the method's own map with its values in other places",
@@ -44,8 +46,8 @@ class Explanations:
     Attributes:
         raw: label -> the explanation as the method gave it.
         shown: label -> the same in the space of the comparison; ``raw`` itself unless maps were summed to streams.
-        seconds: label -> wall time.
-        seeds: label -> the seed that ``explain`` was called with.
+        seconds: label -> wall time; of ready maps none.
+        seeds: label -> the seed that ``explain`` was called with; of ready maps none.
     """
 
     raw: Mapping[str, xr.Dataset]
@@ -54,15 +56,20 @@ class Explanations:
     seeds: Mapping[str, int]
 
 
-def name_methods(methods: Sequence[str | Method] | Mapping[str, str | Method]) -> dict[str, Method]:
-    """Methods by label: the keys of a mapping, else their names; the second of a name is called "name 2".
+AnyMethod = str | Method | xr.Dataset
+"""What stands for a method in a comparison: its name, its settings, or a map that is ready."""
+
+
+def name_methods(methods: Sequence[AnyMethod] | Mapping[str, AnyMethod] | xr.Dataset) -> dict[str, Method | xr.Dataset]:
+    """Methods and ready maps by label: the keys of a mapping, else their names; the second of a name is "name 2".
 
     Raises:
+        SchemaError: a dataset that is no explanation.
         UnknownName: no such method. BadSetting: not a method, or a label that is empty or a control's.
         BadValues: a label with control characters.
         DuplicateName: a name given twice as a string. EmptyData: no method.
     """
-    if isinstance(methods, str):
+    if isinstance(methods, str | xr.Dataset):
         return name_methods([methods])
     if not isinstance(methods, Iterable) or getattr(methods, "ndim", 1) == 0:
         raise BadSetting(
@@ -74,17 +81,30 @@ def name_methods(methods: Sequence[str | Method] | Mapping[str, str | Method]) -
     if not methods:
         raise EmptyData("no methods were given: name at least one, e.g. methods=['integrated_gradients'].")
     if isinstance(methods, Mapping):
-        return {_checked(label): find_method(spec) for label, spec in methods.items()}
+        return {_checked(label): _found(label, spec) for label, spec in methods.items()}
     check_unique([m for m in methods if isinstance(m, str)], "method")
-    named: dict[str, Method] = {}
-    for spec in methods:
-        method = find_method(spec)
-        label, count = _checked(method.name), 1
+    named: dict[str, Method | xr.Dataset] = {}
+    for place, spec in enumerate(methods, 1):
+        method = _found(f"number {place}", spec)
+        name = str(method.attrs["method"]) if isinstance(method, xr.Dataset) else method.name
+        label, count = _checked(name), 1
         while label in named:
             count += 1
-            label = f"{method.name} {count}"
+            label = f"{name} {count}"
         named[label] = method
     return named
+
+
+def _found(label: Any, spec: Any) -> Method | xr.Dataset:
+    if isinstance(spec, xr.Dataset):
+        return alone(label, spec)
+    root = type(spec).__module__.partition(".")[0]
+    if root in _BROUGHT_IN_BY and not isinstance(spec, Method):
+        raise BadSetting(
+            f"'{label}' is a {type(spec).__name__} of {root}; bring it into our form first: "
+            f"{_BROUGHT_IN_BY[root]}(..., model, x, name='{label}'), and give what that returns."
+        )
+    return find_method(spec)
 
 
 def _checked(label: Any) -> str:
@@ -138,6 +158,16 @@ class ExplainRequest:
             seconds[label] = time.perf_counter() - started
         return Explanations(raw, {label: self.shown(e) for label, e in raw.items()}, seconds, dict(seeds))
 
+    def with_ready(self, made: Explanations, ready: Mapping[str, xr.Dataset], labels: Sequence[str]) -> Explanations:
+        """The explanations of methods with ready maps among them, in the order of the labels.
+
+        Args:
+            made: by methods. ready: fitted to the rows and targets of the comparison.
+        """
+        raw = {label: ready[label] if label in ready else made.raw[label] for label in labels}
+        shown = {label: self.shown(ready[label]) if label in ready else made.shown[label] for label in labels}
+        return replace(made, raw=raw, shown=shown)
+
     def _explain(self, method: Method, background: Arrays, seed: int, advance: Advance) -> xr.Dataset:
         if self.reads_shares(method):
             return layer_shares(self.model, self.inputs, self.selectors, method, seed=seed)
@@ -164,7 +194,9 @@ class ExplainRequest:
         return self.space.cut if self.space.is_at_layer or is_interception(method) else None
 
     def shown(self, explanation: xr.Dataset) -> xr.Dataset:
-        """An explanation in the space of the comparison."""
+        """An explanation in the space of the comparison; one that lives there already as it is."""
+        if self.space.is_summed and explanation.attrs["space"] == self.space.name:
+            return explanation
         if self.space.is_streams:
             return project_to_streams(project_to_groups(explanation), self.model.streams)
         if not self.space.is_at_layer:
@@ -185,7 +217,7 @@ class Again:
 
     Attributes:
         asked: what was explained.
-        methods: by label.
+        methods: by label; ready maps have none and cannot be made again.
         first: the explanations there are.
         background: of the whole model.
     """
@@ -197,6 +229,11 @@ class Again:
 
     def __call__(self, label: str, *, inputs: Arrays | None = None, model: Model | None = None) -> Array:
         """Maps of one method, ``(target, sample, player)``, for other rows or for another model."""
+        if label not in self.methods:
+            raise NotSupported(
+                f"'{label}' is a ready map: the method that made it cannot be run again here. Leave the map out, or "
+                "score its method: metrics find the labels of ready maps in scene.ready."
+            )
         method, asked = self.methods[label], self.asked
         whole = asked.model if model is None else model
         cut = asked.cut_of(method)

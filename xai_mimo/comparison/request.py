@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
+import xarray as xr
 
 from xai_mimo.comparison.choice import choose_methods
 from xai_mimo.comparison.exhibits.words import Vocabulary, check_vocabulary
-from xai_mimo.comparison.explanations import is_interception, name_methods
+from xai_mimo.comparison.explanations import AnyMethod, is_interception, name_methods
 from xai_mimo.comparison.players import agreed_players, by_players_in, with_players
+from xai_mimo.comparison.ready_maps import Asked, fitted, layer_of
 from xai_mimo.comparison.regions import Regions, rows_of_regions, split_truth
 from xai_mimo.comparison.settings import Settings, is_whole
 from xai_mimo.comparison.spaces import Space, choose_space
@@ -58,7 +60,8 @@ class Request:
     Attributes:
         model: the whole model, adapted; its heads as they are explained (see ``on``).
         name: what the record calls it.
-        methods: label -> method.
+        methods: label -> method, of those that are run. ready: label -> map that was brought in, fitted to the rows
+            and targets. explainers: labels of both, in the order in which they were given.
         chosen: how the methods were chosen, "" where the user named them.
         left_out: heads that nobody named and no gradient method can explain, and why; "" without any.
         metrics: that are asked for, in order.
@@ -84,6 +87,8 @@ class Request:
     model: Model
     name: str
     methods: Mapping[str, Method]
+    ready: Mapping[str, xr.Dataset]
+    explainers: tuple[str, ...]
     chosen: str
     left_out: str
     metrics: tuple[Metric, ...]
@@ -135,7 +140,7 @@ class Request:
 def read_request(
     model: Any,
     x: Any,
-    methods: Sequence[str | Method] | Mapping[str, str | Method] | None,
+    methods: Sequence[AnyMethod] | Mapping[str, AnyMethod] | xr.Dataset | None,
     *,
     metrics: Sequence[str | Metric] | None,
     labels: Any,
@@ -174,8 +179,11 @@ def read_request(
     plain, adapted = adapted, with_sums(adapted, sums)
     total = count_rows(data)
     first = {name: values[:1] for name, values in data.items()}
-    named, chosen = {} if methods is None else name_methods(methods), ""
-    named = {label: with_words(method, texts) for label, method in named.items()}
+    given_methods, chosen = {} if methods is None else name_methods(methods), ""
+    named = {la: with_words(m, texts) for la, m in given_methods.items() if not isinstance(m, xr.Dataset)}
+    ready = {la: m for la, m in given_methods.items() if isinstance(m, xr.Dataset)}
+    if at is None and space in (None, "variables"):
+        at = layer_of(ready)
     players = agreed_players(players, named)
     asked = default_metrics() if metrics is None else find_metrics(metrics)
     picked = _pick_rows(total, rows, _rng(seed, "rows"))
@@ -209,6 +217,10 @@ def read_request(
         named = {label: with_players(method, players) for label, method in named.items()}
     if check:
         _check_model(where.cut or Cut(adapted, adapted), inputs, named, targets, checked)
+    if ready:
+        known_as = (adapted.fingerprint(), *(() if adapted is plain else (plain.fingerprint(),)))
+        of = Asked(known_as, data, picked, selectors, explained, where, on, words)
+        ready = {label: fitted(label, explanation, of) for label, explanation in ready.items()}
     own = None if background is None else check_background(background, named_streams)
     again = ("background", "background again")
     if chosen:
@@ -218,6 +230,8 @@ def read_request(
         model=adapted,
         name=name,
         methods=named,
+        ready=ready,
+        explainers=tuple(given_methods or named),
         chosen=chosen,
         left_out=left_out,
         metrics=asked,
@@ -241,7 +255,7 @@ def read_request(
         on=on,
         values=words,
         seed=int(seed),
-        title=title or f"Comparison of {', '.join(named)}",
+        title=title or f"Comparison of {', '.join(given_methods or named)}",
         command=command,
     )
 

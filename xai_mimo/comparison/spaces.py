@@ -42,6 +42,11 @@ class Space:
         return self.name.startswith("at:")
 
     @property
+    def is_summed(self) -> bool:
+        """Whether maps are summed over variables, players or streams."""
+        return self.is_streams or self.by_variable or self.players is not None
+
+    @property
     def short(self) -> str:
         """As ``compare`` was asked for it."""
         return "variables" if self.by_variable else self.name

@@ -1,15 +1,19 @@
 """The record of a comparison: what was asked, what was explained and what the scores are, as rows."""
 
 import datetime
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from xai_mimo.comparison.exhibits.examples import example_rows
 from xai_mimo.comparison.exhibits.layer_maps import layer_maps
 from xai_mimo.comparison.exhibits.stream_maps import stream_map_rows
 from xai_mimo.comparison.explained import Explained
-from xai_mimo.comparison.explanations import is_interception, unexplained
+from xai_mimo.comparison.explanations import Explanations, is_interception, unexplained
+from xai_mimo.comparison.ready_maps import made_by, seed_of
 from xai_mimo.comparison.references import cited
 from xai_mimo.comparison.regions import region_rows
 from xai_mimo.comparison.request import Request
@@ -18,7 +22,7 @@ from xai_mimo.core.digest import digest
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.explanation import settings_of, streams_of, versions
 from xai_mimo.core.levels import levels_of
-from xai_mimo.core.method import bibtex_of
+from xai_mimo.core.method import Method, bibtex_of
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.named_values import PLAYERS
 from xai_mimo.core.positions import has_positions
@@ -34,7 +38,7 @@ from xai_mimo.record.subject import DataRow, HeadRow, MethodRow, ModelRow, Space
 def write_record(request: Request, explained: Explained, scores: Scores) -> Record:
     """Everything that a report needs."""
     shown = streams_of(next(iter(explained.first.shown.values())))
-    kinds = {str(getattr(m, "kind", "attention")) for m in request.methods.values() if is_interception(m)}
+    kinds = _kinds_of_own_maps(request)
     streams = explained.scene.perturbed.model.streams
     maps, steps = layer_maps(request.model, request.inputs, streams, kinds)
     methods = _method_rows(request, explained)
@@ -78,7 +82,7 @@ def _sources(
     request: Request, methods: Sequence[MethodRow], maps: Sequence[MapRow], scores: Scores
 ) -> Iterator[tuple[str, str]]:
     """Key and entry of the methods, layers and metrics that were used."""
-    yield from ((row.reference, bibtex_of(request.methods[row.label])) for row in methods)
+    yield from ((row.reference, bibtex_of(request.methods.get(row.label))) for row in methods)
     yield from ((row.reference, "") for row in maps)
     yield from ((metric.reference, bibtex_of(metric)) for metric in scores.metrics_run)
 
@@ -90,19 +94,52 @@ def _method_rows(request: Request, explained: Explained) -> tuple[MethodRow, ...
     return tuple(
         MethodRow(
             label=label,
-            name=method.name,
-            settings=settings_of(method),
-            seed=first.seeds[label],
+            **(
+                _of_ready(request.ready[label])
+                if label in request.ready
+                else _of_run(request.methods[label], first, label)
+            ),
             signed=bool(first.shown[label].attrs["signed"]),
-            speaks_of=speaks_of(method),
             space=request.space.name,
-            seconds=first.seconds[label],
-            reference=first.raw[label].attrs.get("reference", method.reference),
             unexplained=tuple(unexplained(first.raw[label])),
             converged=float(first.raw[label]["converged"].mean()) if "converged" in first.raw[label] else None,
         )
-        for label, method in request.methods.items()
+        for label in request.explainers
     )
+
+
+def _of_run(method: Method, first: Explanations, label: str) -> dict[str, Any]:
+    """What the record says of a method that the comparison ran."""
+    return {
+        "name": method.name,
+        "settings": settings_of(method),
+        "seed": first.seeds[label],
+        "speaks_of": speaks_of(method),
+        "seconds": first.seconds[label],
+        "reference": first.raw[label].attrs.get("reference", method.reference),
+    }
+
+
+def _of_ready(explanation: xr.Dataset) -> dict[str, Any]:
+    """What the record says of a map that was brought in: what the map itself tells."""
+    attrs = explanation.attrs
+    return {
+        "name": str(attrs["method"]),
+        "settings": json.loads(attrs.get("settings", "{}")),
+        "seed": seed_of(explanation),
+        "speaks_of": attrs.get("speaks_of", "attribution"),
+        "seconds": None,
+        "reference": attrs.get("reference", ""),
+        "ready": made_by(explanation),
+    }
+
+
+def _kinds_of_own_maps(request: Request) -> set[str]:
+    """Which kinds of a layer's own map are shown as a method's."""
+    ready = [e.attrs for e in request.ready.values() if e.attrs["method"] == "interception"]
+    return {str(getattr(m, "kind", "attention")) for m in request.methods.values() if is_interception(m)} | {
+        str(json.loads(attrs.get("settings", "{}")).get("kind", "attention")) for attrs in ready
+    }
 
 
 def _model_row(request: Request) -> ModelRow:

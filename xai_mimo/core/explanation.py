@@ -391,9 +391,14 @@ def join(explanations: Mapping[str, xr.Dataset]) -> xr.Dataset:
     per_method = ("method", "settings", "seed", "signed", "speaks_of", "unexplained", "players", "reference")
     joined.attrs = {k: v for k, v in first.attrs.items() if k not in per_method}
     joined.attrs["methods"] = json.dumps(
-        {label: {k: e.attrs[k] for k in per_method if k in e.attrs} for label, e in explanations.items()}
+        {label: {k: _python(e.attrs[k]) for k in per_method if k in e.attrs} for label, e in explanations.items()}
     )
     return joined
+
+
+def _python(value: Any) -> Any:
+    """An attribute as JSON takes it: numbers of files are NumPy's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _has_groups(explanation: xr.Dataset, name: str) -> bool:

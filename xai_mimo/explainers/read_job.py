@@ -67,7 +67,7 @@ def read_job(
     adapted, named, inputs = read_rows(adapted, x, on_disk=True, folder=folder)
     asked = find_method(_default(adapted) if method is None else method)
     targets, sums = split_sums(targets, adapted.heads)
-    values: dict[str, str] = {}
+    as_given, values = adapted, dict[str, str]()
     if check_on(on) == "logit":
         needs = {*needs_of(asked), *(() if at is None else (Splittable,))}
         explained = heads_behind(targets, sums, adapted.heads)
@@ -96,6 +96,7 @@ def read_job(
         attrs={
             **attributes(cut, chosen, inputs, background_there, seed=seed, rows_per_block=rows_per_block),
             **on_attributes(on, values),
+            **({} if adapted is as_given else {"model_fingerprint": as_given.fingerprint()}),
         },
         words=words_at(cut, inputs, {name: own.tokens for name, own in texts.items()}),
         naming=naming,

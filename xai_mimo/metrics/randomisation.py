@@ -17,7 +17,7 @@ from xai_mimo.core.model import Model, Randomisable, require
 from xai_mimo.core.streams import Array
 from xai_mimo.metrics.agreement import spearman
 from xai_mimo.metrics.metric import Bounds, Need, Quantity
-from xai_mimo.metrics.scene import Scene
+from xai_mimo.metrics.scene import CANNOT_AGAIN, Scene
 from xai_mimo.record.words import Better, Family
 
 Ranks = Literal["magnitude", "signed"]
@@ -97,8 +97,12 @@ class ParameterRandomisation:
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Iterator[Quantity]:
         """Measure all methods and targets."""
         whole = require(scene.whole, Randomisable, self.name)
-        models = [whole.randomised(rng) for _ in range(self.models)]
+        are_all_ready = set(scene.maps.labels) <= set(scene.ready)
+        models = [] if are_all_ready else [whole.randomised(rng) for _ in range(self.models)]
         for label, maps in scene.maps.maps.items():
+            if label in scene.ready:
+                yield from (Quantity(method=label, target=t, values=None, note=CANNOT_AGAIN) for t in scene.maps.heads)
+                continue
             alike = parameter_randomisation(partial(_explain_model, scene, label), maps, models, ranks=self.ranks)
             scene.advance(1 / len(scene.maps.labels))
             for target, values in zip(scene.maps.heads, alike.mean(axis=0), strict=True):

@@ -20,7 +20,7 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array
 from xai_mimo.core.words import are_words
 from xai_mimo.metrics.metric import Bounds, Need, Quantity
-from xai_mimo.metrics.scene import Scene
+from xai_mimo.metrics.scene import CANNOT_AGAIN, Scene
 from xai_mimo.record.words import Better, Family
 
 Explain = Callable[[Arrays], Any]
@@ -177,6 +177,9 @@ def _of_moves(
     """A measure of how every method's maps move with the rows; all methods see the same moved rows."""
     scale, entropy = _scale(scene), int(rng.integers(2**63))
     for label, maps in scene.maps.maps.items():
+        if label in scene.ready:
+            yield from (Quantity(method=label, target=t, values=None, note=CANNOT_AGAIN) for t in scene.maps.heads)
+            continue
         values = measure(
             partial(_explain_moved, scene, label),
             scene.perturbed.inputs,

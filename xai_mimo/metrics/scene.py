@@ -23,6 +23,8 @@ from xai_mimo.metrics.metric import Need
 Value = TypeVar("Value")
 
 _FEW = 200
+CANNOT_AGAIN = "not measured: a ready map, whose method cannot be run again here"
+"""What is said of a ready map in the place of a number for which its method would have to explain again."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ class Scene:
         explain_again: explains moved rows, or a model with random weights.
         settings: of the scores.
         metrics: names of the metrics that run.
+        ready: labels of maps that were brought in, which ``explain_again`` cannot make: of them a metric that explains
+            again gives a quantity without values, with ``CANNOT_AGAIN`` as its note.
         rng: name of a metric, or of work that several share -> its random numbers; always the same for one name.
         advance: told the share of the present step that was just finished.
     """
@@ -154,6 +158,7 @@ class Scene:
     explain_again: ExplainAgain
     settings: ScoreSettings
     metrics: tuple[str, ...]
+    ready: tuple[str, ...] = field(default=(), kw_only=True)
     rng: Callable[[str], np.random.Generator]
     advance: Advance = silent
     # A cache, not state: every entry is a pure function of the other fields.

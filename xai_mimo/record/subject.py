@@ -133,30 +133,34 @@ class MethodRow(Row):
     Attributes:
         label: what all tables call it; unique.
         name: of the method.
-        settings: with which it ran.
+        settings: with which it ran; empty where a ready map does not tell.
         seed: of everything random in it: made of the record's seed and the label, so that no two methods share random
-            numbers; ``explain`` with it, the same rows and the same background gives the same map.
+            numbers; ``explain`` with it, the same rows and the same background gives the same map. Null where a ready
+            map does not tell.
         signed: whether its maps have a sign.
         speaks_of: "attribution", what the present value did, or "sensitivity", what happens when the feature grows:
             their signs answer different questions; absent from older records.
         space: where its maps were made.
-        seconds: that it took (s).
+        seconds: that it took (s); null of ready maps.
         reference: BibTeX key, "" for none.
         converged: share of rows that reached the tolerance; null for methods without one.
         unexplained: streams that it says nothing of: zeros there were not measured.
+        ready: where a map comes from that was there before the comparison, which took it as it was: it was not run
+            again, so it has no ceiling, robustness and randomisation; absent of methods that were run.
     """
 
     label: str
     name: str
     settings: Mapping[str, Any]
-    seed: int
+    seed: int | None
     signed: bool
     speaks_of: SpeaksOf | None = field(default=None, metadata={ABSENT: True})
     space: str
-    seconds: float
+    seconds: float | None
     reference: str
     converged: float | None
     unexplained: tuple[str, ...] = ()
+    ready: str | None = field(default=None, metadata={ABSENT: True})
 
 
 @dataclass(frozen=True, kw_only=True)
