@@ -8,7 +8,7 @@ import pytest
 import xai_mimo as xm
 from tests.helpers.frameworks import imported
 from xai_mimo.core.cut import cut_at
-from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName
+from xai_mimo.core.errors import BadSetting, UnknownName
 from xai_mimo.core.held_streams import without_held
 from xai_mimo.core.model import Differentiable, Holding
 from xai_mimo.core.streams import Stream
@@ -138,8 +138,3 @@ def test_names_to_hold_are_checked(module, function):
         xm.adapt(function, held=["series", "lengths"])
     with pytest.raises(BadSetting, match=r"held is a list of names of streams, e.g. held=\['lengths'\]; got 'lengths'"):
         xm.adapt(function, held="lengths")
-
-
-def test_a_comparison_would_replace_them_and_is_refused(function, rows):
-    with pytest.raises(NotSupported, match=r"stream 'lengths' of model '.*' is held, .* Use xai_mimo.explain"):
-        xm.compare(function, rows, ["occlusion"])

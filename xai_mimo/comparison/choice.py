@@ -9,6 +9,7 @@ from xai_mimo.comparison.explanations import ExplainRequest
 from xai_mimo.comparison.spaces import Space, choose_space
 from xai_mimo.core.attention import READ_BY, is_between_positions
 from xai_mimo.core.errors import BadSetting, NotSupported
+from xai_mimo.core.held_streams import without_held
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Differentiable, Interceptable, Model
 from xai_mimo.core.named_players import NamedPlayers
@@ -131,6 +132,7 @@ def _unseen_step(name: str, amount: float) -> Iterator[Advance]:
 def _explained(model: Model, space: Space, first_row: Arrays, players: NamedPlayers | None) -> tuple[Model, int]:
     """The model whose inputs are explained, and how many players a row of them has, by default values, groups of
     features as one."""
+    model = without_held(model)
     if space.cut is not None and space.is_at_layer:
         model, first_row = space.cut.part, space.cut.enter(first_row)
     return model, Masker.of(first_row, "features" if players is None else players, model.streams).count

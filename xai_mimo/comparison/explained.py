@@ -13,6 +13,7 @@ from xai_mimo.core.baselines import mean_row
 from xai_mimo.core.digest import digest
 from xai_mimo.core.errors import SchemaError
 from xai_mimo.core.explanation import join
+from xai_mimo.core.held_streams import without_held
 from xai_mimo.core.logit import on_attributes
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.progress import Steps
@@ -114,7 +115,7 @@ def _check_width(request: Request, first: Explanations, perturbed: PerturbedMode
 def _perturbed(request: Request) -> PerturbedModel:
     """The whole model and its inputs, or the part behind the cut and what it reads."""
     space, background = request.space, request.backgrounds[0]
-    model, inputs = request.model, request.inputs
+    model, inputs = without_held(request.model), request.inputs
     if space.cut is not None and space.is_at_layer:
         model, inputs, background = space.cut.part, space.cut.enter(inputs), space.cut.enter(background)
     return PerturbedModel(

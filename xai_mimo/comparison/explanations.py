@@ -18,6 +18,7 @@ from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, EmptyData, NotSupported
 from xai_mimo.core.explanation import describe, to_dataset
 from xai_mimo.core.held import call_method
+from xai_mimo.core.held_streams import without_held
 from xai_mimo.core.labels import CheckedLabels
 from xai_mimo.core.method import Context, Method
 from xai_mimo.core.model import Arrays, Model
@@ -198,10 +199,11 @@ class ExplainRequest:
         if self.space.is_summed and explanation.attrs["space"] == self.space.name:
             return explanation
         if self.space.is_streams:
-            return project_to_streams(project_to_groups(explanation), self.model.streams)
+            return project_to_streams(project_to_groups(explanation), without_held(self.model).streams)
         if not self.space.is_at_layer:
             # A layer that reads the raw inputs: the same streams, perhaps in the layer's own order.
-            explanation = explanation.assign_attrs(space="inputs", **describe(self.model.streams, self.model.heads))
+            streams = without_held(self.model).streams
+            explanation = explanation.assign_attrs(space="inputs", **describe(streams, self.model.heads))
         if self.space.players is not None:
             return by_players(explanation, self.space.players)
         explanation = project_to_groups(explanation)

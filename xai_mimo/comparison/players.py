@@ -7,6 +7,7 @@ from typing import Any
 from xai_mimo.comparison.spaces import Space
 from xai_mimo.core.errors import BadSetting, NotSupported
 from xai_mimo.core.explanation import plain
+from xai_mimo.core.held_streams import without_held
 from xai_mimo.core.method import Method
 from xai_mimo.core.model import Arrays, Model
 from xai_mimo.core.named_players import NamedPlayers, check_named
@@ -71,6 +72,7 @@ def by_players_in(space: Space, players: NamedPlayers | None, model: Model, firs
         return space
     if space.is_streams or space.by_variable:
         raise BadSetting(f"players=... and space='{space.short}' contradict each other; give one of them.")
+    model = without_held(model)
     if space.cut is not None and space.is_at_layer:
         model, first_row = space.cut.part, space.cut.enter(first_row)
     masker = Masker.of(first_row, players, model.streams)

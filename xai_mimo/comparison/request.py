@@ -24,12 +24,13 @@ from xai_mimo.core.baselines import check_background, choose_background
 from xai_mimo.core.batches import begun, example_of
 from xai_mimo.core.cut import Cut
 from xai_mimo.core.door import count_rows
-from xai_mimo.core.errors import BadSetting, LeftOutWarning, NotSupported
+from xai_mimo.core.errors import BadSetting, LeftOutWarning
 from xai_mimo.core.gradient_probe import gradient_warnings, targets_with_gradients
+from xai_mimo.core.held_streams import without_held
 from xai_mimo.core.labels import check_labels
 from xai_mimo.core.logit import On, check_on, on_logit
 from xai_mimo.core.method import Method, needs_of
-from xai_mimo.core.model import Arrays, Differentiable, Interceptable, Model, Randomisable, Splittable, described
+from xai_mimo.core.model import Arrays, Differentiable, Interceptable, Model, Randomisable, Splittable
 from xai_mimo.core.named_players import NamedPlayers
 from xai_mimo.core.plugins import adapt
 from xai_mimo.core.probes import answers, check_model
@@ -174,7 +175,6 @@ def read_request(
     x, texts = tokenised(x, adapted)
     background, _ = tokenised(background, adapted, texts)
     adapted, named_streams, data = read_rows(adapted, x)
-    _check_none_held(adapted)
     targets, sums = split_sums(targets, adapted.heads)
     plain, adapted = adapted, with_sums(adapted, sums)
     total = count_rows(data)
@@ -314,22 +314,13 @@ def _check_model(
             warnings.warn(text, stacklevel=4)
 
 
-def _check_none_held(model: Model) -> None:
-    held = [stream.name for stream in model.streams if stream.held]
-    if held:
-        raise NotSupported(
-            f"stream '{held[0]}' of {described(model)} is held, and the metrics of a comparison replace every "
-            "value. Use xai_mimo.explain, method by method; or adapt the model without held=[...], and let it be a "
-            "stream like others."
-        )
-
-
 def _check_truth(
     truth: Truth | None, model: Model, selectors: Sequence[Selector], rows: int
 ) -> tuple[NamedTruth | None, Regions]:
     names = _names(model, selectors)
-    rest, regions = split_truth(truth, names, model.streams, rows)
-    return (None if rest is None else check_truth(rest, names, model.streams)), regions
+    streams = without_held(model).streams
+    rest, regions = split_truth(truth, names, streams, rows)
+    return (None if rest is None else check_truth(rest, names, streams)), regions
 
 
 def _task(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from xai_mimo.core.attention import READ_BY, is_between_positions
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.errors import BadSetting, NotSupported
+from xai_mimo.core.held_streams import without_held
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, require
 from xai_mimo.core.named_players import NamedPlayers
 
@@ -97,7 +98,7 @@ def _choose(model: Model, first_row: Arrays, intercepts: bool, at: str | None, s
         return _without_cut(model, first_row, layer, space, at, err)
     if space == "streams":
         return _streams(cut)
-    if cut.reads_raw_inputs and set(cut.owners) == {s.name for s in model.streams}:
+    if cut.reads_raw_inputs and set(cut.owners) == {s.name for s in without_held(model).streams}:
         return _inputs(cut)
     if space == "inputs":
         raise BadSetting(

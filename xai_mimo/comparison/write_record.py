@@ -205,7 +205,7 @@ def _examples(request: Request, explained: Explained) -> tuple[Example, ...]:
             explained.first.shown,
             {}
             if space.players is not None
-            else perturbed.inputs
+            else {stream.name: perturbed.inputs[stream.name] for stream in streams}
             if space.is_streams
             else _as_maps_lie(perturbed.inputs, streams, space.by_variable),
             _labels_of_targets(request),
