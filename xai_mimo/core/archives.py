@@ -70,7 +70,11 @@ def members(path: Path, what: str) -> dict[str, zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             found = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as err:
-        raise FileProblem(f"'{path}' is not {what}: {_damaged(err)}.") from err
+        raise FileProblem(
+            f"'{path}' is not {what}: the archive is damaged or was cut short ({type(err).__name__})."
+        ) from err
+    if min((info.header_offset for info in found), default=1) != 0:  # an archive inside the rest of another, say
+        raise FileProblem(f"'{path}' is not {what}: the archive is damaged or was cut short.")
     by_name = {info.filename: info for info in found}
     if len(by_name) < len(found):
         raise FileProblem(f"'{path}' is not {what}: two files in the archive have one name.")
@@ -105,10 +109,6 @@ def content(path: Path, name: str) -> bytes:
             return archive.read(name)
     except Exception as err:  # of a damaged member: zlib's and zipfile's own
         raise FileProblem(f"'{path}' is damaged: '{name}' in it cannot be read ({type(err).__name__}).") from err
-
-
-def _damaged(err: BaseException) -> str:
-    return f"the archive is damaged or was cut short ({type(err).__name__})"
 
 
 def globals_of(pickle: bytes) -> set[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from xai_mimo.core.archives import ZIP, but_seems, content, members, start_of
+from xai_mimo.core.archives import ZIP, but_seems, members, start_of
 from xai_mimo.core.errors import FileProblem
 from xai_mimo.core.paths import as_path, written_whole
 from xai_mimo.core.trust import refuse_untrusted
@@ -59,20 +59,15 @@ def load_model(path: str | os.PathLike[str], *, trust: bool = False, compile: bo
         raise FileProblem(
             f"'{path}' is not a saved Keras model{but_seems(path)}; write one with model.save('model.keras')."
         )
-    inside = members(path, "a saved Keras model")
-    if not trust and "config.json" in inside and _has_code(content(path, "config.json")):
-        raise refuse_untrusted(
-            path,
-            "holds code in a Lambda layer, which can do anything you can when the model is loaded or called",
-            "A registered layer in its place holds none.",
-        )
+    members(path, "a saved Keras model")
     try:
         return keras.models.load_model(path, compile=compile, safe_mode=not trust)
     except Exception as err:  # of a damaged file: anything, from BadZipFile to the backend's own errors
+        if not trust and "safe_mode" in str(err):  # what Keras says wherever it would have to run code of the file
+            raise refuse_untrusted(
+                path,
+                "holds code, such as a Lambda layer, which can do all that you may do when the model is loaded or run",
+                "A registered layer in its place needs none.",
+            ) from err
         reason = next(iter(str(err).splitlines()), type(err).__name__)
         raise FileProblem(f"'{path}' cannot be loaded as a Keras model: {reason}") from err
-
-
-def _has_code(config: bytes) -> bool:
-    """Whether Keras would have to run code of the file; it says so itself of all that this does not see."""
-    return b'"__lambda__"' in config

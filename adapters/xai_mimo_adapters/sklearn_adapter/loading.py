@@ -8,6 +8,7 @@ from xai_mimo.core.archives import but_seems, members, start_of
 from xai_mimo.core.errors import FileProblem, MissingDependency
 from xai_mimo.core.loading import unreadable
 from xai_mimo.core.trust import refuse_untrusted
+from xai_mimo_adapters.sklearn_adapter.ubjson import is_whole
 
 _SHOWN = 8
 _XGBOOST_JSON, _CATBOOST_JSON = "learner", "oblivious_trees"
@@ -81,6 +82,8 @@ def load_ubj(path: Path, *, trust: bool = False) -> Any:
     start = start_of(path, 64)
     if not start.startswith(b"{") or _XGBOOST_JSON.encode() not in start:
         raise FileProblem(f"'{path}' is not a model of XGBoost in UBJSON{but_seems(path)}.")
+    if not is_whole(path.read_bytes()):
+        raise FileProblem(f"'{path}' is not a model of XGBoost in UBJSON: it is damaged or was cut short.")
     return _xgboost(path)
 
 
@@ -94,10 +97,17 @@ def load_txt(path: Path, *, trust: bool = False) -> Any:
     """
     if not start_of(path, 64).replace(b"\r", b"").startswith(b"tree\nversion=v"):
         raise FileProblem(f"'{path}' is not a model of LightGBM (booster.save_model){but_seems(path)}.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as err:
+        raise unreadable(path, err, "a model of LightGBM") from err
+    # LightGBM itself ends the process on a file that was cut short.
+    if "\nend of trees" not in text or ("\nparameters:" in text and "\nend of parameters" not in text):
+        raise FileProblem(f"'{path}' is not a model of LightGBM: it is damaged or was cut short.")
     lightgbm = _imported("lightgbm", "models of LightGBM are read by it: pip install lightgbm")
     try:
-        return lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
-    except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as err:
+        return lightgbm.Booster(model_str=text)
+    except lightgbm.basic.LightGBMError as err:
         raise unreadable(path, err, "a model of LightGBM") from err
 
 

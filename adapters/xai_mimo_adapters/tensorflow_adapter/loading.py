@@ -39,7 +39,7 @@ def load_folder(path: Path, *, trust: bool = False) -> Any:
         program = SavedModel.FromString((path / "saved_model.pb").read_bytes())
     except Exception as err:  # of protobuf, whose errors have no root of their own
         raise FileProblem(f"'{path}' is not a SavedModel: its saved_model.pb is damaged or was cut short.") from err
-    outside = sorted(_reaching_out(program))
+    outside = sorted(set(_reaching_out(program)))
     if outside and not trust:
         raise refuse_untrusted(
             path,
