@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import xai_mimo as xm
-from xai_mimo.core.errors import FileProblem
+from xai_mimo.core.errors import FileProblem, NotTrusted
 from xai_mimo.layers import FLINT, IMVLSTM, MAIL, IdentityMLP, MHEXHead, MixtureNLL
 
 
@@ -126,9 +126,11 @@ def test_a_file_from_before_the_modules_moved_loads(folder, tmp_path, module):
 def test_files_that_are_no_models_are_refused_with_their_reason(tmp_path):
     with pytest.raises(FileProblem, match="there is no such file"):
         xm.load_model(tmp_path / "none.keras")
-    with pytest.raises(FileProblem, match=r"it is a folder\. Give the name of a '\.keras' file inside it"):
+    with pytest.raises(
+        FileProblem, match=r"it is a folder without a saved model in it .*Give the name of a file inside it"
+    ):
         xm.load_model(tmp_path)
-    with pytest.raises(FileProblem, match=r"expected the path of a '\.keras' file, as text or as a Path; got NoneType"):
+    with pytest.raises(FileProblem, match=r"expected the path of a saved model, as text or as a Path; got NoneType"):
         xm.load_model(None)
     (tmp_path / "text.keras").write_text("text")
     with pytest.raises(FileProblem, match=r"is not a saved Keras model; write one with model\.save"):
@@ -138,5 +140,9 @@ def test_files_that_are_no_models_are_refused_with_their_reason(tmp_path):
 def test_code_in_a_file_is_not_run(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1, output_shape=(2,))])
     model.save(tmp_path / "code.keras")
-    with pytest.raises(FileProblem, match="cannot be loaded as a Keras model"):
+    with pytest.raises(
+        NotTrusted, match=r"code\.keras' holds code, such as a Lambda layer, which can do all that you may"
+    ):
         xm.load_model(tmp_path / "code.keras")
+    loaded = xm.load_model(tmp_path / "code.keras", trust=True)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(loaded(np.ones((1, 2)))), [[2.0, 2.0]])
