@@ -52,8 +52,8 @@ def collecting(labels: dict[str, MapLabels]) -> Iterator[dict[str, Any]]:
 def _call(original: Callable[..., Any], layer: Any, *args: Any, **kwargs: Any) -> Any:
     """A layer's ``call``, which notes whether queries, keys and values are of one tensor."""
     given = dict(zip(("query", "value", "key"), args, strict=False)) | kwargs
-    key = given.get("key")
-    is_self = given["query"] is given["value"] and (key is None or key is given["query"])
+    query, key = given.get("query"), given.get("key")
+    is_self = query is not None and query is given.get("value") and (key is None or key is query)
     return _noting(is_self, original, layer, *args, **kwargs)
 
 
@@ -171,6 +171,18 @@ _CLASSES: tuple[tuple[type, str, Callable[..., Any]], ...] = (
 )
 
 
+def _calls_of_subclasses() -> list[tuple[type, str, Callable[..., Any]]]:
+    """Subclasses of layers with heads that have a ``call`` of their own, such as KerasHub's attention with a cache."""
+    found: list[tuple[type, str, Callable[..., Any]]] = []
+    waiting = [keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention]
+    while waiting:
+        for kind in waiting.pop().__subclasses__():
+            waiting.append(kind)
+            if "call" in vars(kind):
+                found.append((kind, "call", _call))
+    return list(dict.fromkeys(found))
+
+
 class _Shared:
     """Methods that all readers replace together: by the first who comes, until the last who goes."""
 
@@ -184,8 +196,9 @@ class _Shared:
         with self._lock:
             self._readers += 1
             if self._readers == 1:
-                self._originals = [(kind, name, vars(kind)[name]) for kind, name, _ in _CLASSES]
-                for (kind, name, instead), (*_, original) in zip(_CLASSES, self._originals, strict=True):
+                replaced = [*_CLASSES, *_calls_of_subclasses()]
+                self._originals = [(kind, name, vars(kind)[name]) for kind, name, _ in replaced]
+                for (kind, name, instead), (*_, original) in zip(replaced, self._originals, strict=True):
                     setattr(kind, name, _where_read(original, instead))
         try:
             yield

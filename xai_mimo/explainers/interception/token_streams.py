@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xai_mimo.core.errors import BadSetting, NotSupported
+from xai_mimo.core.errors import BadSetting, NotSupported, UnknownName
 from xai_mimo.core.method import name_or_none
 from xai_mimo.core.model import Arrays, Model, Splittable
 from xai_mimo.core.positions import channel_axis, has_positions, is_image, positions_of
@@ -146,13 +146,21 @@ def _shares(tokens: int, positions: int) -> Array:
 def _streams_read(model: Model, layer: str) -> list[str] | None:
     """The model's streams that a layer's own inputs depend on; None where it cannot be told.
 
-    Those that pass beside the layer stand under their own names.
+    Those that pass beside the layer stand under their own names. A layer inside another, such as the attention of an
+    encoder's block, depends on no more than the outer one, which is asked where the model knows only that.
     """
     if not isinstance(model, Splittable):
         return None
-    try:
-        owners = model.layer_streams(layer)
-    except NotSupported:  # the layer is called several times, or stands where nothing can be cut
+    owners: dict[str, tuple[str, ...]] | None = None
+    for inner in range(layer.count("/") + 1):
+        try:
+            owners = model.layer_streams(layer.rsplit("/", inner)[0])
+            break
+        except UnknownName:
+            continue
+        except NotSupported:  # the layer is called several times, or stands where nothing can be cut
+            return None
+    if owners is None:
         return None
     raw = {stream.name for stream in model.streams}
     computed = [owner for name, sources in owners.items() if name not in raw for owner in sources]
