@@ -20,12 +20,12 @@ def bytes_of_a_row(call: Call, given: Mapping[str, torch.Tensor], weights: Itera
     shared = {_address(tensor) for tensor in weights}
     kept: dict[int, int] = {}
 
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
+    def count(tensor: torch.Tensor) -> None:
+        # Nothing is handed back: what an operation gave and keeps would hold the operation, and both never end.
         if _address(tensor) not in shared:
             kept[_address(tensor)] = tensor.untyped_storage().nbytes()
-        return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda nothing: nothing):
         outputs = call(dict(given))
     there: int = sum(x.nbytes for x in (*given.values(), *outputs.values()))
     rows = max(1, int(next(iter(given.values())).shape[0]))

@@ -1,5 +1,7 @@
 """Memory of a row, as measured on the model, and chunks that keep to it."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,19 @@ def test_a_row_takes_what_is_kept_of_it_and_no_weights():
     wanted = 4 * (1000 + 3) + 4 * 4 * (3 + 1000)
     assert bytes_of_a_row(lambda g: {"y": torch.tanh(model(g["x"]))}, {"x": x}, model.parameters()) == wanted
     assert bytes_of_a_row(lambda g: {"y": torch.tanh(model(g["x"]))}, {"x": x}, []) > wanted + 3 * 1000 * 4 // 5 - 1
+
+
+def test_measuring_leaves_no_tensors_behind():
+    """What tanh gives and keeps is part of its own graph: handed back, it would hold itself."""
+    model, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh()), torch.ones(5, 3, requires_grad=True)
+
+    def tensors():
+        gc.collect()
+        return sum(isinstance(each, torch.Tensor) for each in gc.get_objects())
+
+    before = tensors()
+    bytes_of_a_row(lambda g: {"y": model(g["x"])}, {"x": x}, model.parameters())
+    assert tensors() == before
 
 
 def test_chunks_keep_to_the_memory_that_is_given(rng):
