@@ -124,6 +124,40 @@ REFERENCES = {
   booktitle = {European Conference on Computer Vision},
   year = {2014}
 }""",
+    "shrikumar2017deeplift": """@inproceedings{shrikumar2017deeplift,
+  title = {Learning Important Features Through Propagating Activation Differences},
+  author = {Shrikumar, Avanti and Greenside, Peyton and Kundaje, Anshul},
+  booktitle = {International Conference on Machine Learning (ICML)},
+  year = {2017}
+}""",
+    "springenberg2015striving": """@inproceedings{springenberg2015striving,
+  title = {Striving for Simplicity: The All Convolutional Net},
+  author = {Springenberg, Jost Tobias and Dosovitskiy, Alexey and Brox, Thomas and Riedmiller, Martin},
+  booktitle = {International Conference on Learning Representations, Workshop},
+  year = {2015}
+}""",
+    "bach2015pixelwise": """@article{bach2015pixelwise,
+  title = {On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance Propagation},
+  author = {Bach, Sebastian and Binder, Alexander and Montavon, Gr{\\'e}goire and Klauschen, Frederick and
+    M{\\"u}ller, Klaus-Robert and Samek, Wojciech},
+  journal = {PLoS ONE},
+  volume = {10},
+  number = {7},
+  pages = {e0130140},
+  year = {2015}
+}""",
+    "dhamdhere2019important": """@inproceedings{dhamdhere2019important,
+  title = {How Important is a Neuron?},
+  author = {Dhamdhere, Kedar and Sundararajan, Mukund and Yan, Qiqi},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year = {2019}
+}""",
+    "leino2018influence": """@inproceedings{leino2018influence,
+  title = {Influence-Directed Explanations for Deep Convolutional Networks},
+  author = {Leino, Klas and Sen, Shayak and Datta, Anupam and Fredrikson, Matt and Li, Linyi},
+  booktitle = {IEEE International Test Conference (ITC)},
+  year = {2018}
+}""",
     "erion2021improving": """@article{erion2021improving,
   title = {Improving Performance of Deep Learning Models with Axiomatic Attribution Priors and Expected Gradients},
   author = {Erion, Gabriel and Janizek, Joseph D. and Sturmfels, Pascal and Lundberg, Scott M. and Lee, Su-In},

@@ -96,6 +96,10 @@ class GradientWarning(UserWarning):
     """A model's gradient does not say how its output changes; methods that follow gradients are wrong then."""
 
 
+class IncompleteWarning(UserWarning):
+    """Attributions do not sum to what their target changed by, as their method promises: a rule was not applied."""
+
+
 class InterpreterWarning(UserWarning):
     """An interpreter seldom answers as the predictor that it explains, or has attributes that take no part."""
 
