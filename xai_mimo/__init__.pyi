@@ -22,6 +22,8 @@ from .core.saved import save as save
 from .core.streams import Head as Head
 from .core.streams import Stream as Stream
 from .core.targets import Target as Target
+from .explainers.exchange.from_captum import from_captum as from_captum
+from .explainers.exchange.from_shap import from_shap as from_shap
 from .explainers.exchange.to_shap import to_shap as to_shap
 from .explainers.explain import explain as explain
 from .explainers.frame import to_dataframe as to_dataframe

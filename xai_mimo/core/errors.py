@@ -110,3 +110,7 @@ class PluginWarning(UserWarning):
 
 class SubstituteWarning(UserWarning):
     """Another package asks for a number that an explanation does not have, and was given one in its place."""
+
+
+class IncompleteWarning(UserWarning):
+    """A map made elsewhere does not add up to what the prediction changed by; perhaps it is of something else."""
