@@ -97,7 +97,8 @@ class GradientWarning(UserWarning):
 
 
 class IncompleteWarning(UserWarning):
-    """Attributions do not sum to what their target changed by, as their method promises: a rule was not applied."""
+    """Attributions do not sum to what their target changed by, as their method promises: a rule was not applied;
+    or a map made elsewhere is of something else."""
 
 
 class InterpreterWarning(UserWarning):
@@ -110,7 +111,3 @@ class PluginWarning(UserWarning):
 
 class SubstituteWarning(UserWarning):
     """Another package asks for a number that an explanation does not have, and was given one in its place."""
-
-
-class IncompleteWarning(UserWarning):
-    """A map made elsewhere does not add up to what the prediction changed by; perhaps it is of something else."""
