@@ -18,6 +18,8 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("XAI_MIMO_CACHE", "off")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
+# shap compiles loops that take longer to compile than to run here; as Python they also refuse an index out of bounds.
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
 
 @pytest.fixture

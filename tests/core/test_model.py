@@ -7,6 +7,7 @@ from tests.helpers import toys
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.model import (
     Differentiable,
+    Fitted,
     Hookable,
     Interceptable,
     Model,
@@ -19,7 +20,7 @@ from xai_mimo.core.model import (
 from xai_mimo.core.streams import Stream
 
 pytestmark = pytest.mark.all_frameworks
-CAPABILITIES = (Differentiable, Hookable, Interceptable, Overridable, Splittable, Randomisable)
+CAPABILITIES = (Differentiable, Fitted, Hookable, Interceptable, Overridable, Splittable, Randomisable)
 
 
 def predictor(**further):
@@ -78,6 +79,7 @@ def test_require_gives_the_model_itself():
         (Overridable, "a model whose layers' maps can be replaced, and model 'risk' is none. Build the model with a"),
         (Splittable, "a model that can be cut at a layer, and model 'risk' cannot be cut. Build it as a functional"),
         (Hookable, "a model of PyTorch modules that can be hooked, and model 'risk' is none. Hooks would never fire"),
+        (Fitted, "a fitted estimator of trees or a linear model, and model 'risk' is none. Use 'shap.permutation' or"),
         (Randomisable, "a model that can be copied with random weights, and model 'risk' cannot be copied. Build"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -6,7 +6,7 @@ import xai_mimo as xm
 from tests.helpers import toys
 from xai_mimo.core.errors import NotSupported, PluginWarning
 from xai_mimo.core.method import needs_of
-from xai_mimo.core.model import Differentiable, Hookable, Interceptable, Splittable
+from xai_mimo.core.model import Differentiable, Fitted, Hookable, Interceptable, Splittable
 from xai_mimo.core.plugins import plugins
 
 pytestmark = pytest.mark.all_frameworks
@@ -31,7 +31,7 @@ def test_a_model_without_what_is_needed_is_refused_and_one_is_served():
         if needs_of(kind):
             with pytest.raises(NotSupported):
                 xm.explain(function, toys.rows(known), name)
-            assert set(needs_of(kind)) <= {Differentiable, Hookable, Interceptable, Splittable}
+            assert set(needs_of(kind)) <= {Differentiable, Fitted, Hookable, Interceptable, Splittable}
         elif not name.startswith("shap."):
             xm.explain(function, toys.rows(known), name)
 

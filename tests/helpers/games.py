@@ -1,5 +1,6 @@
 """Models whose Shapley values can be written down or counted out, and a method run on them."""
 
+import functools
 import itertools
 import math
 
@@ -57,6 +58,7 @@ def brute_force_shapley(function, row, background):
     """Every coalition, one by one: Lundberg and Lee (2017), equation 4."""
     players, values = len(row), np.zeros(len(row))
 
+    @functools.cache
     def worth(coalition):
         masked = background.copy()
         masked[:, list(coalition)] = row[list(coalition)]
@@ -67,5 +69,5 @@ def brute_force_shapley(function, row, background):
         for size in range(players):
             weight = math.factorial(size) * math.factorial(players - size - 1) / math.factorial(players)
             for coalition in itertools.combinations(others, size):
-                values[i] += weight * (worth((*coalition, i)) - worth(coalition))
+                values[i] += weight * (worth(frozenset((*coalition, i))) - worth(frozenset(coalition)))
     return values

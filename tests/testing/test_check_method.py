@@ -5,13 +5,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.tree import DecisionTreeRegressor
 
 from tests.helpers import toys
 from tests.helpers.attending import Attending
 from tests.helpers.frameworks import needs
 from xai_mimo.core.errors import BadSetting
 from xai_mimo.core.method import Attribution
-from xai_mimo.core.plugins import load_plugin, plugins
+from xai_mimo.core.plugins import adapt, load_plugin, plugins
 from xai_mimo.core.targets import take
 from xai_mimo.explainers import (
     ExpectedGradients,
@@ -38,6 +41,14 @@ def attending():
     return {"model": model, "inputs": {"series": rows}, "zero_where_unused": False}
 
 
+def fitted(estimator, rule):
+    """An estimator of two streams and two heads, of which one reads one stream alone."""
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    estimator.fit(rows, np.stack([rule(rows[:, 0], rows[:, 1]), rule(rows[:, 0], rows[:, 2])], axis=1))
+    like = {"u": rows[:6, :2], "v": rows[:6, 2:]}
+    return {"model": adapt(estimator, like=like), "inputs": like, "uses_background": True}
+
+
 OPTIONS = {
     "gradient": {"uses_background": False},
     "input_x_gradient": {"uses_background": False},
@@ -58,6 +69,8 @@ OPTIONS = {
     "shap.coalition": {"uses_background": True},
     "shap.additive": {"complete": None},  # only of models that add up
     "shap.gradient": {"complete": None, "uses_background": True},
+    "shap.tree": fitted(MultiOutputRegressor(DecisionTreeRegressor(max_depth=3)), lambda a, b: a * (b > 0)),
+    "shap.linear": fitted(Ridge(), lambda a, b: a - 2 * b),
     "interception": attention(),
     "attention_map": attending(),
     "attention_rollout": attending(),
@@ -68,10 +81,12 @@ SMALL = {"shap.sampling": {"samples": 60}, "shap.gradient": {"samples": 8}}
 """Settings of methods that take long with their own."""
 ON_POSITIONS = {"grad_cam", "cam", "position_maps"}
 """Methods that need a model with positions: test_methods_on_positions.py."""
+ON_DEVICES = {"shap.gpu_tree"}
+"""Methods that need a device which need not be here: tests/adapters/shap_methods/test_tree.py sees the refusal."""
 
 
 @needs("captum", "shap", "torch")
-@pytest.mark.parametrize("name", sorted(set(plugins("xai_mimo.methods")) - ON_POSITIONS))
+@pytest.mark.parametrize("name", sorted(set(plugins("xai_mimo.methods")) - ON_POSITIONS - ON_DEVICES))
 def test_every_method_keeps_the_contract(name):
     method = load_plugin(plugins("xai_mimo.methods")[name])(**SMALL.get(name, {}))
     assert method.name == name

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from xai_mimo.core.errors import NotSupported
+from xai_mimo.core.fitted import FittedModel
 from xai_mimo.core.streams import Array, Head, Stream
 from xai_mimo.core.targets import Selector
 
@@ -214,6 +215,18 @@ class Hookable(Model, Protocol):
         """
 
 
+@runtime_checkable
+class Fitted(Model, Protocol):
+    """A fitted estimator whose trees or coefficients other libraries can read."""
+
+    def fitted(self) -> tuple[FittedModel, ...]:
+        """What gives the heads, all of them in order; each head in one part.
+
+        Raises:
+            NotSupported: what lies before the estimator mixes columns, or they hold words.
+        """
+
+
 Capability = TypeVar("Capability", bound=Model)
 
 _NEEDS: dict[type, tuple[str, str, str]] = {
@@ -240,6 +253,11 @@ _NEEDS: dict[type, tuple[str, str, str]] = {
         "is none",
         "Hooks would never fire on it, and what came back would be a plain gradient under another name. Use "
         "'integrated_gradients' or 'gradient', which need gradients alone, or 'shapley', which needs predictions.",
+    ),
+    Fitted: (
+        "a fitted estimator of trees or a linear model",
+        "is none",
+        "Use 'shap.permutation' or 'shapley', which only ask for predictions.",
     ),
     Randomisable: (
         "a model that can be copied with random weights",

@@ -7,7 +7,16 @@ from typing import Any
 import pandas as pd
 
 from xai_mimo.core.method import needs_of
-from xai_mimo.core.model import Differentiable, Hookable, Interceptable, Model, Overridable, Randomisable, Splittable
+from xai_mimo.core.model import (
+    Differentiable,
+    Fitted,
+    Hookable,
+    Interceptable,
+    Model,
+    Overridable,
+    Randomisable,
+    Splittable,
+)
 from xai_mimo.core.plugins import load_plugin, plugins
 from xai_mimo.core.speaks_of import speaks_of
 
@@ -17,6 +26,7 @@ _WORDS: dict[type[Model], str] = {
     Overridable: "layers whose maps can be replaced",
     Splittable: "a model that can be cut",
     Hookable: "PyTorch modules that can be hooked",
+    Fitted: "fitted trees or a linear model",
     Randomisable: "random weights",
 }
 

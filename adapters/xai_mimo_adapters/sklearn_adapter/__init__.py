@@ -2,7 +2,8 @@
 
 ``adapter`` joins the parts: ``columns`` (which column of the model lies in which stream), ``questions`` (what is asked
 of an estimator, and which heads the answer holds), ``boosters`` (the same for models that are no estimators),
-``groups`` (the columns that a ``ColumnTransformer`` takes together), ``fingerprints``.
+``groups`` (the columns that a ``ColumnTransformer`` takes together), ``opened`` (what answers in the end, for libraries
+that read trees and coefficients), ``fingerprints``.
 """
 
 from xai_mimo_adapters.sklearn_adapter.adapter import SklearnAdapter

@@ -10,6 +10,7 @@ import numpy as np
 from xai_mimo.core.declare import annotate_heads
 from xai_mimo.core.door import check_inputs, count_rows
 from xai_mimo.core.errors import BadValues, NotFinite, NotSupported, XaiMimoError
+from xai_mimo.core.fitted import FittedModel
 from xai_mimo.core.method import bytes_per_row
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.streams import Array, Head, Stream, check_together
@@ -18,7 +19,8 @@ from xai_mimo_adapters.sklearn_adapter.boosters import library_of, not_fitted, r
 from xai_mimo_adapters.sklearn_adapter.columns import a_few, place_columns, seen
 from xai_mimo_adapters.sklearn_adapter.fingerprints import fingerprint
 from xai_mimo_adapters.sklearn_adapter.groups import FirstStep, first_step
-from xai_mimo_adapters.sklearn_adapter.questions import Question, final, question
+from xai_mimo_adapters.sklearn_adapter.opened import opened
+from xai_mimo_adapters.sklearn_adapter.questions import SCORED, Question, final, question
 
 DEFAULT_MAX_MEMORY = 2**29
 _WORKING_COPIES = 8
@@ -122,6 +124,26 @@ class SklearnAdapter:
         other._streams = tuple(streams)
         return other
 
+    def fitted(self) -> tuple[FittedModel, ...]:
+        """The estimator behind transformations of single columns; see ``Fitted``."""
+        self._check_classes()
+        return (opened(self.model, self._streams, self._columns, self._question, self._heads),)
+
+    def before_link(self, heads: Sequence[str]) -> tuple["SklearnAdapter", dict[str, str]]:
+        """The same estimator, which gives its scores where a sigmoid or a softmax makes its probabilities of them; see
+        ``Linked``."""
+        last = final(self.model)
+        known = library_of(last) or type(last).__name__ in SCORED
+        if self._question.output != "predict_proba" or len(self._heads) != 1 or not known:
+            return self, {}
+        if self._heads[0].name not in heads:
+            return self, {}
+        asked = _read(self.model, "decision_function")[2]
+        other = copy.copy(self)
+        other._output, other._question = "decision_function", replace(asked, is_of_pairs=False)
+        other._heads = (replace(self._heads[0], unit="logit" if self._heads[0].kind == "multiclass" else "log-odds"),)
+        return other, {self._heads[0].name: f"before the {_link(self._heads[0])} of {type(last).__name__}"}
+
     def _check_classes(self) -> None:
         """Refuse an estimator that was fitted anew on other classes: its heads would have the names of the old."""
         if library_of(self.model):
@@ -178,6 +200,10 @@ class SklearnAdapter:
             dtype = object if stream.holds_words else np.dtype(stream.dtype)
             row.append(np.array([values], dtype=dtype) if stream.shape else np.array([""], dtype=object))
         return row
+
+
+def _link(head: Head) -> str:
+    return "softmax" if head.kind == "multiclass" else "sigmoid"
 
 
 def _read(model: Any, output: str | None) -> tuple[tuple[str, ...], int | None, Question, FirstStep]:

@@ -14,6 +14,16 @@ OUTPUTS = ("predict_proba", "decision_function", "predict")
 "decision_function" with their margin, the sum over their trees."""
 
 
+SCORED = (
+    "LogisticRegression",
+    "LogisticRegressionCV",
+    "LinearDiscriminantAnalysis",
+    "GradientBoostingClassifier",
+    "HistGradientBoostingClassifier",
+)
+"""Estimators of scikit-learn whose probabilities are the sigmoid or the softmax of their decision function."""
+
+
 @dataclass(frozen=True)
 class Question:
     """How a model is asked, and what its answer is.

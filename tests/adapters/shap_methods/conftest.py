@@ -1,5 +1,5 @@
-"""shap compiles its loops with numba, which takes longer than to run them on games as small as these."""
+"""Trees of ninety rows are not grown by many threads."""
 
 import os
 
-os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
