@@ -266,6 +266,15 @@ def test_labels_of_a_head_of_one_step_are_as_they_were_given(shape, rng):
     np.testing.assert_array_equal(labels_of(selector, head, check_labels({"y": hot}, [head], 4)), hot)
 
 
+def test_labels_of_quantiles_at_each_step_are_that_of_the_step_that_is_explained(rng):
+    head = Head("sales", (3, 2), kind="quantile", units=("p10", "p90"))
+    outputs, sold = {"sales": rng.normal(size=(4, 3, 2))}, rng.normal(size=(4, 3))
+    checked = check_labels({"sales": sold}, [head], 4)
+    for selector in select(None, [head], outputs, checked):
+        step = int(selector.units[0]) // 2
+        np.testing.assert_array_equal(labels_of(selector, head, checked), sold[:, step])
+
+
 @pytest.mark.parametrize("shares", [[2.0, -1.0, 0.0], [1.5, 0.0, -0.5]])
 def test_shares_of_classes_below_0_are_refused(shares):
     head = Head("y", (3,), kind="multiclass")

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from xai_mimo.core.errors import BadSetting
-from xai_mimo.core.head_kinds import is_cumulative, is_of_classes
+from xai_mimo.core.head_kinds import has_one_label, is_cumulative, is_of_classes
 from xai_mimo.core.labels import class_units
 from xai_mimo.core.streams import Array, Head, check_unique, unknown
 
@@ -346,12 +346,15 @@ def labels_of(selector: Selector, head: Head, labels: Mapping[str, Array]) -> Ar
     Args:
         selector: the target. head: its head. labels: checked, ``{head: (sample, ...)}``.
     Returns:
-        The labels of the head as they are; of one with classes at each step the units of the step that is explained.
+        The labels of the head as they are; of one with classes at each step the units of the step that is explained,
+        of one with quantiles or levels at each step the label of that step.
     """
     values = labels.get(head.name)
-    if values is None or not is_of_classes(head) or head.steps == 1:
+    if values is None or not has_one_label(head) or head.steps == 1:
         return values
     step = selector.units // head.classes
+    if not is_of_classes(head):
+        return np.asarray(values.reshape(len(values), -1)[np.arange(len(values)), step])
     classes = class_units(values, head, len(values))[np.arange(len(values)), step]
     return np.asarray(step * head.classes + classes)
 

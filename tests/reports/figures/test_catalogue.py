@@ -1,6 +1,7 @@
 """Every figure of a record: drawn where its numbers are there, the same bytes twice, nobody's settings changed."""
 
 import sys
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -51,6 +52,20 @@ def test_signed_maps_of_older_records_are_all_attributions():
     record = check(make_record(1, methods=5, uses=False))
     assert "gradient" in [text.get_text() for text in direction(record, HEAD).legends[0].get_texts()]
     assert direction(record, HEAD, kind="sensitivity") is None
+
+
+def test_what_did_nothing_but_for_rounding_has_no_direction():
+    record = check(make_record(1, methods=2))
+    of_map = [r for r in record.features if r.head == HEAD and r.method == "integrated_gradients"]
+    least = min(of_map, key=lambda r: r.mean_abs)
+    little = tuple(replace(r, mean=-1e-9, mean_abs=1e-9) if r.feature == least.feature else r for r in record.features)
+    before, after = (
+        [text.get_text() for text in direction(each, HEAD).axes[0].get_yticklabels()]
+        for each in (record, replace(record, features=little))
+    )
+    assert [name for name in before if name.endswith(least.feature)]
+    assert not [name for name in after if name.endswith(least.feature)]
+    assert len(after) < len(before)
 
 
 def test_a_figure_without_numbers_is_none(record):

@@ -18,6 +18,8 @@ Feature = tuple[str, str]
 
 FEATURES_SHOWN = 15
 _ENDS: dict[SpeaksOf, tuple[str, str]] = {"attribution": ("lowered it", "raised it"), "sensitivity": ("falls", "rises")}
+_ROUNDING = 1e-6
+"""Of the largest magnitude of a method: what is smaller is left of sums that cancel."""
 
 
 @inked
@@ -96,10 +98,18 @@ def direction(
         most: how many features.
     """
     signed = signed_labels_of(record, kind)
-    ends = [
-        (r.method, (r.stream, r.feature), r.mean / r.mean_abs)
+    sizes = [
+        (r, r.mean, r.mean_abs)
         for r in of_head(record.features, head)
         if r.method in signed and r.mean_abs and r.mean is not None
+    ]
+    largest: dict[str, float] = {}
+    for r, _, size in sizes:
+        largest[r.method] = max(size, largest.get(r.method, 0.0))
+    ends = [
+        (r.method, (r.stream, r.feature), mean / size)
+        for r, mean, size in sizes
+        if size > _ROUNDING * largest[r.method]  # what did nothing has no direction
     ]
     ranked = [f for f in feature_ranking(record, head)[:most] if any(feature == f for _, feature, _ in ends)]
     # The sum over the places of an image or a text is near 0 in any map: there is a picture of the places instead.
