@@ -7,6 +7,7 @@ import re
 import pytest
 
 from xai_mimo.cli import doctor
+from xai_mimo.core.packages import EXTRAS
 
 pytestmark = pytest.mark.all_frameworks
 
@@ -65,13 +66,13 @@ def test_every_extra_says_what_it_needs(without):
 
 
 def test_the_extras_are_those_of_the_package():
-    brought = {extra: set() for extra in doctor.EXTRAS}
+    brought = {extra: set() for extra in EXTRAS}
     for requirement in importlib.metadata.requires("xai-mimo"):
         name = re.match(r"[\w.-]+", requirement)[0].removesuffix("-cpu")
         extra = re.search(r"extra == ['\"](.+?)['\"]", requirement)
         if extra and extra[1] not in ("all", "dev"):
             brought[extra[1]].add(name)
-    assert brought == {extra: set(packages) for extra, packages in doctor.EXTRAS.items()}
+    assert brought == {extra: set(packages) for extra, packages in EXTRAS.items()}
 
 
 def test_what_a_bridge_imports_is_what_it_names():

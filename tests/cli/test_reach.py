@@ -1,16 +1,20 @@
 """The table of models and methods: what it says is what happens, and the README says the same."""
 
+import importlib.util
 import warnings
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import xai_mimo as xm
 from tests.helpers.frameworks import needs
 from tests.helpers.one_network import NETWORKS, keras_network, rows
+from xai_mimo.cli import show
 from xai_mimo.cli.reach import BEGIN, END, markdown, reach, write
 from xai_mimo.core.errors import NotSupported, SchemaError, UnusedStreamWarning
 from xai_mimo.core.model import Differentiable, Interceptable, Splittable
+from xai_mimo.core.plugins import plugins
 
 pytestmark = [
     pytest.mark.all_frameworks,
@@ -64,6 +68,51 @@ def test_a_yes_is_a_yes_and_a_no_a_no(found, name):
             else:
                 with pytest.raises(NotSupported, match="needs gradients"):
                     xm.explain(adapted, data, method, targets=["hours"], check=False)
+
+
+def test_each_no_has_its_reason(found):
+    nos = {
+        (letter, kind)
+        for kind, *cells in found.lines()
+        for letter, cell in zip(found.letters(), cells, strict=True)
+        if cell == "no"
+    }
+    told = {(letter, kind) for letters, kinds, _ in found.lacks for letter in letters.split() for kind in kinds}
+    assert told == nos
+    why = {letters: text for letters, _, text in found.lacks}
+    gradients = next(text for letters, text in why.items() if "B" in letters.split())
+    assert (
+        gradients == "needs gradients, and it has none. Use 'shapley' or 'occlusion', which only ask for predictions."
+    )
+
+
+def test_predictions_come_first_and_every_method_is_once_in_the_table(found):
+    assert next(iter(found.needs)) == "predictions alone"
+    listed = [name for names in found.needs.values() for name in names]
+    assert sorted(listed) == sorted(plugins("xai_mimo.methods"))
+    assert found.letters() == list("ABCDEFGHIJKL"[: len(found.needs)])
+
+
+def test_a_method_without_its_package_is_left_out_with_the_command(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "shap" else find(name, *more))
+    without = reach()
+    assert without.left_out["method shap.kernel"] == "needs shap: pip install 'xai-mimo[shap]'"
+    assert "shap.kernel" not in str(without.needs)
+    assert "shapley" in without.needs["predictions alone"]
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_tables_are_readable_on_a_terminal(found, columns, monkeypatch, capsys):
+    monkeypatch.setattr(show, "Console", lambda **given: Console(width=columns, force_terminal=True, color_system=None))
+    show.table("Which model has it", ["model", *found.letters()], found.lines())
+    show.table("What methods ask a model for", ["", "for", "methods"], found.asked())
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= columns
+    for names in found.needs.values():  # no name is cut
+        assert all(name in text for name in names)
+    assert "…" not in text
+    assert text.count(" no ") == sum(line.count("no") for line in found.lines())
 
 
 def test_a_file_without_a_place_for_the_table_is_refused(tmp_path):

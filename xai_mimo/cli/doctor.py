@@ -1,13 +1,12 @@
 """What is installed here, which plugins load, and which do not and why."""
 
 import importlib.metadata
-import importlib.util
 import platform
 import warnings
-from collections.abc import Sequence
 from typing import get_args
 
 from xai_mimo.core.errors import MissingDependency, PluginWarning
+from xai_mimo.core.packages import EXTRAS, lacking
 from xai_mimo.core.plugins import Group, load_plugin, plugins
 
 # fmt: off
@@ -17,19 +16,6 @@ PACKAGES = (
     "jinja2", "pydantic", "pooch", "typer", "rich",
 )
 # fmt: on
-EXTRAS = {
-    "jax": ("jax",),
-    "torch": ("torch",),
-    "tensorflow": ("tensorflow",),
-    "shap": ("shap",),
-    "captum": ("captum", "torch"),
-    "shapiq": ("shapiq",),
-    "lime": ("lime",),
-    "zarr": ("zarr",),
-    "onnx": ("onnxruntime",),
-    "skops": ("skops",),
-}
-"""What each extra of this package brings, by the names that are imported."""
 _NEEDED = frozenset({"keras", "integrated_gradients", "shapley", "interception"})
 
 
@@ -46,7 +32,7 @@ def versions() -> list[tuple[str, str]]:
 
 def extra_states() -> list[tuple[str, str]]:
     """(extra, "installed" or what it needs) of every extra; nothing is imported to find out."""
-    return [(extra, _needed(packages) or "installed") for extra, packages in EXTRAS.items()]
+    return [(extra, lacking(packages) or "installed") for extra, packages in EXTRAS.items()]
 
 
 def plugin_states() -> list[tuple[str, str, str, str]]:
@@ -71,17 +57,7 @@ def _state(entry: importlib.metadata.EntryPoint) -> str:
             return str(err)
     if loaded is None:
         return "; ".join(str(w.message) for w in caught)
-    return _needed(getattr(loaded, "packages", ())) or "loads"
-
-
-def _needed(packages: Sequence[str]) -> str:
-    """Which of these packages are not there, and the command that installs them; "" where all are."""
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if not missing:
-        return ""
-    extra = next((extra for extra, brought in EXTRAS.items() if {*missing} <= {*brought}), None)
-    command = f"pip install 'xai-mimo[{extra}]'" if extra else f"pip install {' '.join(missing)}"
-    return f"needs {', '.join(missing)}: {command}"
+    return lacking(getattr(loaded, "packages", ())) or "loads"
 
 
 def usable(states: list[tuple[str, str, str, str]]) -> bool:

@@ -169,10 +169,9 @@ def doctor(backend: Backend = None, debug: Debug = False) -> None:
     states = examination.plugin_states()
     show.table("Plugins", ["group", "name", "where", "state"], states)
     found = reach()
-    show.table(
-        "Which method asks a model for what", ["for", "methods"], [(w, ", ".join(m)) for w, m in found.needs.items()]
-    )
-    show.table("Which model has it", ["model", *found.needs], found.lines())
+    show.table("What methods ask a model for", ["", "for", "methods"], found.asked())
+    show.table("Which model has it", ["model", *found.letters()], found.lines())
+    show.table("Why not", ["", "models", "why"], found.lacks)
     for what, why in found.left_out.items():
         show.line(f"{what}: {why}")
     show.line(f"backend: {used} (installed: {', '.join(installed())})")

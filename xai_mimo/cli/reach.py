@@ -1,4 +1,4 @@
-"""Which method explains which model: read off the classes that do it, so that no page can promise more.
+"""Which method explains which model, and why not: read off the classes that do it, so that no page can promise more.
 
 ``python -m xai_mimo.cli.reach README.md`` writes the table between the two marks of that file; without a path it is
 printed, as ``xai-mimo doctor`` prints it.
@@ -6,6 +6,7 @@ printed, as ``xai-mimo doctor`` prints it.
 
 import importlib
 import importlib.metadata
+import string
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,8 @@ from typing import Any
 
 from xai_mimo.core.errors import MissingDependency, PluginWarning, SchemaError
 from xai_mimo.core.method import needs_of
-from xai_mimo.core.model import Model, what_is_needed
+from xai_mimo.core.model import Model, what_is_needed, what_lacks
+from xai_mimo.core.packages import lacking
 from xai_mimo.core.plugins import load_plugin, plugins
 from xai_mimo.record.files import write_text
 
@@ -24,21 +26,32 @@ END = "<!-- Which model, which method ends. -->"
 
 
 PREDICTIONS = "predictions alone"
+_LETTERS = string.ascii_uppercase
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What explains what.
+    """What explains what on this machine.
 
     Attributes:
-        needs: what methods ask of a model, in words -> the methods that ask for it.
+        needs: what methods ask of a model, in words -> the methods that ask for it and that have their packages here.
         models: kinds of models, in words -> for each of these needs, whether it is met.
-        left_out: adapters and methods that do not load here, and why.
+        lacks: where a "no" is from: the letters of the needs, the kinds of models, and why.
+        left_out: adapters and methods that do not load here or lack packages, and why.
     """
 
     needs: Mapping[str, Sequence[str]]
     models: Mapping[str, Mapping[str, bool]]
+    lacks: Sequence[tuple[str, tuple[str, ...], str]]
     left_out: Mapping[str, str]
+
+    def asked(self) -> list[list[str]]:
+        """A letter for each need, the need, and its methods."""
+        return [[_LETTERS[i], words, ", ".join(names)] for i, (words, names) in enumerate(self.needs.items())]
+
+    def letters(self) -> list[str]:
+        """The letters of the needs, in order."""
+        return [letter for letter, *_ in self.asked()]
 
     def lines(self) -> list[list[str]]:
         """A kind of model, and "yes" or "no" for each need."""
@@ -60,17 +73,33 @@ def reach() -> Reach:
     needs: dict[str, list[str]] = {PREDICTIONS: []}
     for name, entry in sorted(plugins("xai_mimo.methods").items()):
         method, why = _loaded(entry)
-        if method is None:
+        why = why if method is None else lacking(getattr(method, "packages", ()))
+        if why:
             left_out[f"method {name}"] = why
             continue
         words = " and ".join(what_is_needed(capability) for capability in needs_of(method)) or PREDICTIONS
         asked.setdefault(words, needs_of(method))
         needs.setdefault(words, []).append(name)
-    met = {
-        kind: {words: all(has(adapted, capability) for capability in each) for words, each in asked.items()}
-        for kind, adapted in kinds.items()
-    }
-    return Reach(needs, met, left_out)
+    order = sorted(needs, key=lambda words: (len(asked[words]), -len(needs[words])))
+    met = {kind: {words: _has_all(adapted, asked[words]) for words in order} for kind, adapted in kinds.items()}
+    return Reach({words: needs[words] for words in order}, met, _lacks({w: asked[w] for w in order}, kinds), left_out)
+
+
+def _has_all(adapted: type, capabilities: Sequence[type[Model]]) -> bool:
+    return all(has(adapted, capability) for capability in capabilities)
+
+
+def _lacks(
+    asked: Mapping[str, Sequence[type[Model]]], kinds: Mapping[str, type]
+) -> list[tuple[str, tuple[str, ...], str]]:
+    """Each capability that some kind of model has not: the letters of the needs with it, the kinds, and why."""
+    found = []
+    for capability in dict.fromkeys(each for capabilities in asked.values() for each in capabilities):
+        letters = [letter for letter, each in zip(_LETTERS, asked.values(), strict=False) if capability in each]
+        without = tuple(kind for kind, adapted in kinds.items() if not has(adapted, capability))
+        if without:
+            found.append((" ".join(letters), without, what_lacks([capability])))
+    return found
 
 
 def _loaded(entry: importlib.metadata.EntryPoint) -> tuple[Any, str]:
@@ -92,14 +121,21 @@ def has(adapted: type, capability: type[Model]) -> bool:
 
 
 def markdown(found: Reach) -> str:
-    """The table, for a README: a "no" is a model that has not what its column asks for."""
+    """Two tables for a README: what methods ask for, each by a letter; which kind of model has it."""
     lines = [
-        f"| methods that ask for | {' | '.join(found.needs)} |",
+        "| | asks a model for | methods |",
+        "|:---:|---|---|",
+        *(f"| {letter} | {words} | {_code(names)} |" for letter, words, names in found.asked()),
+        "",
+        f"| | {' | '.join(found.letters())} |",
         f"|---{'|:---:' * len(found.needs)}|",
-        f"| | {' | '.join(', '.join(f'`{name}`' for name in names) for names in found.needs.values())} |",
         *(f"| {' | '.join(line)} |" for line in found.lines()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _code(names: str) -> str:
+    return ", ".join(f"`{name}`" for name in names.split(", "))
 
 
 def write(path: Path) -> Path:

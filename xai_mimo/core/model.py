@@ -4,7 +4,7 @@ NumPy at the border: adapters take and return arrays, tensors stay inside them. 
 model that cannot do a thing is of a class without the method, and ``require`` refuses it in one way.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -270,6 +270,12 @@ _NEEDS: dict[type, tuple[str, str, str]] = {
 def what_is_needed(capability: type[Model]) -> str:
     """What a capability is, in the words of "needs ...": e.g. "gradients"."""
     return _NEEDS[capability][0]
+
+
+def what_lacks(capabilities: Iterable[type[Model]]) -> str:
+    """Why a model without these capabilities is refused, and the way out: "needs gradients, and it has none. ..."."""
+    parts = (_NEEDS[capability] for capability in capabilities)
+    return " ".join(f"needs {needs}, and it {lacks}. {usual}" for needs, lacks, usual in parts)
 
 
 def require(model: Model, capability: type[Capability], for_: str, *, instead: str = "") -> Capability:
