@@ -33,15 +33,17 @@ def least_budget(approximator: str, players: int, order: int) -> int:
     """Coalitions without which an index cannot be told, or not exactly.
 
     For a permutation, what it asks for: all coalitions smaller than the order, and every part of every set of that size
-    behind what comes before the set. For the others, as many as there are numbers to find; and all smaller than the
-    order, with their complements, which carry most.
+    behind what comes before the set. For the others three times the numbers to find, half of the coalitions being
+    complements of the others: with half of that a regression of noise looks like one of interactions, and with it, one
+    of a model whose interactions end at the order is exact; and all coalitions smaller than the order, with their
+    complements, which carry most.
     """
     smaller = sum(comb(players, size) for size in range(order))
     if approximator == _BY_PERMUTATION:
         asked: int = smaller + 1 + comb(players, order) * 2**order
         return asked
     unknown = sum(comb(players, size) for size in range(1, order + 1))
-    least: int = min(2**players, max(unknown + 2, 2 * smaller))
+    least: int = min(2**players, max(3 * unknown, 2 * smaller))
     return least
 
 

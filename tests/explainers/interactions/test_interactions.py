@@ -365,14 +365,14 @@ class TestRefusals:
         model = mlp(streams={"table": 20}, heads={"y": 1})
         with pytest.raises(
             BadSetting,
-            match="KernelSHAPIQ of order 2 between 20 players needs a budget of at least 212 coalitions for each row; got",
+            match="KernelSHAPIQ of order 2 between 20 players needs a budget of at least 630 coalitions for each row; got",
         ):
-            xm.interactions(model, toy_rows(model, 2), players="features", budget=211)
+            xm.interactions(model, toy_rows(model, 2), players="features", budget=629)
 
     def test_a_regression_too_large_for_the_memory(self):
         model = mlp(streams={"table": 60}, heads={"y": 1})
-        with pytest.raises(BadSetting, match="1830 interactions of order 2 between 60 players, estimated from 2048"):
-            xm.interactions(model, toy_rows(model, 2), players="features", max_memory=2**20)
+        with pytest.raises(BadSetting, match="1830 interactions of order 2 between 60 players, estimated from 6000"):
+            xm.interactions(model, toy_rows(model, 2), players="features", budget=6000, max_memory=2**20)
 
     def test_a_result_too_large_for_the_memory(self, games):
         with pytest.raises(

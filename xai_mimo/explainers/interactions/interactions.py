@@ -64,7 +64,8 @@ def interactions(
             or "SHAPIQ" for k-SII and SII, "PermutationSamplingSTII" or the last two for STII, "RegressionFSII" and
             "RegressionFBII" for their own. None enumerates where it can, and else takes the first of these. Coalitions
             are drawn with their complements, but in permutations. Estimates have no standard errors: ask with another
-            ``seed`` for how much they scatter. Those of STII scatter most.
+            ``seed`` for how much they scatter. Regressions ("KernelSHAPIQ", "RegressionFSII", "RegressionFBII") scatter
+            least, and estimates of STII most.
         background_rows: how many rows of ``x`` are drawn where ``background`` is None.
     Returns:
         ``interaction``, ``(head, sample, player, other_player)``, symmetric, with main effects on the diagonal; of

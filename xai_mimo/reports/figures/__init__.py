@@ -1,1 +1,1 @@
-"""Figures drawn from the record."""
+"""Figures drawn from the record; and ``interactions``, drawn from the dataset of that name."""
