@@ -71,6 +71,9 @@ OPTIONS = {
     "shap.gradient": {"complete": None, "uses_background": True},
     "shap.tree": fitted(MultiOutputRegressor(DecisionTreeRegressor(max_depth=3)), lambda a, b: a * (b > 0)),
     "shap.linear": fitted(Ridge(), lambda a, b: a - 2 * b),
+    "shapiq.KernelSHAP": {"uses_background": True},
+    "shapiq.UnbiasedKernelSHAP": {"uses_background": True},
+    "shapiq.SVARM": {"uses_background": True},
     "interception": attention(),
     "attention_map": attending(),
     "attention_rollout": attending(),
@@ -85,7 +88,7 @@ ON_DEVICES = {"shap.gpu_tree"}
 """Methods that need a device which need not be here: tests/adapters/shap_methods/test_tree.py sees the refusal."""
 
 
-@needs("captum", "shap", "torch")
+@needs("captum", "shap", "shapiq", "torch")
 @pytest.mark.parametrize("name", sorted(set(plugins("xai_mimo.methods")) - ON_POSITIONS - ON_DEVICES))
 def test_every_method_keeps_the_contract(name):
     method = load_plugin(plugins("xai_mimo.methods")[name])(**SMALL.get(name, {}))

@@ -43,7 +43,7 @@ def least_budget(approximator: str, players: int, order: int) -> int:
         asked: int = smaller + 1 + comb(players, order) * 2**order
         return asked
     unknown = sum(comb(players, size) for size in range(1, order + 1))
-    least: int = min(2**players, max(3 * unknown, 2 * smaller))
+    least: int = min(2**players, max(2 * (3 * unknown // 2 + 1), 2 * smaller))
     return least
 
 
@@ -78,7 +78,7 @@ def values(
     settings: dict[str, Any] = {} if approximator in _WITHOUT_INDEX else {"index": index}
     if approximator != _BY_PERMUTATION:
         settings["pairing_trick"] = True
-        budget = min(budget, 2**players)
+        budget = min(budget, 2**players) // 2 * 2  # a coalition without its complement upsets a regression
     found = [np.empty((targets, comb(players, size))) for size in range(1, order + 1)]
     for target in range(targets):
         with unworried():

@@ -99,6 +99,7 @@ def test_rows_have_coalitions_of_their_own(model):
 
 def test_where_the_budget_does_not_hold_all_coalitions_it_is_estimated(model, data, exact):
     found = asked(model, data, budget=2**PLAYERS - 1)
+    assert found["evaluations"].values.tolist() == [[2**PLAYERS - 2]] * 2  # in pairs with their complements
     assert found.attrs["approximator"] == "KernelSHAPIQ"
     assert (
         asked(model, data, budget=2**PLAYERS).attrs["approximator"] == exact["k-SII"].attrs["approximator"] == "exact"
@@ -106,10 +107,10 @@ def test_where_the_budget_does_not_hold_all_coalitions_it_is_estimated(model, da
     np.testing.assert_allclose(found["completeness_gap"].values, 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("seed", "odd"), [(0, 0), (1, 0), (1, 1)])
 @pytest.mark.parametrize(("index", "approximator"), [(i, a) for i, a in PAIRS if a not in (*MOST, "SVARMIQ", "SHAPIQ")])
-def test_the_least_budget_finds_all_of_a_model_of_pairs(index, approximator, seed):
-    """Of 16384 coalitions 315 are asked for: y = sum of w_ij x_i x_j, by hand w_ij x_i x_j each."""
+def test_the_least_budget_finds_all_of_a_model_of_pairs(index, approximator, seed, odd):
+    """Of 16384 coalitions 316 are asked for: y = sum of w_ij x_i x_j, by hand w_ij x_i x_j each."""
     count = 14
     weights = np.triu(np.random.default_rng(seed).standard_normal((count, count)), 1)
 
@@ -120,14 +121,14 @@ def test_the_least_budget_finds_all_of_a_model_of_pairs(index, approximator, see
     x = np.random.default_rng(seed + 10).standard_normal((1, count))
     least = sampled.least_budget(approximator, count, 2)
     found = xm.interactions(
-        model, x, index=index, players="features", background=np.zeros((1, count)), budget=least, seed=seed
+        model, x, index=index, players="features", background=np.zeros((1, count)), budget=least + odd, seed=seed
     )
-    assert (found.attrs["approximator"], least) == (approximator, 315)
+    assert (found.attrs["approximator"], least) == (approximator, 316)
     by_hand = (weights + weights.T) * x[0] * x[0][:, None]
     got = found["interaction"].values[0, 0].copy()
     np.fill_diagonal(got, 0)
-    # Weights of the regression span 1e8, and shapiq solves its normal equations: of values up to 3 that leaves 3 digits.
-    np.testing.assert_allclose(got, by_hand, atol=2e-3)
+    # Weights of the regression span 1e8, and shapiq solves its normal equations.
+    np.testing.assert_allclose(got, by_hand, atol=5e-4)
 
 
 @pytest.mark.parametrize("approximator", ["KernelSHAPIQ"])

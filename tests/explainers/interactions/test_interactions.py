@@ -365,9 +365,9 @@ class TestRefusals:
         model = mlp(streams={"table": 20}, heads={"y": 1})
         with pytest.raises(
             BadSetting,
-            match="KernelSHAPIQ of order 2 between 20 players needs a budget of at least 630 coalitions for each row; got",
+            match="KernelSHAPIQ of order 2 between 20 players needs a budget of at least 632 coalitions for each row; got",
         ):
-            xm.interactions(model, toy_rows(model, 2), players="features", budget=629)
+            xm.interactions(model, toy_rows(model, 2), players="features", budget=631)
 
     def test_a_regression_too_large_for_the_memory(self):
         model = mlp(streams={"table": 60}, heads={"y": 1})
