@@ -9,6 +9,7 @@ from . import record as record
 from . import reports as reports
 from . import testing as testing
 from .comparison.compare import compare as compare
+from .comparison.result import Comparison as Comparison
 from .comparison.settings import Settings as Settings
 from .core.by_players import by_players as by_players
 from .core.by_step import by_step as by_step

@@ -314,7 +314,7 @@ def _identity(function: Any) -> list[bytes]:
     code = getattr(function, "__code__", None)
     if code is None:  # an object whose class defines how it is called
         code = getattr(type(function).__call__, "__code__", None)
-    return [getattr(function, "__module__", "").encode(), f"'{label_of(function)}'".encode(), *_code(code)]
+    return [(getattr(function, "__module__", "") or "").encode(), f"'{label_of(function)}'".encode(), *_code(code)]
 
 
 def _code(code: Any) -> list[bytes]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import xai_mimo as xm
 from tests.helpers.pictured_record import pictured_record
 from tests.helpers.records import make_record
 from xai_mimo.comparison.result import Comparison
@@ -180,3 +181,32 @@ def test_task_scores_are_taken_as_mappings_and_in_numbers_of_numpy(result, tmp_p
 def test_task_scores_that_could_not_be_written_are_refused(result, rows, error, text):
     with pytest.raises(error, match=text):
         result.with_task(rows(result.record.targets[0].name))
+
+
+def test_a_comparison_is_read_back_from_its_record(tmp_path, rng):
+    model = xm.adapt(lambda u, v: {"y": u.sum(1) * v[:, 0]}, streams={"u": 2, "v": 1}, heads={"y": 1})
+    x = {"u": rng.normal(size=(20, 2)), "v": rng.normal(size=(20, 1))}
+    made = xm.compare(model, x, ["shapley", "occlusion"], metrics=["gini", "symmetric_gain"], rows=15)
+    text = made.to_json(tmp_path / "record.json")
+    xm.save(made.explanations, tmp_path / "maps.nc")
+    for source in (text, tmp_path / "record.json", str(tmp_path / "record.json")):
+        again = xm.Comparison.from_json(source)
+        assert again.to_dict() == made.to_dict()
+        assert again.to_json() == text
+        assert not again.explanations
+        assert repr(again) == repr(made)
+    whole = xm.Comparison.from_json(text, xm.load(tmp_path / "maps.nc"))
+    xr.testing.assert_equal(whole.explanations, made.explanations)
+    other = xm.compare(model, {**x, "v": x["v"] + 1}, ["shapley", "occlusion"], metrics=["gini"], rows=15)
+    with pytest.raises(SchemaError, match="not those of the comparison: the rows of these are"):
+        xm.Comparison.from_json(text, other.explanations)
+    with pytest.raises(
+        SchemaError, match=r"the methods of these are \['occlusion'\], and the\s+record's \['shapley', 'occlu"
+    ):
+        xm.Comparison.from_json(text, made.explanations.sel(explainer=["occlusion"]))
+    with pytest.raises(SchemaError, match=r"the methods of these are \[\]"):
+        xm.Comparison.from_json(text, xm.explain(model, x, "shapley"))
+    with pytest.raises(SchemaError, match="the model of these are other"):
+        xm.Comparison.from_json(text, made.explanations.assign_attrs(fingerprint="other"))
+    with pytest.raises(SchemaError, match="is not JSON"):
+        xm.Comparison.from_json("{")

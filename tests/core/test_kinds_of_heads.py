@@ -150,3 +150,9 @@ def test_ordinal_heads_are_explained_on_their_log_odds_and_curves_are_left():
     np.testing.assert_allclose(cut.predict(x)["above"][:, 0], [-np.log(3), 0.0], rtol=1e-6, atol=1e-7)
     assert cut.heads[0].unit == "cumulative log-odds"
     assert words["alive"] == "its output: a head of kind survival is none of probabilities"
+
+
+@pytest.mark.parametrize("rows", [[np.nan, np.nan], [[np.nan], [np.nan]]])
+def test_labels_of_which_none_is_known_are_refused(rows):
+    with pytest.raises(BadValues, match=r"'hours' are NaN in every row, so nothing is known\. Leave"):
+        check_labels({"hours": rows}, [HOURS], 2)

@@ -112,3 +112,25 @@ def test_unsigned_maps_and_streams_left_out_say_nothing_of_unused_streams():
     left_out = block([("y", "u"), ("y", "v")], unexplained='["u"]')
     assert RunWarnings.of(unsigned).unused == frozenset()
     assert RunWarnings.of(left_out).unused == {("y", "v")}
+
+
+@pytest.mark.parametrize("rows", [1, 12])
+def test_rows_that_are_their_own_background_are_not_said_to_be_unread(rows):
+    model = xm.adapt(lambda u, v: {"y": u.sum(1) + v.sum(1)}, streams={"u": 2, "v": 1}, heads={"y": 1})
+    x = {"u": np.tile([[1.0, 2.0]], (rows, 1)), "v": np.full((rows, 1), 3.0)}
+    what = "the one row of x with itself" if rows == 1 else "the 12 rows of x, all alike, with one of them"
+    for background, why in (
+        (None, "since background=None draws from x"),
+        (x, "since the background is that row again"),
+    ):
+        with pytest.warns(UnusedStreamWarning, match=f"shapley compared {what}, {why}: its zeros say nothing"):
+            xm.explain(model, x, "shapley", background=background)
+    with pytest.warns(UnusedStreamWarning, match=f"shapley compared {what}, since the background is that row again"):
+        xm.compare(model, x, ["shapley"], metrics=["gini"])
+    other = {"u": x["u"] + 1, "v": x["v"]}
+    with pytest.warns(UnusedStreamWarning, match="exact zeros on input stream 'v' for all"):
+        xm.explain(model, x, "shapley", background=other)
+    if rows > 1:
+        x["u"][3] += 1
+        with pytest.warns(UnusedStreamWarning, match="exact zeros on input stream 'v' for all 12 rows"):
+            xm.explain(model, x, "shapley", background=x)

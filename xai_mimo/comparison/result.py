@@ -11,6 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from xai_mimo.comparison.task_scores import check_task_rows
+from xai_mimo.core.errors import SchemaError
+from xai_mimo.core.explanation import validate
 from xai_mimo.core.streams import Array
 from xai_mimo.core.terminal import printable
 from xai_mimo.record.check import to_dict
@@ -243,6 +245,44 @@ class Comparison:
         heads = [*dict.fromkeys([*(h.name for h in self.record.model.heads), *(t.name for t in self.record.targets)])]
         task = check_task_rows(rows, heads)
         return dataclasses.replace(self, record=dataclasses.replace(self.record, task=task))
+
+    @staticmethod
+    def from_json(source: str | Path, explanations: xr.Dataset | None = None) -> "Comparison":
+        """A comparison that ``to_json`` wrote: its tables are read and its reports are written as before.
+
+        Args:
+            source: path of the file, or the text itself.
+            explanations: the maps, which the record does not hold: ``comparison.explanations`` as ``xai_mimo.save``
+                and ``xai_mimo.load`` keep them. None leaves them out; then they are an empty dataset.
+        Raises:
+            FileProblem: the file cannot be read. SchemaError: it is no record of ours, or the maps are of another
+                comparison.
+        """
+        from xai_mimo.record.json_file import from_json
+
+        record = from_json(source)
+        if explanations is None:
+            return Comparison(xr.Dataset(), record)
+        validate(explanations)
+        held = {
+            "methods": [str(label) for label in explanations.coords["explainer"].values.ravel()]
+            if "explainer" in explanations.coords
+            else [],
+            "rows": explanations.attrs.get("data_sha256"),
+            "model": explanations.attrs.get("fingerprint"),
+        }
+        expected = {
+            "methods": [method.label for method in record.methods],
+            "rows": record.data.sha256,
+            "model": record.model.fingerprint,
+        }
+        for what, value in expected.items():
+            if held[what] != value:
+                raise SchemaError(
+                    f"these explanations are not those of the comparison: the {what} of these are {held[what]}, and "
+                    f"the record's {value}. Give what was saved of the same comparison.explanations, or leave them out."
+                )
+        return Comparison(explanations, record)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON knows it: a copy that may be changed."""

@@ -104,6 +104,8 @@ def _check_labels(labels: Any, head: Head, rows: int) -> Array:
             f"{what} must be known for every row; got {float(values[row].ravel()[0])!r} in row {row}. Leave out the "
             "rows without a label, or the labels of this head."
         )
+    if values.dtype.kind == "f" and values.size and np.isnan(values).all():
+        raise BadValues(f"{what} are NaN in every row, so nothing is known. Leave this head out of the labels.")
     if has_one_label(head) and not is_of_classes(head):
         return _one_for_all(values, head, rows)
     per_unit = values.reshape(rows, -1).shape[1] if values.size else 0

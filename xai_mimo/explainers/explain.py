@@ -121,19 +121,24 @@ def explain(
         result, noticed = (
             explain_to_disk(job, engine, place, advance) if place is not None else _in_memory(job, engine, advance)
         )
-    if noticed and background is None and _is_compared_with_itself(result, job.method):
-        noticed = [lone_row_warning(job.method.name)]
+    if noticed and _is_compared_with_itself(result, job):
+        noticed = [lone_row_warning(job.method.name, job.rows, was_drawn=background is None)]
     for warning in noticed:
         warnings.warn(warning, stacklevel=2)
     return result
 
 
-def _is_compared_with_itself(result: xr.Dataset, method: Any) -> bool:
-    """Whether the one row that there is was its own background, so that there is nothing to attribute."""
-    if result.sizes["sample"] != 1:
+def _is_compared_with_itself(result: xr.Dataset, job: ExplainJob) -> bool:
+    """Whether all rows are one and the same, and so is the background, so that there is nothing to attribute."""
+    first = {name: x[:1] for name, x in job.inputs.items()}
+    if not all((x == first[name]).all() for name, x in job.inputs.items()):
         return False
-    if hasattr(method, "baseline"):
-        return isinstance(method.baseline, str) and method.baseline in ("background", "mean")
+    here = job.cut.enter(first)
+    if not all((rows == here[name]).all() for name, rows in job.background.items()):
+        return False
+    baseline = getattr(job.method, "baseline", None)
+    if baseline is not None:
+        return isinstance(baseline, str) and baseline in ("background", "mean")
     there = "baseline_prediction" in result
     return there and bool((result["prediction"] == result["baseline_prediction"]).all())
 

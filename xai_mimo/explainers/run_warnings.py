@@ -123,11 +123,17 @@ class RunWarnings:
         )
 
 
-def lone_row_warning(method: str) -> UnusedStreamWarning:
-    """Said in the place of all others where the one row that there is was compared with itself."""
+def lone_row_warning(method: str, rows: int = 1, *, was_drawn: bool = True) -> UnusedStreamWarning:
+    """Said in the place of all others where the one row that there is was compared with itself.
+
+    Args:
+        rows: how often it is there. was_drawn: whether the background was drawn from the rows.
+    """
+    what = "the one row of x with itself" if rows == 1 else f"the {rows} rows of x, all alike, with one of them"
+    why = "since background=None draws from x" if was_drawn else "since the background is that row again"
     return UnusedStreamWarning(
-        f"{method} compared the one row of x with itself, since background=None draws from x: its zeros say nothing of "
-        "the model. Give rows to compare it with: explain(model, x, background=rows)."
+        f"{method} compared {what}, {why}: its zeros say nothing of the model. Give rows to compare it with: "
+        "explain(model, x, background=rows)."
     )
 
 
