@@ -87,10 +87,13 @@ def test_files_in_each_others_place(fails, model, rows):
 def test_files_of_another_kind(fails, model, tmp_path):
     table = tmp_path / "machines.csv"
     table.write_text("a,b\n1,2\n")
-    assert "is neither a comparison (.json) nor a saved model (.keras)" in fails("report", table)
-    text = fails("report", model, table)
-    assert f"is not an .npz file; write one with numpy.savez('{tmp_path / 'machines.npz'}', stream=array, ...)" in text
-    assert "a table as it is goes into a study: xai-mimo study" in text
+    assert f"'{table}' holds rows, and the model comes before them" in fails("report", table)
+    (tmp_path / "notes.md").write_text("notes")
+    text = fails("report", tmp_path / "notes.md")
+    assert "is neither a comparison (.json) nor a saved model (.keras, .onnx, ...)" in text
+    text = fails("report", model, tmp_path / "notes.md")
+    assert f"is not an .npz file; write one with numpy.savez('{tmp_path / 'notes.npz'}', stream=array, ...)" in text
+    assert "Tables end in .csv, .parquet, .feather." in text
     assert "it is a folder; give the name of an .npz file inside it" in fails("report", model, tmp_path)
     text = fails("study", table)
     assert "is a table; a study is a TOML file beside it that says csv = 'machines.csv'" in text

@@ -10,7 +10,7 @@ from xai_mimo.cli.backend import installed, use_backend
 from xai_mimo.cli.guard import guarded
 from xai_mimo.cli.interruption import end_undisturbed
 from xai_mimo.core.errors import BadSetting, MissingDependency
-from xai_mimo.core.loading import names_a_model
+from xai_mimo.core.loading import is_named_object, names_a_model
 from xai_mimo.core.progress import bar
 
 app = typer.Typer(
@@ -109,7 +109,10 @@ def report(
         ),
     ],
     data: Annotated[
-        Path | None, typer.Argument(help="Rows (.npz): an array per stream; label:<head> if known.")
+        Path | None,
+        typer.Argument(
+            help="Rows: .npz, an array per stream, or a table (.csv, .parquet, .feather); label:<head> if known."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("report"),
     format: Annotated[str, typer.Option(help="html, latex, json, or a plugin's.")] = "html",
@@ -123,7 +126,8 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Write the report of a saved model and rows, or draw an earlier comparison again."""
-    from xai_mimo.record.files import writable_folder
+    from xai_mimo.cli import show
+    from xai_mimo.record.files import output_folder
     from xai_mimo.reports import formats
 
     formats.find(format)  # a misspelt one is refused before anything is computed
@@ -132,19 +136,21 @@ def report(
             raise BadSetting(_without_rows(source))
         from xai_mimo.record import json_file
 
-        record, folder = json_file.from_json(source), writable_folder(out)
+        record = json_file.from_json(source)
+        with output_folder(out) as folder:
+            written = formats.write(record, folder / formats.file_name(format), format)
     else:
         use_backend(backend)
         from xai_mimo.studies.saved import compare_saved, read_saved
 
-        sys.path.insert(0, "")  # modules in the current folder can be named, as for `python -m`
-        saved, folder = read_saved(source, data, trust=trust), writable_folder(out)
-        result = compare_saved(saved, heads=_names(heads), rows=rows, seed=seed)
-        result.to_json(folder / "comparison.json")
-        record = result.record
-    written = formats.write(record, folder / formats.file_name(format), format)
-    from xai_mimo.cli import show
-
+        if is_named_object(source):
+            sys.path.insert(0, "")  # modules in the current folder can be named, as for `python -m`
+        saved = read_saved(source, data, trust=trust)
+        with output_folder(out) as folder:
+            result = compare_saved(saved, heads=_names(heads), rows=rows, seed=seed)
+            result.to_json(folder / "comparison.json")
+            record = result.record
+            written = formats.write(record, folder / formats.file_name(format), format)
     show.verdicts(record)
     show.written(written)
 
@@ -183,13 +189,13 @@ def doctor(backend: Backend = None, debug: Debug = False) -> None:
 
 
 def _without_rows(source: str) -> str:
-    if Path(source).suffix == ".npz":
+    if Path(source).suffix.lower() in (".npz", ".csv", ".parquet", ".feather"):
         return f"'{source}' holds rows, and the model comes before them: xai-mimo report model.keras {source}"
     if names_a_model(source):
         return f"'{source}' needs rows beside it: xai-mimo report {source} rows.npz"
     return (
-        f"'{source}' is neither a comparison (.json) nor a saved model (.keras), which needs rows beside it: "
-        "xai-mimo report model.keras rows.npz"
+        f"'{source}' is neither a comparison (.json) nor a saved model (.keras, .onnx, ...), which needs rows beside "
+        "it: xai-mimo report model.keras rows.npz"
     )
 
 

@@ -1,6 +1,8 @@
 """How every report reaches the disk: whole or not at all, and into a folder that is there or was asked for."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from xai_mimo.core.errors import FileProblem
@@ -58,3 +60,22 @@ def writable_folder(path: str | os.PathLike[str]) -> Path:
     make_folder(folder)
     write_bytes(b"", folder / ".can_write").unlink()
     return folder
+
+
+@contextlib.contextmanager
+def output_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """``writable_folder`` while it is filled: where that fails before anything was written, no empty folder stays.
+
+    Raises:
+        FileProblem: see ``writable_folder``.
+    """
+    wanted = as_path(path)
+    missing = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
+    folder = writable_folder(wanted)
+    try:
+        yield folder
+    except BaseException:
+        for made in missing:
+            with contextlib.suppress(OSError):  # something was written into it
+                made.rmdir()
+        raise

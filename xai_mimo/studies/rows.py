@@ -14,8 +14,9 @@ from xai_mimo.core.model import Arrays
 from xai_mimo.core.paths import as_path, written_whole
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.datasets import Data
+from xai_mimo.studies import frames
 
-SUFFIXES = (".npz",)
+SUFFIXES = (".npz", *frames.SUFFIXES)
 """How the names of files of rows end."""
 _MARKS = ("input:", "label:", "kind:", "features:", "groups:")
 
@@ -25,14 +26,14 @@ class Rows:
     """Rows as they lie in a file.
 
     Attributes:
-        inputs: ``{stream: (sample, *axes)}``.
+        inputs: ``{stream: (sample, *axes)}``; of a table, the table without its labels, columns as they are.
         labels: ``{head: (sample, ...)}``, for some heads or none.
         features: ``{stream: feature names}``, for some streams or none.
         groups: ``{stream: {group: feature names}}``, likewise.
         kinds: ``{head: kind}``, for some heads or none.
     """
 
-    inputs: Arrays
+    inputs: Any
     labels: Arrays
     features: dict[str, tuple[str, ...]]
     groups: dict[str, dict[str, tuple[str, ...]]]
@@ -63,19 +64,23 @@ def load_rows(path: str | os.PathLike[str]) -> Rows:
 
     Args:
         path: ``.npz`` with an array per stream; ``label:<head>``, ``kind:<head>``, ``features:<stream>`` and
-            ``groups:<stream>`` may stand beside them.
+            ``groups:<stream>`` may stand beside them. Or a table (``.csv``, ``.parquet``, ``.feather``) with a column
+            per feature and ``label:<head>`` for labels; its columns are divided among the streams by their names.
     Raises:
-        FileProblem: it cannot be read, is no ``.npz`` or damaged, or unpacks to far more than it is large.
+        FileProblem: it cannot be read, is damaged or something else, or unpacks to far more than it is large.
         BadValues: an array would have to be unpickled, or names are no list.
     """
     path = as_path(path)
     if not path.is_file():
         what = "it is a folder; give the name of an .npz file inside it" if path.is_dir() else "there is no such file"
         raise FileProblem(f"cannot read '{path}': {what}.")
+    if path.suffix.lower() in frames.SUFFIXES:
+        return _of_table(frames.read_frame(path), path)
     if not zipfile.is_zipfile(path):
         mend = f"numpy.savez('{path.with_suffix('.npz')}', stream=array, ...)"
-        table = "; a table as it is goes into a study: xai-mimo study" if path.suffix == ".csv" else ""
-        raise FileProblem(f"'{path}' is not an .npz file; write one with {mend}{table}.")
+        raise FileProblem(
+            f"'{path}' is not an .npz file; write one with {mend}. Tables end in {', '.join(frames.SUFFIXES)}."
+        )
     arrays = _read_arrays(Path(path))
     part = {mark: {n.removeprefix(mark): a for n, a in arrays.items() if n.startswith(mark)} for mark in _MARKS}
     for name, values in (part["features:"] | part["groups:"]).items():
@@ -89,6 +94,15 @@ def load_rows(path: str | os.PathLike[str]) -> Rows:
         {name: _groups(features.get(name, ()), of_each, name, path) for name, of_each in part["groups:"].items()},
         {name: str(kind) for name, kind in part["kind:"].items()},
     )
+
+
+def _of_table(frame: Any, path: Path) -> Rows:
+    """A table, whose labels stand in columns of their own."""
+    labels = {name: frame[name].to_numpy() for name in frame.columns if name.startswith("label:")}
+    inputs = frame.drop(columns=list(labels))
+    if not len(inputs.columns):
+        raise BadValues(f"table '{path}' holds labels alone; expected a column for each feature beside them.")
+    return Rows(inputs, {name.removeprefix("label:"): values for name, values in labels.items()}, {}, {}, {})
 
 
 def _group_of_each(stream: Stream) -> list[str]:

@@ -40,7 +40,7 @@ def read_saved(model: str | os.PathLike[str], data: str | os.PathLike[str], *, t
         BadSetting: the two files have changed places. FileProblem, BadValues: a file that is not what it should be;
         and whatever ``load_model`` and ``adapt`` raise.
     """
-    if Path(data).suffix == ".keras" or Path(model).suffix in SUFFIXES:
+    if Path(data).suffix == ".keras" or Path(model).suffix.lower() in SUFFIXES:
         raise BadSetting(f"the model comes first and the rows second: xai-mimo report {data} {model}")
     rows = load_rows(data)
     net = _loaded(model, trust)

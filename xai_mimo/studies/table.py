@@ -1,17 +1,17 @@
 """A CSV file and a study's settings in; streams, heads and labels out."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from xai_mimo.core.errors import BadValues, EmptyData, FileProblem
+from xai_mimo.core.errors import BadValues
 from xai_mimo.core.model import Arrays
 from xai_mimo.core.paths import as_path
 from xai_mimo.core.streams import Array, Head, Stream, unknown
 from xai_mimo.datasets import Data, ai4i2020_path
+from xai_mimo.studies.frames import read_frame
 from xai_mimo.studies.settings import HeadSettings, StreamSettings, StudySettings
 
 _LEVELS_AT_MOST = 50
@@ -27,7 +27,7 @@ def read_table(settings: StudySettings) -> Data:
             kind of head cannot have; the message names column, row (counted from 1 below the header) and value.
     """
     path = ai4i2020_path() if settings.dataset == "ai4i2020" else as_path(settings.csv, "a table")
-    frame = _read(path)
+    frame = read_frame(path)
     inputs: Arrays = {}
     streams = []
     for name, stream in settings.streams.items():
@@ -49,24 +49,6 @@ def read_table(settings: StudySettings) -> Data:
         ties=np.zeros(len(frame), dtype=bool),
         source=str(path.name),
     )
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False)
-    except OSError as err:
-        raise FileProblem(f"cannot read table '{path}': {err.strerror or err}.") from err
-    except pd.errors.EmptyDataError as err:
-        raise EmptyData(f"table '{path}' is empty; expected a header line and rows.") from err
-    except (pd.errors.ParserError, UnicodeDecodeError) as err:
-        raise FileProblem(f"'{path}' is not a CSV table in UTF-8: {str(err).strip()}.") from err
-    frame.columns = [str(c).strip() for c in frame.columns]
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice):
-        raise BadValues(f"table '{path}' has two columns called '{twice[0]}'; rename one.")
-    if frame.empty:
-        raise EmptyData(f"table '{path}' has a header but no rows.")
-    return frame
 
 
 def _column(frame: pd.DataFrame, name: str, file: str) -> "pd.Series[Any]":
