@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from xai_mimo.core.cam_cut import CamCut, cam_cut
 from xai_mimo.core.errors import NotSupported
 from xai_mimo.core.method import Attribution, Context, flag, name_or_none
 from xai_mimo.core.model import Arrays, Differentiable, Model, Splittable
@@ -14,7 +15,6 @@ from xai_mimo.core.slices import slices
 from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take
-from xai_mimo.explainers.activation_maps.cam_cut import CamCut, cam_cut
 from xai_mimo.explainers.activation_maps.token_grid import TokenGrid
 
 # Relative error up to which two float32 computations of one quantity count as equal.
