@@ -62,12 +62,16 @@ class Opened:
         return context.chunk(_COPIES * copies * (self.seen.bytes_per_row + bytes_per_row(self.inputs)))
 
     def explain(
-        self, attribute: Callable[[tuple[Any, ...], Any, slice], Sequence[Any]], context: Context, rows_at_once: int
+        self,
+        attribute: Callable[[tuple[Any, ...], Any, slice, Selector], Sequence[Any]],
+        context: Context,
+        rows_at_once: int,
     ) -> Arrays:
         """Run Captum for every target and block of rows.
 
         Args:
-            attribute: ``(a tensor for each stream, target unit of each row, which rows) -> one tensor per stream``.
+            attribute: ``(a tensor for each stream, target unit of each row, which rows, the target) -> values``, a
+                tensor or an array for each stream.
             context: told of progress.
             rows_at_once: rows of a block.
         Returns:
@@ -81,9 +85,9 @@ class Opened:
             part = slice(start, min(start + rows_at_once, rows))
             for t, selector in enumerate(rows_of(self.selectors, part)):
                 units = torch.from_numpy(selector.units + self.offsets[selector.head])
-                found = attribute(tensors({name: x[part] for name, x in self.inputs.items()}), units, part)
+                found = attribute(tensors({name: x[part] for name, x in self.inputs.items()}), units, part, selector)
                 for name, value in zip(self.inputs, found, strict=True):
-                    values[name][t, part] = value.detach().double().numpy()
+                    values[name][t, part] = value if isinstance(value, np.ndarray) else value.detach().double().numpy()
                 context.advance((part.stop - part.start) / len(self.selectors))
         return values
 
@@ -105,6 +109,7 @@ def opened(
     *,
     name: str,
     hooked: Callable[[Any], bool],
+    layer: str | None = None,
 ) -> Iterator[Opened]:
     """A model whose modules Captum may hook.
 
@@ -112,6 +117,7 @@ def opened(
         model: that is explained. inputs: rows. selectors: targets. context: with background rows.
         name: of the method, for error texts.
         hooked: which modules Captum hooks on the way back; these read copies of their own.
+        layer: path of a layer that Captum hands a copy itself.
     Raises:
         NotSupported: the model is none of torch modules, or reads integers; or it answers otherwise when a module reads
             a copy, since it goes on with what the module wrote into.
@@ -126,7 +132,8 @@ def opened(
     sizes = np.cumsum([0, *(head.size for head in model.heads)])
     offsets = {head.name: int(offset) for head, offset in zip(model.heads, sizes, strict=False)}
     with able.hookable() as module, _quiet():
-        seen = read_pass(module, tensors(few), model.heads, cloned=hooked)
+        cut = None if layer is None else module.get_submodule(layer)
+        seen = read_pass(module, tensors(few), model.heads, cloned=lambda each: hooked(each) or each is cut)
         _check_same(name, seen, np.concatenate([y.reshape(len(y), -1) for y in expected.values()], axis=1), model)
         for each in module.modules():
             if hooked(each):

@@ -77,8 +77,7 @@ class CaptumLRP:
             rules = _rules(ready, layers, lambda layer: self._rule(layer, epsilon), passive)
             check_calls(ready, lambda module: module in layers and type(module).__name__ != _SUM)
 
-            def attribute(rows: tuple[Any, ...], units: Any, part: slice) -> Sequence[Any]:
-                del part
+            def attribute(rows: tuple[Any, ...], units: Any, *_: Any) -> Sequence[Any]:
                 for module, rule in rules.items():  # Captum takes them away at the end of each run
                     module.rule = rule
                 found: Sequence[Any] = attr.LRP(ready.module).attribute(rows, target=units)

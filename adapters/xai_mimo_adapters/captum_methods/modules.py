@@ -145,8 +145,7 @@ def _rescaled(
         groups = _groups(count_rows(baselines), at_once)
         precision = precision_of(model)
 
-        def attribute(rows: tuple[Any, ...], units: Any, part: slice) -> Sequence[Any]:
-            del part
+        def attribute(rows: tuple[Any, ...], units: Any, *_: Any) -> Sequence[Any]:
             total: list[Any] = [0.0] * len(rows)
             for group in groups:
                 several = group.stop - group.start > 1
@@ -234,8 +233,7 @@ def _guided(
         check_relus(ready, hooked)
         check_calls(ready, hooked, once=kind == "Deconvolution")
 
-        def attribute(rows: tuple[Any, ...], units: Any, part: slice) -> Sequence[Any]:
-            del part
+        def attribute(rows: tuple[Any, ...], units: Any, *_: Any) -> Sequence[Any]:
             found: Sequence[Any] = getattr(attr, kind)(ready.module).attribute(rows, target=units)
             return found
 

@@ -24,6 +24,14 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def relus(rng):
     rows = {"left": rng.standard_normal((5, 3)), "right": rng.standard_normal((5, 4))}

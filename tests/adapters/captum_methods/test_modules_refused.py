@@ -19,6 +19,14 @@ HOOKING = ["captum.DeepLift", "captum.DeepLiftShap", "captum.GuidedBackprop", "c
 every_method = pytest.mark.parametrize("method", HOOKING)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def x(rng):
     return rng.standard_normal((6, 3)).astype(np.float32)
