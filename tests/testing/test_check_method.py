@@ -74,13 +74,14 @@ OPTIONS = {
     "shapiq.KernelSHAP": {"uses_background": True},
     "shapiq.UnbiasedKernelSHAP": {"uses_background": True},
     "shapiq.SVARM": {"uses_background": True},
+    "lime.tabular": {"complete": None, "zero_where_unused": False},
     "interception": attention(),
     "attention_map": attending(),
     "attention_rollout": attending(),
     "attention_flow": attending(),
 }
 """What a method by its name is promised beyond the defaults."""
-SMALL = {"shap.sampling": {"samples": 60}, "shap.gradient": {"samples": 8}}
+SMALL = {"shap.sampling": {"samples": 60}, "shap.gradient": {"samples": 8}, "lime.tabular": {"samples": 200}}
 """Settings of methods that take long with their own."""
 ON_POSITIONS = {"grad_cam", "cam", "position_maps"}
 """Methods that need a model with positions: test_methods_on_positions.py."""
@@ -88,7 +89,7 @@ ON_DEVICES = {"shap.gpu_tree"}
 """Methods that need a device which need not be here: tests/adapters/shap_methods/test_tree.py sees the refusal."""
 
 
-@needs("captum", "shap", "shapiq", "torch")
+@needs("captum", "shap", "shapiq", "lime", "torch")
 @pytest.mark.parametrize("name", sorted(set(plugins("xai_mimo.methods")) - ON_POSITIONS - ON_DEVICES))
 def test_every_method_keeps_the_contract(name):
     method = load_plugin(plugins("xai_mimo.methods")[name])(**SMALL.get(name, {}))
