@@ -49,7 +49,7 @@ def distribution(folder, name, points, code=""):
 def test_each_part_keeps_its_contract(installed, tmp_path):
     test = shutil.copy(SOURCE / "test_toy_plugin.py", tmp_path)
     out = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)], [installed], cwd=tmp_path)
-    assert "5 passed" in out
+    assert "6 passed" in out
 
 
 def test_it_is_used_and_cited_like_ours(installed, tmp_path):
@@ -88,7 +88,14 @@ assert xm.compare(model, x, ["gradient"]).scores.metric.eq("toy").any()  # witho
 
 def test_the_doctor_says_that_it_loads(installed):
     out = python("import sys; from xai_mimo.cli.main import main; sys.argv[1:] = ['doctor']; main()", installed)
-    parts = ("adapter:ToyAdapter", "method:Halving", "metric:PositiveShare", "report:write", "engine:Backwards")
+    parts = (
+        "adapter:ToyAdapter",
+        "method:Halving",
+        "metric:PositiveShare",
+        "report:write",
+        "engine:Backwards",
+        "loader:load",
+    )
     for line in (f"toy_plugin.{part}" for part in parts):
         assert any(line in told and "loads" in told for told in out.splitlines()), out
 

@@ -1,6 +1,7 @@
 """The one test that each part needs: the contract, where there is one. Run where the plugin is installed."""
 
 import numpy as np
+import pytest
 import xarray as xr
 from toy_plugin.adapter import ToyAdapter
 from toy_plugin.engine import Backwards
@@ -9,6 +10,7 @@ from toy_plugin.metric import PositiveShare
 from toy_plugin.model import Scorecard
 
 import xai_mimo as xm
+from xai_mimo.core.errors import FileProblem
 from xai_mimo.testing import check_adapter, check_method, check_metric
 
 
@@ -52,3 +54,12 @@ def test_the_engine():
     )
     xr.testing.assert_equal(here, backwards)
     xr.testing.assert_equal(here, xm.explain(linear(), rows, "occlusion", rows_per_block=2, engine="toy_backwards"))
+
+
+def test_the_loader(tmp_path):
+    path = tmp_path / "risk.scorecard"
+    path.write_text('{"risk": {"blood": [1.0, -2.0]}}')
+    assert xm.adapt(xm.load_model(path)).predict({"blood": np.array([[2.0, 1.0]])})["risk"].item() == 0.5
+    path.write_text("[]")
+    with pytest.raises(FileProblem, match="is not a scorecard"):
+        xm.load_model(path)
