@@ -59,7 +59,9 @@ def fit(network, x, y, epochs=30):
 @pytest.fixture(scope="module")
 def by_gradients(learnt):
     model, rows, background = learnt
-    return xm.explain(model, rows, IntegratedGradients(baseline="mean"), targets=TARGETS, background=background)
+    return xm.explain(
+        model, rows, IntegratedGradients(baseline="mean", tolerance=1e-2), targets=TARGETS, background=background
+    )
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,7 @@ def test_the_lag_is_found_by_gradients_and_is_not_in_the_attention(learnt, by_gr
 
 
 def test_all_sums_hold_and_nothing_comes_of_the_future_that_is_not_known(by_gradients, by_coalitions):
-    for found, tolerance in ((by_gradients, 5e-3), (by_coalitions, 1e-5)):
+    for found, tolerance in ((by_gradients, 5e-2), (by_coalitions, 1e-5)):
         total = sum(
             found[s].sum([d for d in found[s].dims if d.startswith(s)]) for s in ("encoder_cont", "decoder_cont")
         )
