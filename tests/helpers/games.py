@@ -49,8 +49,8 @@ def rows_for(model, rng, rows):
     return {s.name: rng.normal(size=(rows, *s.shape)).astype(s.dtype) for s in model.streams}
 
 
-def explain(explainer, model, inputs, background, *, seed=0, **options):
-    selectors = select(None, model.heads, model.predict(inputs))
+def explain(explainer, model, inputs, background, *, seed=0, selectors=None, **options):
+    selectors = selectors or select(None, model.heads, model.predict(inputs))
     return explainer(model, inputs, selectors, Context(np.random.default_rng(seed), background, **options))
 
 
