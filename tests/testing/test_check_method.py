@@ -87,10 +87,12 @@ ON_POSITIONS = {"grad_cam", "cam", "position_maps"}
 """Methods that need a model with positions: test_methods_on_positions.py."""
 ON_DEVICES = {"shap.gpu_tree"}
 """Methods that need a device which need not be here: tests/adapters/shap_methods/test_tree.py sees the refusal."""
+OF_MODULES = {"shap.deep"}
+"""Methods that hook PyTorch modules: tests/adapters/shap_methods/test_deep.py."""
 
 
 @needs("captum", "shap", "shapiq", "lime", "torch")
-@pytest.mark.parametrize("name", sorted(set(plugins("xai_mimo.methods")) - ON_POSITIONS - ON_DEVICES))
+@pytest.mark.parametrize("name", sorted(set(plugins("xai_mimo.methods")) - ON_POSITIONS - ON_DEVICES - OF_MODULES))
 def test_every_method_keeps_the_contract(name):
     method = load_plugin(plugins("xai_mimo.methods")[name])(**SMALL.get(name, {}))
     assert method.name == name

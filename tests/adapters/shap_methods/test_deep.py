@@ -10,6 +10,7 @@ from tests.helpers.games import explain
 from xai_mimo.core.errors import IncompleteWarning, NotSupported
 from xai_mimo.core.plugins import method
 from xai_mimo.core.targets import Selector, select
+from xai_mimo.testing import check_method
 
 shap, torch = imported("shap"), imported("torch")
 nn = torch.nn
@@ -180,5 +181,7 @@ def test_nothing_is_left_on_the_modules_also_after_an_error(rng):
     np.testing.assert_array_equal(state[1], np.random.get_state()[1])  # noqa: NPY002
 
 
-def test_it_is_found_by_name():
+def test_it_keeps_the_contract_and_is_found_by_name(rng):
+    x = rows(rng, 5)
     assert method("shap.deep") == ShapDeep()
+    check_method(ShapDeep(), adapted(TwoStreams(), x), x, uses_background=True, tolerance=1e-5)
