@@ -98,7 +98,7 @@ class SideBySide(torch.nn.Module):  # type: ignore[misc] # torch is untyped here
 def _put_back(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
     """Hooks and attributes that are put on modules meanwhile are taken away, and those that are gone come back."""
     attributes = [dict(vars(module)) for module in modules]
-    hooks = [{name: set(held) for name, held in before.items() if _are_hooks(name, held)} for before in attributes]
+    hooks = [{name: set(held) for name, held in before.items() if _is_table(name, held)} for before in attributes]
     weights = [
         (weight, weight.data, weight.requires_grad, weight.grad)
         for module in modules
@@ -123,5 +123,7 @@ def _put_back(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
             weight.grad = grad
 
 
-def _are_hooks(name: str, held: Any) -> bool:
-    return name.startswith("_") and "hooks" in name and isinstance(held, dict)
+def _is_table(name: str, held: Any) -> bool:
+    """Whether an attribute of a module is a table of hooks, or of weights, which libraries hang their tensors into."""
+    is_table = "hooks" in name or name in ("_parameters", "_buffers", "_modules")
+    return name.startswith("_") and is_table and isinstance(held, dict)

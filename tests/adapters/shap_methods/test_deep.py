@@ -163,6 +163,7 @@ def test_nothing_is_left_on_the_modules_also_after_an_error(rng):
     x, background = rows(rng, 2), rows(rng, 2)
     model = adapted(network, x)
     before = {name: set(vars(m)) for name, m in network.named_modules()}
+    weights, fingerprint = [name for name, _ in network.named_parameters()], model.fingerprint()
     state = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
     explain(ShapDeep(), model, x, background)
 
@@ -173,6 +174,8 @@ def test_nothing_is_left_on_the_modules_also_after_an_error(rng):
     with pytest.raises(RuntimeError, match="in the middle"):
         explain(ShapDeep(), model, x, background)
     handle.remove()
+    assert [name for name, _ in network.named_parameters()] == weights
+    assert model.fingerprint() == fingerprint
     for name, module in network.named_modules():
         assert set(vars(module)) == before[name]
         assert not module._forward_hooks
