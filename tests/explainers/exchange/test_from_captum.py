@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 captum = pytest.importorskip("captum.attr")
 pytestmark = pytest.mark.all_frameworks
 ROWS = 40
+METRICS = ["spearman", "symmetric_gain", "signed_gain", "deletion_area", "insertion_area", "effect_overlap"]
 FAST = Settings(resamples=100, steps=4, controls=1)
 
 
@@ -71,7 +72,8 @@ def test_captums_own_map_agrees_with_ours_and_a_shuffled_one_is_shown_as_wrong(m
             {t: tuple(a[turn] for a in each) for t, each in found.items()}, model, x, name="shuffled", baselines="zero"
         )
     ours = xm.explainers.IntegratedGradients(tolerance=1e-6)
-    result = xm.compare(model, x, {"right": right, "wrong": wrong, "ours": ours}, targets=targets, settings=FAST)
+    methods = {"right": right, "wrong": wrong, "ours": ours}
+    result = xm.compare(model, x, methods, metrics=METRICS, targets=targets, settings=FAST)
     for name in ("u", "v"):
         np.testing.assert_allclose(*(result.explanations[name].sel(explainer=e) for e in ("right", "ours")), atol=1e-5)
     scores = result.scores.query("role == 'value'").set_index(["metric", "method", "other"])
@@ -179,7 +181,7 @@ def test_a_map_at_a_layer(net: Any, x: Any, model: Any) -> None:
     np.testing.assert_allclose(made["completeness_gap"], 0, atol=1e-9)
     (stream,) = (s.name for s in model.tail(at).streams)
     np.testing.assert_array_equal(made[stream][0], attributions)
-    result = xm.compare(model, x, {"mine": made, "g": "input_x_gradient"}, targets=["level"], settings=FAST)
+    result = xm.compare(model, x, {"mine": made, "g": "input_x_gradient"}, targets=["level"], metrics=["gini"])
     assert result.record.space.name == f"at:{at}"
     np.testing.assert_allclose(*(result.explanations[stream].sel(explainer=e) for e in ("mine", "g")), atol=1e-6)
 
