@@ -82,7 +82,7 @@ tutorials: $(VENV)/dev.stamp  ## run the notebooks again and keep their outputs
 	KERAS_BACKEND=jax $(BIN)/python tutorials/run.py
 
 tutorial-%: $(VENV)/dev.stamp  ## one notebook by its number: make tutorial-2
-	KERAS_BACKEND=jax $(BIN)/python tutorials/run.py $(wildcard tutorials/0$*_*.ipynb)
+	KERAS_BACKEND=jax $(BIN)/python tutorials/run.py $(wildcard tutorials/0$*_*.ipynb tutorials/$*_*.ipynb)
 
 tutorials-quick: $(VENV)/dev.stamp  ## run the notebooks on little data, keeping nothing
 	$(COMPILED) KERAS_BACKEND=jax $(BIN)/python tutorials/run.py --quick

@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="little data, outputs not kept")
     options = parser.parse_args()
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # else TensorFlow, where installed, writes into the outputs
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # and so does tqdm, without widgets
     if options.quick:
         os.environ["XAI_MIMO_QUICK"] = "1"
     paths = options.notebooks or sorted(HERE.glob("*.ipynb"))
