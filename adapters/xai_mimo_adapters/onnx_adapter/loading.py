@@ -88,6 +88,10 @@ def _load_file(path: Path) -> Loaded:
         raise FileProblem(f"cannot read '{path}': {reason(err)}.") from err
     digest, beside = hashlib.sha256(data), sorted(set(_files_beside(data)))
     for name in beside:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise FileProblem(
+                f"'{path}' wants to read '{name}', which lies outside its folder; weights stand in files beside it."
+            )
         try:
             with (path.parent / name).open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
