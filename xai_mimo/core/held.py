@@ -49,7 +49,7 @@ def call_method(
             model.holding({name: rows[name][index[:1]] for name in names}),
             _without({name: x[index] for name, x in rows.items()}, names),
             rows_of(selectors, index),
-            replace(context, rng=rng, places=index),
+            replace(context, rng=rng, places=index, whole=context.whole and context.whole.of(index)),
         )
         for index, rng in zip(indices, generators, strict=True)
     ]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -57,6 +57,23 @@ class Attribution:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """What the part behind a cut is a part of, for methods that start at the model's own inputs.
+
+    Attributes:
+        model: that reads the data. inputs: the same rows as it reads them. background: likewise.
+    """
+
+    model: Model
+    inputs: Arrays
+    background: Arrays
+
+    def of(self, rows: Array) -> "Whole":
+        """The same with some of the rows, by their numbers."""
+        return replace(self, inputs={name: x[rows] for name, x in self.inputs.items()})
+
+
+@dataclass(frozen=True)
 class Context:
     """What a method is handed beside the model and the rows.
 
@@ -68,6 +85,7 @@ class Context:
         layer: where the model is the part behind a cut, the layer whose inputs it reads; else None.
         first_row: number in the data of the first row of the block, for error texts.
         places: ``(row,)``, where in the block the rows stand, if they are not all of it.
+        whole: where the model is the part behind a cut of ``explain``: the model before it was cut; else None.
     """
 
     rng: np.random.Generator
@@ -77,6 +95,7 @@ class Context:
     layer: str | None = None
     first_row: int = 0
     places: Array | None = None
+    whole: Whole | None = None
 
     def row_number(self, row: int) -> int:
         """The number in the data of a row that the method is handed, for error texts."""

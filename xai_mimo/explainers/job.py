@@ -16,7 +16,7 @@ from xai_mimo.core.engine import Engine
 from xai_mimo.core.errors import BadValues
 from xai_mimo.core.explanation import describe, plain, settings_of, to_dataset, versions
 from xai_mimo.core.held import call_method
-from xai_mimo.core.method import Context, Method
+from xai_mimo.core.method import Context, Method, Whole
 from xai_mimo.core.model import Arrays, backend_of
 from xai_mimo.core.precision import precision_of
 from xai_mimo.core.probes import answers, check_background
@@ -48,7 +48,7 @@ class ExplainJob:
     Attributes:
         cut: the model, and where it is explained.
         method: with its settings.
-        inputs: rows of the whole model. background: rows of its part.
+        inputs: rows of the whole model. background: rows of its part. own_background: the same of the whole model.
         targets: as the user gave them. labels: ``{head: (sample, ...)}``, perhaps of some heads only.
         seed: of all blocks. max_memory: bytes, see ``explain``.
         rows_per_block: rows that are explained at a time.
@@ -61,6 +61,7 @@ class ExplainJob:
     method: Method
     inputs: Arrays
     background: Arrays
+    own_background: Arrays
     targets: Sequence[AnyTarget] | None
     labels: Arrays
     seed: int
@@ -87,14 +88,17 @@ class ExplainJob:
     def block(self, number: int, advance: Advance = silent) -> xr.Dataset:
         """Explain one block; its randomness depends on the seed and its number alone."""
         part = self.rows_of(number)
-        rows = self.cut.enter({name: x[part] for name, x in self.inputs.items()})
+        own = {name: x[part] for name, x in self.inputs.items()}
+        rows = self.cut.enter(own)
         model = self.cut.part
         labels = {head: values[part] for head, values in self.labels.items()}
         samples = np.arange(part.start, part.stop)
         heads = {target.head for target in expand(self.targets, model.heads)}
         selectors = select(self.targets, model.heads, answers(model, rows, samples, heads), labels)
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1, number)))
-        context = Context(rng, self.background, self.max_memory, advance, self.cut.layer, part.start)
+        layer = self.cut.layer
+        before = None if layer is None else Whole(self.cut.whole, own, self.own_background)
+        context = Context(rng, self.background, self.max_memory, advance, layer, part.start, whole=before)
         attribution = call_method(self.method, model, rows, selectors, context)
         if not all(np.isfinite(values).all() for values in attribution.values.values()):
             check_background(model, self.background, heads)

@@ -9,7 +9,7 @@ import numpy as np
 
 from xai_mimo.core.baselines import check_background, choose_background
 from xai_mimo.core.batches import begun, example_of
-from xai_mimo.core.cut import Cut, cut_at
+from xai_mimo.core.cut import cut_at
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, LeftOutWarning
 from xai_mimo.core.explanation import to_dataset
@@ -82,12 +82,14 @@ def read_job(
         targets, left_out = targets_with_gradients(targets, adapted.heads, outputs)
         if left_out:
             warnings.warn(f"{chosen.name}: {left_out}", LeftOutWarning, stacklevel=3)
-    background_there = _background(background, inputs, cut, named, rows=background_rows, seed=seed)
+    own_background = _background(background, inputs, named, rows=background_rows, seed=seed)
+    background_there = cut.enter(own_background)
     job = ExplainJob(
         cut=cut,
         method=chosen,
         inputs=inputs,
         background=background_there,
+        own_background=own_background,
         targets=targets,
         labels=check_labels(labels, adapted.heads, count_rows(inputs), x),
         seed=seed,
@@ -119,10 +121,8 @@ def _seed(seed: Any) -> int:
     return int(seed)
 
 
-def _background(
-    background: Any, inputs: Arrays, cut: Cut, streams: Sequence[Stream], *, rows: int, seed: int
-) -> Arrays:
+def _background(background: Any, inputs: Arrays, streams: Sequence[Stream], *, rows: int, seed: int) -> Arrays:
     if background is None:
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
-        return cut.enter(choose_background(inputs, rows, rng))
-    return cut.enter(check_background(background, streams))
+        return choose_background(inputs, rows, rng)
+    return check_background(background, streams)

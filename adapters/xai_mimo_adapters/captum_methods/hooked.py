@@ -61,6 +61,12 @@ class Opened:
         """How many rows fit into the memory allowed, each so many times."""
         return context.chunk(_COPIES * copies * (self.seen.bytes_per_row + bytes_per_row(self.inputs)))
 
+    def units(self, selector: Selector) -> Any:
+        """A target's unit of each row among all units, as a tensor."""
+        import torch
+
+        return torch.from_numpy(selector.units + self.offsets[selector.head])
+
     def explain(
         self,
         attribute: Callable[[tuple[Any, ...], Any, slice, Selector], Sequence[Any]],
@@ -77,15 +83,13 @@ class Opened:
         Returns:
             ``{stream: (target, sample, *shape)}`` in float64.
         """
-        import torch
-
         rows = len(self.selectors[0].units)
         values = {name: np.zeros((len(self.selectors), *x.shape)) for name, x in self.inputs.items()}
         for start in range(0, rows, rows_at_once):
             part = slice(start, min(start + rows_at_once, rows))
             for t, selector in enumerate(rows_of(self.selectors, part)):
-                units = torch.from_numpy(selector.units + self.offsets[selector.head])
-                found = attribute(tensors({name: x[part] for name, x in self.inputs.items()}), units, part, selector)
+                some = tensors({name: x[part] for name, x in self.inputs.items()})
+                found = attribute(some, self.units(selector), part, selector)
                 for name, value in zip(self.inputs, found, strict=True):
                     values[name][t, part] = value if isinstance(value, np.ndarray) else value.detach().double().numpy()
                 context.advance((part.stop - part.start) / len(self.selectors))
