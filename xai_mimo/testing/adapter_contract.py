@@ -14,6 +14,7 @@ from xai_mimo.core.errors import BadValues, EmptyData, ShapeMismatch, UnknownNam
 from xai_mimo.core.model import (
     Arrays,
     Differentiable,
+    Fitted,
     Hookable,
     Interceptable,
     Model,
@@ -23,6 +24,7 @@ from xai_mimo.core.model import (
 )
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.testing.capabilities import (
+    check_fitted,
     check_gradients,
     check_hookable,
     check_intercept,
@@ -96,6 +98,8 @@ def check_adapter(
             checks.append((f"cutting at '{layer}'", partial(_check_cut, adapter, arrays, layer, tolerance)))
         nowhere = partial(adapter.tail, "no_layer")
         checks.append(("tail", partial(require_refusal, nowhere, UnknownName, "tail('no_layer')", naming="no_layer")))
+    if isinstance(adapter, Fitted):
+        checks.append(("fitted", partial(check_fitted, adapter, arrays)))
     if isinstance(adapter, Hookable):
         checks.append(("hookable", partial(check_hookable, adapter, arrays, tolerance)))
     if isinstance(adapter, Randomisable):

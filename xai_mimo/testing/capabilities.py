@@ -11,6 +11,7 @@ from xai_mimo.core.held import held_by
 from xai_mimo.core.model import (
     Arrays,
     Differentiable,
+    Fitted,
     Hookable,
     Interceptable,
     InterceptionMap,
@@ -174,6 +175,31 @@ def check_hookable(model: Hookable, arrays: Arrays, tolerance: float) -> None:
         gradients = torch.autograd.grad(answer.sum(), floats, allow_unused=True) if floats else ()
         lost = [n for n, g in zip((s.name for s in model.streams if is_float(s)), gradients, strict=True) if g is None]
         require(not lost, f"hookable gives no gradient by {lost}, not even zeros.")
+
+
+def check_fitted(model: Fitted, arrays: Arrays) -> None:
+    """Its parts have the heads in order, and each column of a table is made of the one feature that it is said to be.
+
+    Raises:
+        AssertionError: with a sentence.
+    """
+    try:
+        parts = model.fitted()
+    except NotSupported:  # of words, or of what mixes columns
+        return
+    heads, named = [head.name for head in model.heads], [head for part in parts for head in part.heads]
+    require(named == heads, f"fitted() has parts with the heads {named}; the model has {heads}.")
+    for part in parts:
+        table = part.table(arrays)
+        shape = (len(next(iter(arrays.values()))), len(part.places))
+        fits = table.shape == shape and table.dtype == np.float64
+        require(fits, f"a table of fitted() is {table.dtype} of shape {table.shape}; expected float64 of {shape}.")
+        for column, (stream, feature) in enumerate(part.places):
+            moved = arrays[stream].copy()
+            moved[:, feature] = np.roll(moved[:, feature], 1)
+            others = np.delete(part.table({**arrays, stream: moved}), column, axis=1)
+            kept = np.array_equal(others, np.delete(table, column, axis=1))
+            require(kept, f"feature {feature} of stream '{stream}' is in other columns of fitted() than {column}.")
 
 
 def check_randomised(model: Randomisable, arrays: Arrays) -> None:
