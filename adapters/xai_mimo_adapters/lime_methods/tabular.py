@@ -69,11 +69,14 @@ class LimeTabular:
     name: ClassVar[str] = "lime.tabular"
     reference: ClassVar[str] = "ribeiro2016why"
     bibtex: ClassVar[str] = _RIBEIRO
+    speaks_of: ClassVar[SpeaksOf] = "attribution"  # of contributions; coefficients say their own
     packages: ClassVar[tuple[str, ...]] = ("lime",)
 
     def __post_init__(self) -> None:
         whole(self.samples, "samples")
         one_of(self.values, ("contributions", "coefficients"), "values")
+        if self.values == "coefficients":
+            object.__setattr__(self, "speaks_of", "sensitivity")
         flag(self.discretize, "discretize")
         flag(self.around_row, "around_row")
         if self.kernel_width is not None:
@@ -89,11 +92,6 @@ class LimeTabular:
             raise BadSetting(
                 "around_row draws numbers around the row, and discretize draws quarters; take one of them."
             )
-
-    @property
-    def speaks_of(self) -> SpeaksOf:
-        """Contributions tell what the present value did; coefficients what happens when the feature grows."""
-        return "sensitivity" if self.values == "coefficients" else "attribution"
 
     def __call__(self, model: Model, inputs: Arrays, selectors: Sequence[Selector], context: Context) -> Attribution:
         """Explain all targets of each row from the same neighbourhood."""

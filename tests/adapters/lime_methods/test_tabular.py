@@ -46,6 +46,11 @@ def test_coefficients_of_numbers_are_slopes(lines):
     assert found.attrs["speaks_of"] == "sensitivity"
 
 
+def test_it_is_listed_with_what_its_defaults_speak_of():
+    listed = xm.methods().loc["lime.tabular"]
+    assert (listed["speaks_of"], listed["reference"]) == ("attribution", "ribeiro2016why")
+
+
 def test_contributions_of_numbers_are_slopes_times_the_distance_to_the_mean(lines):
     found = explained(lines, LimeTabular(discretize=False))
     by_hand = [3, -2] * (np.array(lines[1]["a"]) - lines[2]["a"].mean(axis=0))
