@@ -14,6 +14,7 @@ from tests.helpers.toys import mlp
 from tests.helpers.toys import rows as toy_rows
 from xai_mimo.core.errors import BadSetting, ShapeMismatch, UnknownName, UnusedStreamWarning
 from xai_mimo.core.interactions import INDICES
+from xai_mimo.core.streams import Stream
 
 shapiq = imported("shapiq")
 once = pytest.mark.all_frameworks
@@ -242,6 +243,38 @@ def test_streams_of_one_network_interact_alike_in_every_framework(framework):
         found["interaction"].sel(head=h, player="table", other_player="image").values for h in ("hours", "risk")
     )
     assert np.abs(hours - risk).max() > 1e-2
+
+
+@once
+def test_players_without_names_are_called_by_stream_place_and_feature():
+    def answer(series, table):
+        return {"y": series.sum(axis=(1, 2)) * table[:, 0]}
+
+    table = Stream("table", (3,), features=("Mon", "Tue", "heat"), groups={"weekday": ("Mon", "Tue")})
+    series = Stream("series", (2, 2), features=("oil", "gap"))
+    model = xm.adapt(answer, streams=[series, table], heads={"y": 1})
+    x = {"series": np.ones((2, 2, 2)), "table": np.ones((2, 3))}
+    found = xm.interactions(model, x, players="features", background={n: 0 * v for n, v in x.items()})
+    of_series = ["series.0.oil", "series.0.gap", "series.1.oil", "series.1.gap"]
+    assert found["player"].values.tolist() == [*of_series, "table.weekday", "table.heat"]
+
+
+@once
+def test_rows_that_hold_different_masks_come_back_in_their_own_order():
+    """a b c times a mask that no player has: rows are computed by mask, and their triples are 30 times it."""
+
+    def masked(a, b, c, mask):
+        return {"y": (a * b * c * mask)[:, 0]}
+
+    model = xm.adapt(masked, streams=dict.fromkeys(["a", "b", "c", "mask"], 1), heads={"y": 1}, held=["mask"])
+    x = {"a": [[2.0]] * 3, "b": [[3.0]] * 3, "c": [[5.0]] * 3, "mask": [[1.0], [2.0], [1.0]]}
+    nothing = {name: [[0.0]] for name in x}
+    found = xm.interactions(model, x, order=3, background=nothing, check=False)
+    assert found["player"].values.tolist() == ["a", "b", "c"]
+    np.testing.assert_allclose(found["interaction_3"].values[0, :, 0, 1, 2], [30, 60, 30])
+    pairs = xm.interactions(model, x, index="STII", background=nothing, check=False)
+    np.testing.assert_allclose(pairs["interaction"].values[0, :, 0, 1], [10, 20, 10])
+    np.testing.assert_allclose(pairs["prediction"].values[0], [30, 60, 30])
 
 
 @once
