@@ -10,8 +10,9 @@ touched: both are seeded from the method's own random stream for the duration of
 error. (Other threads that draw from them meanwhile would see it.) Every target of a block is explained with the same
 draws.
 
-Methods that hook torch modules (DeepLift, GuidedBackprop, LRP) are left out on purpose: behind this bridge, as on a
-Keras model on torch, there is no module to hook, and they would silently return a plain gradient.
+Methods that hook torch modules (DeepLift, GuidedBackprop, LRP) do not go this way: behind the bridge, as on a Keras
+model on torch, there is no module to hook, and they would silently return a plain gradient. ``hooked`` opens the user's
+own modules for them.
 """
 
 import contextlib
