@@ -40,6 +40,13 @@ def test_exact_values_equal_brute_force(rng):
     np.testing.assert_allclose(found, [brute_force_shapley(tangled, row, background) for row in x], atol=1e-10)
 
 
+def test_rows_that_differ_from_the_background_in_nothing_get_zeros(rng):
+    """shap alone looks a coefficient up before the beginning of its table there."""
+    x = {"x": np.repeat(rng.standard_normal((1, 3)), 2, axis=0)}
+    found = explain(ShapExact(), Plain(tangled, 3), x, {"x": x["x"][:1]}).values["x"]
+    np.testing.assert_array_equal(found, np.zeros((1, 2, 3)))
+
+
 def test_exact_values_of_a_product_are_those_found_by_hand(rng):
     model = Bilinear()
     inputs, background = rows_for(model, rng, 6), rows_for(model, rng, 1)
