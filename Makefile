@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-PYTEST := XAI_MIMO_REQUIRE_ALL=1 $(BIN)/python -m pytest
+# Two workers with a thread each: where each has as many as there are cores, they wait for one another.
+PYTEST := OMP_NUM_THREADS=1 XAI_MIMO_REQUIRE_ALL=1 $(BIN)/python -m pytest
 # Most of the suite's time on JAX is compiling; workers, notebooks and later runs share what one of them compiled.
 COMPILED := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/$(VENV)/compiled JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
 # Tests that do not depend on the Keras backend run once, beside those of the first backend.
@@ -85,7 +86,7 @@ tutorial-%: $(VENV)/dev.stamp  ## one notebook by its number: make tutorial-2
 	KERAS_BACKEND=jax $(BIN)/python tutorials/run.py $(wildcard tutorials/0$*_*.ipynb tutorials/$*_*.ipynb)
 
 tutorials-quick: $(VENV)/dev.stamp  ## run the notebooks on little data, keeping nothing
-	$(COMPILED) KERAS_BACKEND=jax $(BIN)/python tutorials/run.py --quick
+	$(COMPILED) OMP_NUM_THREADS=1 KERAS_BACKEND=jax $(BIN)/python tutorials/run.py --quick
 
 benchmarks: $(VENV)/dev.stamp  ## measure speed and memory beside Captum and SHAP
 	KERAS_BACKEND=jax $(BIN)/python benchmarks/integrated_gradients.py
