@@ -94,8 +94,13 @@ ON_POSITIONS = {"grad_cam", "cam", "position_maps"}
 """Methods that need a model with positions: test_methods_on_positions.py."""
 ON_DEVICES = {"shap.gpu_tree"}
 """Methods that need a device which need not be here: tests/adapters/shap_methods/test_tree.py sees the refusal."""
-OF_MODULES = {"shap.deep"}
-"""Methods that hook PyTorch modules: tests/adapters/shap_methods/test_deep.py."""
+# fmt: off
+OF_MODULES = {
+    "captum.Deconvolution", "captum.DeepLift", "captum.DeepLiftShap", "captum.GuidedBackprop", "captum.GuidedGradCam",
+    "captum.InternalInfluence", "captum.LRP", "captum.LayerConductance", "captum.LayerGradCam", "shap.deep",
+}
+# fmt: on
+"""Methods that hook PyTorch modules: tests/adapters/{captum_methods,shap_methods} hold them to the contract."""
 
 
 @needs("captum", "shap", "shapiq", "lime", "torch")
