@@ -16,6 +16,14 @@ def test_whole_refuses_what_is_not_a_number_of_things(value):
         whole(value, "steps")
 
 
+@pytest.mark.parametrize("value", [2.0, np.float32(2)])
+def test_whole_refuses_a_float_that_range_would_refuse(value):
+    with pytest.raises(
+        BadSetting, match=r"steps must be a whole number of at least 1; got .*2\.0.*, a float.*Give 2\."
+    ):
+        whole(value, "steps")
+
+
 @pytest.mark.parametrize("value", [0, -0.5, float("nan"), float("inf")])
 def test_positive_refuses_zero_and_what_is_not_finite(value):
     with pytest.raises(BadSetting, match="tolerance must be a number above 0"):
@@ -25,6 +33,7 @@ def test_positive_refuses_zero_and_what_is_not_finite(value):
 def test_whole_and_positive_accept_what_they_should():
     whole(1, "steps")
     whole(50, "steps")
+    whole(np.int64(50), "steps")
     positive(1e-3, "tolerance")
 
 

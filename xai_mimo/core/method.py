@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -150,6 +150,10 @@ def whole(value: Any, what: str) -> None:
     """Raise ``BadSetting`` unless a setting is a whole number of at least one."""
     if not is_number(value) or value < 1 or value != int(value) or value > _MOST:
         raise BadSetting(f"{what} must be a whole number of at least 1{_limit(value)}; got {value!r}.")
+    if not isinstance(value, Integral):  # where things are counted out, a float is no number of them
+        raise BadSetting(
+            f"{what} must be a whole number of at least 1; got {value!r}, a {type(value).__name__}. Give {int(value)}."
+        )
 
 
 def _limit(value: Any) -> str:
