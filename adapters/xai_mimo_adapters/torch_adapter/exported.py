@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import os
+import pickle
 import re
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -72,6 +73,9 @@ def load_exported(path: Path, *, trust: bool = False) -> Any:
     except XaiMimoError:
         raise
     except Exception as err:  # RuntimeError, AssertionError, KeyError: of a damaged file, or one of another version
+        if not trust and isinstance(err, pickle.UnpicklingError) and "Unsupported" in str(err):
+            # Its own words tell to read it unchecked.
+            raise _refused(path, "a pickled object", "among its weights or example inputs") from err
         raise unreadable(path, err, _WHAT) from err
 
 
