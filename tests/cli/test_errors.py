@@ -82,6 +82,8 @@ def test_files_in_each_others_place(fails, model, rows):
     text = fails("report", rows, model)
     assert f"the model comes first and the rows second: xai-mimo report {model} {rows}" in text
     assert f"'{rows}' holds rows, and the model comes before them" in fails("report", rows)
+    assert f"'{model}' is a model; rows come second" in fails("report", model, model)
+    assert f"'{rows}' and '{rows}' both hold rows" in fails("report", rows, rows)
 
 
 def test_files_of_another_kind(fails, model, tmp_path):
@@ -181,6 +183,17 @@ def test_a_defect_becomes_one_line_with_advice_and_exit_code_1(capsys):
         "unexpected ZeroDivisionError: division by -- run again with --debug for the traceback, and with `xai-mimo "
         "doctor` to check the installation.\n"
     )
+
+
+def test_code_that_ends_the_program_does_not_do_so_in_silence(capsys):
+    @guarded
+    def ending(*, debug):
+        raise SystemExit(0)
+
+    with pytest.raises(typer.Exit) as caught:
+        ending(debug=False)
+    assert caught.value.exit_code == 1
+    assert capsys.readouterr().err == "unexpected SystemExit(0): code of the model ended the program.\n"
 
 
 def test_debug_adds_the_traceback(capsys):

@@ -175,6 +175,9 @@ def test_a_module_that_cannot_be_imported_says_why(importable):
     module(importable, "1 / 0\n", "broken_models")
     with pytest.raises(FileProblem, match=r"module 'broken_models' cannot be imported: ZeroDivisionError: division by"):
         xm.load_model("broken_models:risk")
+    module(importable, "raise SystemExit(3)\n", "ending_models")
+    with pytest.raises(FileProblem, match=r"module 'ending_models' cannot be imported: SystemExit: 3"):
+        xm.load_model("ending_models:risk")
     module(importable, "import nowhere_at_all\n", "lacking_models")
     with pytest.raises(
         FileProblem, match=r"'lacking_models' cannot be imported: ModuleNotFoundError: No module named 'no"

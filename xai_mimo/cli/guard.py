@@ -37,6 +37,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
                 raise _interrupted() from err
             if isinstance(err, XaiMimoError):
                 raise _exit(USER_ERROR, f"error: {err}", debug) from err
+            if isinstance(err, SystemExit):  # of a model's own code, which says nothing and takes any exit code
+                text = f"unexpected SystemExit({err.code!r}): code of the model ended the program."
+                raise _exit(DEFECT, text, debug) from err
             if isinstance(err, typer.Exit) or not isinstance(err, Exception):
                 raise
             text = f"unexpected {type(err).__name__}: {err}".splitlines()[0]

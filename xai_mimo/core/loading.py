@@ -120,7 +120,7 @@ def _named_object(name: str) -> Any:
         found = importlib.import_module(module)
     except XaiMimoError:
         raise
-    except Exception as err:  # whatever code of the user's raises while it is imported
+    except (Exception, SystemExit) as err:  # whatever code of the user's raises while it is imported
         raise FileProblem(f"module '{module}' cannot be imported: {type(err).__name__}: {err}") from err
     for attribute in attributes.split("."):
         if not hasattr(found, attribute):
@@ -137,7 +137,7 @@ def _is_there(module: str) -> bool:
         if err.name and not module.startswith(err.name):
             raise FileProblem(f"module '{module}' cannot be imported: {type(err).__name__}: {err}") from err
         return False
-    except Exception as err:  # a package on the way is imported, and its code raises
+    except (Exception, SystemExit) as err:  # a package on the way is imported, and its code raises
         raise FileProblem(f"module '{module}' cannot be imported: {type(err).__name__}: {err}") from err
 
 

@@ -41,7 +41,7 @@ def read_saved(model: str | os.PathLike[str], data: str | os.PathLike[str], *, t
         and whatever ``load_model`` and ``adapt`` raise.
     """
     if Path(data).suffix == ".keras" or Path(model).suffix.lower() in SUFFIXES:
-        raise BadSetting(f"the model comes first and the rows second: xai-mimo report {data} {model}")
+        raise BadSetting(_misplaced(Path(model), Path(data)))
     rows = load_rows(data)
     net = _loaded(model, trust)
     adapted = adapt(net, like=rows.inputs)
@@ -51,6 +51,14 @@ def read_saved(model: str | os.PathLike[str], data: str | os.PathLike[str], *, t
     names = Path(model).name, Path(data).name
     command = f"xai-mimo report {names[0]} {names[1]}{' --trust' if trust else ''}"
     return Saved(adapted, rows, f"{names[0]} on {names[1]}", command)
+
+
+def _misplaced(model: Path, data: Path) -> str:
+    if data.suffix.lower() in SUFFIXES:
+        return f"'{model}' and '{data}' both hold rows; the model comes first: xai-mimo report model.keras {data}"
+    if model.suffix.lower() not in SUFFIXES:
+        return f"'{data}' is a model; rows come second, in a file of their own: xai-mimo report {model} rows.npz"
+    return f"the model comes first and the rows second: xai-mimo report {data} {model}"
 
 
 def _loaded(model: str | os.PathLike[str], trust: bool) -> Any:
