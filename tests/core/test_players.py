@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from xai_mimo.core.players import Masker, own_axes, replace
+from xai_mimo.core.errors import BadSetting
+from xai_mimo.core.players import Masker, check_players, own_axes, replace
 from xai_mimo.core.streams import Stream
 
 pytestmark = pytest.mark.all_frameworks
@@ -67,3 +68,11 @@ def test_streams_without_marks_stay_as_they_are(rows, background):
     mixed = replace(rows, {"s": background["s"][:1]}, {"s": np.array([[[True], [False], [True]]] * 2)})
     np.testing.assert_array_equal(mixed["s"][1], [[6, 7], [-3, -4], [10, 11]])
     assert mixed["t"] is rows["t"]
+
+
+@pytest.mark.parametrize("players", [["heat", "age"], [], ("heat",)])
+def test_a_list_of_names_is_told_how_players_are_named(players):
+    with pytest.raises(
+        BadSetting, match=r"yours by name, what each stands for: players=\{'engine': \{'table': .*got [\[(]"
+    ):
+        check_players(players)

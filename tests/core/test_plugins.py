@@ -160,6 +160,10 @@ def test_every_declared_group_is_read():
 def test_an_unknown_method_is_refused_with_the_nearest_name():
     with pytest.raises(UnknownName, match="Did you mean 'integrated_gradients'"):
         plugins.method("integrated_gradient")
+    with pytest.raises(
+        BadSetting, match=r"got an array, ndarray\. Values that were made elsewhere .*from_captum or xa"
+    ):
+        plugins.method(np.zeros((200, 3)))
     with pytest.raises(BadSetting, match=r"a method is a name or an object.*got 3\. xai_mimo\.methods\(\) lists"):
         plugins.method(3)
 

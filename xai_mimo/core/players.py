@@ -4,7 +4,7 @@ Unknown players take the values of a background. One ``Masker`` serves everythin
 another row's: Shapley values, occlusion, removal curves, and explainers of other libraries.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -43,8 +43,17 @@ def check_players(players: Any, patch: Patch | None = None) -> None:
     if isinstance(players, Mapping):
         check_named(players)
     else:
-        one_of(players, get_args(PlayersWord), "players")
+        _check_word(players)
     check_patch(patch, is_needed=isinstance(players, str) and players == "patches")
+
+
+def _check_word(players: Any) -> None:
+    if isinstance(players, Iterable) and not isinstance(players, str):
+        raise BadSetting(
+            f"players are one word ({', '.join(get_args(PlayersWord))}), or yours by name, what each stands for: "
+            f"players={{'engine': {{'table': ['rpm', 'torque']}}, 'others': 'rest'}}; got {players!r}."
+        )
+    one_of(players, get_args(PlayersWord), "players")
 
 
 def own_axes(shape: Sequence[int], players: WholePlayers) -> tuple[int, ...]:

@@ -228,6 +228,11 @@ def method(spec: str | Method) -> Method:
             f"one method is a name or an object like IntegratedGradients(); got {spec!r}. Several methods are for "
             "xai_mimo.compare, whose mapping holds one under each label."
         )
+    if hasattr(spec, "__array__"):
+        raise BadSetting(
+            f"a method is a name or an object like IntegratedGradients(); got an array, {type(spec).__name__}. Values "
+            "that were made elsewhere are brought into our form first, by xai_mimo.from_captum or xai_mimo.from_shap."
+        )
     if not isinstance(spec, Method):
         raise BadSetting(
             f"a method is a name or an object like IntegratedGradients(); got {spec!r}. xai_mimo.methods() lists the "

@@ -142,6 +142,8 @@ def test_what_does_not_fit_is_refused(model: Any, x: Any, found: Any) -> None:
         xm.from_captum({"mode": (u, v)}, model, x)
     with pytest.raises(UnknownName, match=r"no head is called 'levle'.*Did you mean 'level'"):
         xm.from_captum({"levle": (u, v)}, model, x)
+    with pytest.raises(ShapeMismatch, match=r"return_convergence_delta=True: \(attributions, delta\)\. Give the first"):
+        xm.from_captum(((u, v), torch.zeros(40)), model, x, target="level")
     with pytest.raises(ShapeMismatch, match="expected 2 values, one per input stream"):
         xm.from_captum((u,), model, x, target="level")
     with pytest.raises(ShapeMismatch, match=r"expected a mapping or a list with one array per input stream"):

@@ -58,8 +58,11 @@ def test_colours_are_each_heads_own_and_zero_is_their_middle(found):
 
 def test_heads_are_picked_in_the_order_that_was_asked(found):
     assert [axes.get_title(loc="left") for axes in panels(interactions(found, heads=["sum"]))] == ["sum"]
+    assert [axes.get_title(loc="left") for axes in panels(interactions(found, heads="sum"))] == ["sum"]
     with pytest.raises(UnknownName, match="other"):
         interactions(found, heads=["other"])
+    with pytest.raises(BadSetting, match=r"heads=\[\] shows nothing; name at least one \(.*sum"):
+        interactions(found, heads=[])
 
 
 def test_what_is_not_there_is_refused(found):

@@ -102,6 +102,11 @@ def _of_streams(found: Any, of: Explained, target: str) -> Arrays:
     """The attributions of one target: ``{stream: (sample, *shape)}``."""
     names = [s.name for s in of.streams]
     is_one = not isinstance(found, Mapping | list | tuple)
+    if isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], tuple):
+        raise ShapeMismatch(
+            f"the attributions of target '{target}' are a tuple in a tuple, as Captum returns with "
+            "return_convergence_delta=True: (attributions, delta). Give the first of them."
+        )
     named = name_values((found,) if is_one and len(names) == 1 else found, names, "input stream")
     what = f"the attributions of target '{target}' for stream"
     arrays = {stream: of_dtype(read_array(values, f"{what} '{stream}'")) for stream, values in named.items()}

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from xai_mimo.core.errors import UnknownName
+from xai_mimo.core.errors import BadSetting, UnknownName
 from xai_mimo.core.interactions import PAIRS, validate
 from xai_mimo.core.method import whole
 from xai_mimo.core.streams import unknown
@@ -38,24 +38,27 @@ _DARK = 0.6
 
 
 def interactions(
-    dataset: xr.Dataset, *, heads: Sequence[str] | None = None, sample: int | None = None, most: int = 24
+    dataset: xr.Dataset, *, heads: Sequence[str] | str | None = None, sample: int | None = None, most: int = 24
 ) -> Figure:
     """Interactions of pairs: a matrix for each head, on colours of its own, since heads have units of their own.
 
     Args:
         dataset: of ``xai_mimo.interactions``.
-        heads: names of targets; None for all.
+        heads: names of targets, or one; None for all.
         sample: the row to show, by its number; None for the mean over all rows, with its sign.
         most: players shown; of more, those with the largest values, by magnitude over all rows and shown heads.
     Returns:
         A matplotlib figure; ``figure.savefig("together.pdf")`` writes it.
     Raises:
-        SchemaError: another dataset. UnknownName: no such head or row. BadSetting: ``most`` is no number of players.
+        SchemaError: another dataset. UnknownName: no such head or row. BadSetting: ``most`` is no number of players,
+            or no head is named.
     """
     validate(dataset)
     whole(most, "most")
     names = [str(head) for head in dataset["head"].values]
-    shown = names if heads is None else [str(head) for head in heads]
+    shown = names if heads is None else [heads] if isinstance(heads, str) else [str(head) for head in heads]
+    if not shown:
+        raise BadSetting(f"heads=[] shows nothing; name at least one ({', '.join(names)}), or leave it out for all.")
     for head in shown:
         if head not in names:
             raise unknown(head, names, "head of these interactions")
