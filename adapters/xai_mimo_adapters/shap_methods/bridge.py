@@ -29,6 +29,9 @@ from xai_mimo.core.players import Masker, WholePlayers, check_players
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, rows_of, take, take_mean
 
+_EXACT = 2**53
+"""The largest whole number up to which float64 has all."""
+
 Predict = Callable[[Array], Array]
 """The model as shap calls it: ``(row, player)`` in ranks to ``(row, target)``."""
 
@@ -110,7 +113,7 @@ def explain_players(
         run: the explainer.
     """
     rows = len(selectors[0].units)
-    words = {n: _distinct(x, context.background[n]) for n, x in inputs.items() if x.dtype == object}
+    words = {n: _distinct(x, context.background[n]) for n, x in inputs.items() if _is_coded(x, context.background[n])}
     columns = np.concatenate([_columns(_coded(arrays, words)) for arrays in (inputs, context.background)])
     table, ranks = _rank(columns, masker.player_of)
     attributions = np.zeros((len(selectors), rows, masker.count))
@@ -132,10 +135,16 @@ def explain_players(
     )
 
 
+def _is_coded(*rows: Array) -> bool:
+    """Whether a table of numbers holds values by their places: words, and whole numbers too large for float64."""
+    kind = rows[0].dtype.kind
+    return kind == "O" or (kind in "iu" and any(x.size and max(-int(x.min()), int(x.max())) > _EXACT for x in rows))
+
+
 def _distinct(*rows: Array) -> Array:
     """The words, and the numbers beside them, of some rows: ``(word,)``, each once."""
     words = dict.fromkeys(word for x in rows for word in x.ravel())
-    return np.fromiter(words, dtype=object, count=len(words))
+    return np.fromiter(words, dtype=rows[0].dtype, count=len(words))
 
 
 def _coded(arrays: Arrays, words: Mapping[str, Array]) -> Arrays:

@@ -12,7 +12,7 @@ from xai_mimo.core.errors import BadSetting, MissingDependency, NotSupported
 from xai_mimo.core.method import Context
 from xai_mimo.core.model import Model
 from xai_mimo.core.plugins import method
-from xai_mimo.core.streams import Stream
+from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import Selector, select
 from xai_mimo.explainers import Shapley
 
@@ -193,6 +193,30 @@ def test_integer_streams_are_passed_through_as_integers(explainer, rng):
     background["a"] = np.array([[1, 0], [3, 2]])
     found = explain(explainer, model, inputs, background)
     np.testing.assert_allclose(found.values["a"][0, :, 1], 3 * (inputs["a"][:, 1] - 1.0), atol=1e-9)
+
+
+class Odd:
+    """y = 10 where a number is odd."""
+
+    streams = (Stream("number", (1,), "int64"), Stream("other", (1,)))
+    heads = (Head("y"),)
+
+    def fingerprint(self):
+        return "odd"
+
+    def predict(self, inputs):
+        return {"y": 10.0 * (inputs["number"] % 2) + inputs["other"]}
+
+
+@once
+@BOTH
+def test_whole_numbers_that_float64_does_not_tell_apart(explainer, rng):
+    large, other = np.array([[2**53 + 1], [-(2**60) - 1]]), np.ones((2, 1), np.float32)
+    found = explain(
+        explainer, Odd(), {"number": large, "other": other}, {"number": large - 1, "other": np.zeros_like(other)}
+    )
+    np.testing.assert_allclose(found.values["number"][0, :, 0], 10, atol=1e-9)
+    np.testing.assert_allclose(found.values["other"][0, :, 0], 1, atol=1e-9)
 
 
 @once
