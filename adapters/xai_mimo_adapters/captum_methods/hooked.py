@@ -128,8 +128,7 @@ def opened(
     """
     able = require(model, Hookable, for_=name)
     require_floats(model, for_=name)
-    few = {n: np.concatenate([x, context.background[n]])[:_LOOKED_AT] for n, x in inputs.items()}
-    few = {n: x[np.arange(_LOOKED_AT) % len(x)] for n, x in few.items()}
+    few = {n: _spread(np.concatenate([x, context.background[n]])) for n, x in inputs.items()}
     expected = model.predict(few)
     for selector in selectors:
         check_float(selector.head, str(expected[selector.head].dtype))
@@ -143,6 +142,15 @@ def opened(
             if hooked(each):
                 each.register_forward_pre_hook(_with_a_copy)
         yield Opened(name, module, seen, selectors, offsets, inputs)
+
+
+def _spread(rows: Array) -> Array:
+    """A few rows from all over the data, which may be sorted: neighbours lie on one side of most thresholds."""
+    places = np.arange(_LOOKED_AT) % len(rows)
+    if len(rows) > _LOOKED_AT:
+        places = np.linspace(0, len(rows) - 1, _LOOKED_AT).round().astype(int)
+    few: Array = rows[places]
+    return few
 
 
 def _with_a_copy(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:

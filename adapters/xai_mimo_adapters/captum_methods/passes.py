@@ -90,12 +90,14 @@ class Operation:
         name: as autograd calls it, e.g. "Relu". node: itself.
         within: the innermost module call that made it; None in the model's own ``forward``.
         is_linear: in what depends on the streams, as far as is known.
+        is_threshold: a product with zeros and ones that differ from row to row and follow no stream by a gradient.
     """
 
     name: str
     node: Node
     within: Call | None
     is_linear: bool
+    is_threshold: bool
 
     @property
     def place(self) -> str:
@@ -210,7 +212,9 @@ def _way(head: Node, leaves: Collection[Node], found: Pass) -> Iterator[Operatio
     for node, is_on_it in depends.items():
         if is_on_it and node not in leaves:
             inputs = [depends[other] for other, _ in node.next_functions]
-            yield Operation(_name(node), node, _within(node, found.calls), _is_linear(node, inputs, found.rows))
+            is_linear = _is_linear(node, inputs, found.rows)
+            is_threshold = _name(node) == "Mul" and not all(inputs) and _is_gate(node, found.rows)
+            yield Operation(_name(node), node, _within(node, found.calls), is_linear, is_threshold)
 
 
 def _within(node: Node, calls: Sequence[Call]) -> Call | None:

@@ -66,7 +66,8 @@ def check_relus(opened: Opened, hooked: Callable[[Any], bool]) -> None:
         for operation in opened.seen.ways[head]:
             is_hooked = _is_in(operation, hooked)
             found = found or is_hooked
-            if operation.name in RELUS and not operation.is_linear and not is_hooked:
+            is_relu = operation.name in RELUS or operation.is_threshold
+            if is_relu and not operation.is_linear and not is_hooked:
                 raise NotSupported(
                     f"{opened.name} changes the gradient of torch.nn.ReLU modules alone. On the way to head '{head}' "
                     f"{_described(operation)}, which would get its plain gradient. Make it a module of its own, "

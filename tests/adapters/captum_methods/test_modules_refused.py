@@ -50,8 +50,9 @@ def refused(model, x, method, says, **options):
         (lambda self, h: torch.maximum(h, torch.zeros(())), "maximum"),
         (lambda self, h: torch.where(h > 0, h, 0.0), "where"),
         (lambda self, h: h.masked_fill(h < 0, 0.0), "maskedfill"),
+        (lambda self, h: h * (h > 0), "mul"),
     ],
-    ids=["relu", "F.relu", "relu_", "clamp", "threshold", "maximum", "where", "masked_fill"],
+    ids=["relu", "F.relu", "relu_", "clamp", "threshold", "maximum", "where", "masked_fill", "mask"],
 )
 def test_a_relu_that_is_a_function(method, middle, operation, x):
     model = nets.between(lambda self, h: self.act(middle(self, h)), act=nn.ReLU())
@@ -62,6 +63,14 @@ def test_a_relu_that_is_a_function(method, middle, operation, x):
         rf"^{method} .* On the way to head 'output' '{operation}' is computed in the model's own forward, which would "
         r"get its plain gradient.*'integrated_gradients'",
     )
+
+
+@once
+@every_method
+def test_a_threshold_that_the_first_rows_of_sorted_data_do_not_cross(method, x):
+    model = nets.between(lambda self, h: self.act(torch.where(h > 0, h, 0.0)), act=nn.ReLU())
+    alike = np.repeat(x[:1], 9, axis=0)
+    refused(model, np.concatenate([alike, x]), method, "'where' is computed", background=x[:1])
 
 
 @once
@@ -113,7 +122,8 @@ def test_what_is_linear_is_none_of_it(x):
         h = torch.where(torch.tensor([True, False]), h, 2 * h)
         return self.act(torch.cat([h[:, :1], h[:, 1:].cumsum(dim=2)], dim=1).flatten(1))
 
-    parts = {"norm": nn.BatchNorm1d(4), "conv": nn.Conv1d(2, 2, 3), "act": nn.Tanh()}
+    parts = torch_nets.seeded(lambda: nn.ModuleDict({"norm": nn.BatchNorm1d(4), "conv": nn.Conv1d(2, 2, 3)}))
+    parts["act"] = nn.Tanh()
     model = nets.between(middle, scale=nn.Parameter(torch.arange(4.0)), **parts)
     found = xm.explain(model, x, "captum.DeepLift", check=False)
     from xai_mimo.core.completeness import relative_gap
