@@ -58,7 +58,8 @@ def play(
     """Run Captum on blocks of rows that fit the memory allowed: ``(target, sample, player)`` in float64.
 
     Args:
-        seed: where Captum draws. bytes_per_row: what ``attribute`` itself holds of each row.
+        seed: where Captum draws, the same for all rows, however many of them memory holds at a time.
+        bytes_per_row: what ``attribute`` itself holds of each row.
     """
     import torch
 
@@ -66,13 +67,13 @@ def play(
     # Captum spreads each change over a table of players, for every row and target.
     room = context.chunk(count * (16 * targets + 16) + bytes_per_row)
     values = np.zeros((targets, game.rows, count))
-    with seeded(seed):
-        for part in slices(game.rows, room):
-            rows = part.stop - part.start
-            ones = torch.ones(rows, count)
-            at_once = min(count, max(1, room // rows))
+    for part in slices(game.rows, room):
+        rows = part.stop - part.start
+        ones = torch.ones(rows, count)
+        at_once = min(count, max(1, room // rows))
+        with seeded(seed):
             values[:, part] = attribute(torch.arange(part.start, part.stop), ones, at_once)
-            context.advance(rows)
+        context.advance(rows)
     return values
 
 

@@ -320,3 +320,13 @@ def test_settings_are_checked():
     for kind in (CaptumShapleyValues, CaptumShapleyValueSampling, CaptumKernelShap, CaptumLime):
         with pytest.raises(BadSetting, match="players 'pixels' is not one of"):
             kind(players="pixels")
+
+
+def test_all_rows_share_their_orders_whatever_memory_holds():
+    rng = np.random.default_rng(4)
+    model = Bilinear()
+    inputs, background = rows_for(model, rng, 6), rows_for(model, rng, 2)
+    several = CaptumShapleyValueSampling(samples=2)
+    found = [explain(several, model, inputs, background, max_memory=memory).values for memory in (2**29, 1)]
+    for name in inputs:
+        np.testing.assert_allclose(found[0][name], found[1][name], rtol=1e-5, atol=1e-6)
