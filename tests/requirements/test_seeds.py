@@ -85,3 +85,20 @@ def test_no_global_random_state_is_changed(kind):
                 xm.explain(model, x, method, targets=["second"], background=by_hand.rows(4, seed=1))
         expected.append(draws())
     assert expected[0] == expected[1]
+
+
+class Importing(Shapley):
+    """Draws from the standard library's generator, as packages do when they are imported."""
+
+    def __call__(self, *given):
+        random.random()
+        return super().__call__(*given)
+
+
+@once
+def test_the_first_call_of_a_method_is_like_the_next():
+    """Packages draw from Python's generator when a method imports them, and programs went on with other numbers."""
+    random.seed(3)
+    expected = random.getstate()
+    explained(Importing(60), 0)
+    assert random.getstate() == expected

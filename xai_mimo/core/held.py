@@ -5,6 +5,8 @@ under names that no stream has, so that whoever picks, repeats or perturbs rows 
 does not see them: it is called once for all rows that have one mask, on a model that holds it.
 """
 
+import contextlib
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -24,6 +26,17 @@ def held_by(model: Model) -> tuple[str, ...]:
     return tuple(model.held) if isinstance(model, Holding) else ()
 
 
+@contextlib.contextmanager
+def _generator_kept() -> Iterator[None]:
+    """Put the standard library's generator back: packages that methods import draw from it when they are imported."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+@_generator_kept()
 def call_method(
     method: Method, model: Model, rows: Arrays, selectors: Sequence[Selector], context: Context
 ) -> Attribution:
