@@ -73,7 +73,7 @@ def load_exported(path: Path, *, trust: bool = False) -> Any:
     except XaiMimoError:
         raise
     except Exception as err:  # RuntimeError, AssertionError, KeyError: of a damaged file, or one of another version
-        if not trust and isinstance(err, pickle.UnpicklingError) and "Unsupported" in str(err):
+        if not trust and isinstance(err, pickle.UnpicklingError) and "unsupported" in str(err).lower():
             # Its own words tell to read it unchecked.
             raise _refused(path, "a pickled object", "among its weights or example inputs") from err
         raise unreadable(path, err, _WHAT) from err

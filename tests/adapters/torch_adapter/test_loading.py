@@ -157,6 +157,27 @@ def test_a_pickle_among_the_example_inputs_is_not_read(program, tmp_path, capfd)
     assert capfd.readouterr().err == ""
 
 
+class Blocked:
+    """Of a module that torch never lets through, which it says in other words than of those that it does not know."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.mark}",)
+
+
+def test_a_pickle_of_a_module_that_torch_blocks_is_refused_in_the_same_words(program, tmp_path):
+    mark = tmp_path / "it-ran"
+
+    def change(name, content):
+        return torch_bytes(((Blocked(mark),), {})) if "sample_inputs" in name else content
+
+    with pytest.raises(NotTrusted, match=r"holds a pickled object \(among its weights or example inputs\)"):
+        xm.load_model(rewritten(program, tmp_path / "evil.pt2", change))
+    assert not mark.exists()
+
+
 def test_a_pickle_in_the_place_of_weights_is_not_read(program, tmp_path):
     mark = tmp_path / "it-ran"
 
