@@ -223,6 +223,11 @@ def method(spec: str | Method) -> Method:
             f"a method is a name or an object like IntegratedGradients(); got the class {spec.__name__}. Give an "
             f"object: {spec.__name__}()."
         )
+    if hasattr(spec, "data_vars"):  # an xarray.Dataset, which is a mapping too
+        raise BadSetting(
+            "one method is a name or an object like IntegratedGradients(); got a Dataset. An explanation that is there "
+            "already is a ready map for xai_mimo.compare: methods={'mine': explanation}."
+        )
     if isinstance(spec, Mapping | list | tuple):
         raise BadSetting(
             f"one method is a name or an object like IntegratedGradients(); got {spec!r}. Several methods are for "
