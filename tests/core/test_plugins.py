@@ -9,6 +9,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from tests.helpers.frameworks import imported
 from xai_mimo.core import plugins
@@ -164,6 +165,8 @@ def test_an_unknown_method_is_refused_with_the_nearest_name():
         BadSetting, match=r"got an array, ndarray\. Values that were made elsewhere .*from_captum or xa"
     ):
         plugins.method(np.zeros((200, 3)))
+    with pytest.raises(BadSetting, match=r"got a Dataset\. An explanation .* methods=\{'mine': explanation\}"):
+        plugins.method(xr.Dataset({"a": ("sample", np.zeros(3))}))
     with pytest.raises(BadSetting, match=r"a method is a name or an object.*got 3\. xai_mimo\.methods\(\) lists"):
         plugins.method(3)
 
