@@ -126,8 +126,8 @@ def _check_modules(module: Any, one: Arrays) -> None:
             raise NotSupported(f"shap.deep has no rule for {where}, which would pass its plain gradient. {_OTHERS}")
         if kind == "Softmax":
             raise NotSupported(
-                f"shap.deep takes {where} for a function of each unit alone, so that other classes would get nothing. "
-                f"Explain what it reads: on='logit'. {_OTHERS}"
+                f"shap.deep takes {where} for a function of each unit alone, so that other classes would get nothing; "
+                f"its hooks fire there behind a logit too. Take 'captum.DeepLift' with on='logit'. {_OTHERS}"
             )
         if calls[path] > 1 and rule.__name__ in ("nonlinear_1d", "maxpool"):
             raise NotSupported(

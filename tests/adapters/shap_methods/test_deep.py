@@ -9,6 +9,7 @@ from tests.helpers.frameworks import imported
 from tests.helpers.games import explain
 from xai_mimo.core.errors import IncompleteWarning, NotSupported
 from xai_mimo.core.plugins import method
+from xai_mimo.core.streams import Head
 from xai_mimo.core.targets import Selector, select
 from xai_mimo.testing import check_method
 
@@ -188,3 +189,20 @@ def test_it_keeps_the_contract_and_is_found_by_name(rng):
     x = rows(rng, 5)
     assert method("shap.deep") == ShapDeep()
     check_method(ShapDeep(), adapted(TwoStreams(), x), x, uses_background=True, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("on", ["output", "logit"])
+def test_a_softmax_is_refused_and_the_method_that_is_named_instead_explains_its_logits(on, rng):
+    torch.manual_seed(3)
+    layers, x = (
+        nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)),
+        rng.standard_normal((4, 3)).astype("float32"),
+    )
+    model = xm.adapt(nn.Sequential(*layers, nn.Softmax(-1)), streams={"x": 3}, heads=[Head("p", (3,), "multiclass")])
+    with pytest.raises(NotSupported, match=r"Take 'captum.DeepLift' with on='logit'"):
+        xm.explain(model, x, "shap.deep", on=on, check=False)
+    imported("captum")
+    found = xm.explain(model, x, "captum.DeepLift", targets=[("p", 2)], on="logit", check=False)
+    plain = xm.adapt(layers, streams={"x": 3}, heads={"p": 3})
+    expected = xm.explain(plain, x, "captum.DeepLift", targets=[("p", 2)], check=False)
+    np.testing.assert_allclose(found["x"], expected["x"], atol=1e-6)
