@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import xai_mimo as xm
+from tests.helpers import networks_by_hand as by_hand
 from tests.helpers import one_network
 from tests.helpers.frameworks import needs
-from tests.requirements import by_hand
 from xai_mimo.core.errors import UnknownName
 from xai_mimo.explainers import IntegratedGradients, Shapley
 

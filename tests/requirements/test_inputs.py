@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import xai_mimo as xm
+from tests.helpers import networks_by_hand as by_hand
 from tests.helpers import one_network
-from tests.requirements import by_hand
 from xai_mimo.core.errors import NotSupported, UnusedStreamWarning
 from xai_mimo.core.streams import Stream
 from xai_mimo.explainers import IntegratedGradients, Shapley

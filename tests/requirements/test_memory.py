@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import xai_mimo as xm
+from tests.helpers import networks_by_hand as by_hand
 from tests.helpers.frameworks import imported
-from tests.requirements import by_hand
 from xai_mimo.explainers import ExpectedGradients, IntegratedGradients, Occlusion, Shapley, SmoothGrad
 
 pytestmark = [

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import xai_mimo as xm
-from tests.requirements import by_hand
+from tests.helpers import networks_by_hand as by_hand
 from xai_mimo.core.errors import FileProblem
 from xai_mimo.explainers import Occlusion, Shapley
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import xai_mimo as xm
+from tests.helpers import networks_by_hand as by_hand
 from tests.helpers import toys
 from tests.helpers.frameworks import imported
-from tests.requirements import by_hand
 from xai_mimo.explainers import ExpectedGradients, Shapley, SmoothGrad
 
 once = pytest.mark.all_frameworks

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import xai_mimo as xm
-from tests.requirements import by_hand
+from tests.helpers import networks_by_hand as by_hand
 from xai_mimo.explainers import Shapley
 
 # Each head leaves some stream alone, which is said every time.

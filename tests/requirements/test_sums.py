@@ -6,9 +6,9 @@ import torch
 from sklearn.ensemble import RandomForestRegressor
 
 import xai_mimo as xm
+from tests.helpers import networks_by_hand as by_hand
 from tests.helpers import toys
 from tests.helpers.frameworks import imported
-from tests.requirements import by_hand
 from xai_mimo.core.errors import NotConvergedWarning
 from xai_mimo.explainers import IntegratedGradients, Shapley
 

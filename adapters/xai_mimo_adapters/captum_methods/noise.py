@@ -29,7 +29,10 @@ class _OfTheMethodInside:
 
 @dataclass(frozen=True)
 class CaptumNoiseTunnel:
-    """Captum's ``NoiseTunnel`` around one of its gradient methods, A, with e ~ N(0, stdevs^2):
+    """Captum's ``NoiseTunnel`` around one of its gradient methods.
+
+    Of a method A and noise e ~ N(0, stdevs^2):
+
 
     smoothgrad     mean of A(x + e)
     smoothgrad_sq  mean of A(x + e)^2, which has no sign, in the square of the unit

@@ -16,7 +16,7 @@ from xai_mimo_adapters.captum_methods.activation_maps import (  # noqa: E402
     CaptumLayerGradCam,
 )
 
-from tests.adapters.captum_methods import nets  # noqa: E402
+from tests.helpers import hookable_nets as nets  # noqa: E402
 from tests.helpers import torch_nets  # noqa: E402
 from xai_mimo.explainers.activation_maps.grad_cam import GradCAM  # noqa: E402
 

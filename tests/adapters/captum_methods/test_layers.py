@@ -16,7 +16,7 @@ from xai_mimo_adapters.captum_methods.layers import (  # noqa: E402
     CaptumLayerConductance,
 )
 
-from tests.adapters.captum_methods import nets  # noqa: E402
+from tests.helpers import hookable_nets as nets  # noqa: E402
 from tests.helpers import torch_nets  # noqa: E402
 
 pytestmark = [

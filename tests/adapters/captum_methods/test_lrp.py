@@ -15,7 +15,7 @@ from captum.attr._utils.custom_modules import Addition_Module  # noqa: E402 - be
 from torch import nn  # noqa: E402
 from xai_mimo_adapters.captum_methods.lrp import CaptumLRP  # noqa: E402
 
-from tests.adapters.captum_methods import nets  # noqa: E402
+from tests.helpers import hookable_nets as nets  # noqa: E402
 from tests.helpers import torch_nets  # noqa: E402
 
 pytestmark = [

@@ -11,7 +11,7 @@ captum_attr, torch = imported("captum.attr"), imported("torch")
 
 from torch import nn  # noqa: E402 - behind the skip
 
-from tests.adapters.captum_methods import nets  # noqa: E402
+from tests.helpers import hookable_nets as nets  # noqa: E402
 from tests.helpers import torch_nets  # noqa: E402
 
 once = pytest.mark.all_frameworks
