@@ -33,7 +33,6 @@ class CaptumNoiseTunnel:
 
     Of a method A and noise e ~ N(0, stdevs^2):
 
-
     smoothgrad     mean of A(x + e)
     smoothgrad_sq  mean of A(x + e)^2, which has no sign, in the square of the unit
     vargrad        mean of A(x + e)^2 - (mean of A(x + e))^2, the scatter of A around x, likewise
