@@ -65,7 +65,8 @@ def explain(
             probability elsewhere; the attribute ``explained_value`` says which for each head. Other heads stay as they
             are. "output" explains what the model gives.
         seed: of everything random. The same seed, data and ``rows_per_block`` give the same numbers, with or without
-            ``store``.
+            ``store``; of ``captum.FeaturePermutation`` and ``captum.GradientShap``, which draw anew for each chunk of
+            rows, with the same ``max_memory`` too.
         max_memory: bytes that the model's passes and the method's intermediate arrays may take, each.
         rows_per_block: rows explained at a time.
         store: a folder ending in ``.zarr``. Blocks are written as they are finished, memory stays flat, and a run that
