@@ -16,7 +16,7 @@ from xai_mimo.core.by_players import by_players
 from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, EmptyData, NotSupported
-from xai_mimo.core.explanation import describe, to_dataset
+from xai_mimo.core.explanation import describe, streams_of, to_dataset
 from xai_mimo.core.held import call_method
 from xai_mimo.core.held_streams import without_held
 from xai_mimo.core.labels import CheckedLabels
@@ -196,7 +196,7 @@ class ExplainRequest:
 
     def shown(self, explanation: xr.Dataset) -> xr.Dataset:
         """An explanation in the space of the comparison; one that lives there already as it is."""
-        if self.space.is_summed and explanation.attrs["space"] == self.space.name:
+        if self._lies_there(explanation):
             return explanation
         if self.space.is_streams:
             return project_to_streams(project_to_groups(explanation), without_held(self.model).streams)
@@ -208,6 +208,13 @@ class ExplainRequest:
             return by_players(explanation, self.space.players)
         explanation = project_to_groups(explanation)
         return project_to_variables(explanation, self.space.name) if self.space.by_variable else explanation
+
+    def _lies_there(self, explanation: xr.Dataset) -> bool:
+        """Whether a map was summed already, as one from an earlier comparison. What a layer read as shares of streams
+        has the name of that space but still describes the model's own streams."""
+        if not self.space.is_summed or explanation.attrs["space"] != self.space.name:
+            return False
+        return not self.space.is_streams or not any(stream.shape for stream in streams_of(explanation))
 
 
 @dataclass(frozen=True)
