@@ -327,10 +327,12 @@ def test_reports_are_written_from_the_record(result, tmp_path):
 
 
 def test_missing_labels_are_null_and_a_list_of_labels_follows_the_heads(model, data):
-    labels = [np.full(40, np.nan), np.arange(40), np.zeros(40)]
+    labels = [np.where(np.arange(40) == 0, 1.5, np.nan), np.arange(40), np.zeros(40)]
     result = compare(model, data, ["gradient"], labels=labels, settings=Settings(resamples=200, ceilings=False))
     check(result.to_dict())
-    assert {e["label"] for e in result.record["examples"] if e["head"] == "risk"} == {None}
+    shown = {e["row"]: e["label"] for e in result.record["examples"] if e["head"] == "risk"}
+    assert None in shown.values()
+    assert shown == {row: 1.5 if row == 0 else None for row in shown}
     assert all(e["label"] == e["row"] for e in result.record["examples"] if e["head"] == "life")
 
 

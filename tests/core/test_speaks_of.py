@@ -67,7 +67,8 @@ def test_every_method_of_ours_declares_what_its_maps_speak_of():
     assert len(ours) > 10
     assert [name for name, kind in ours.items() if not hasattr(kind, "speaks_of")] == []
     of_growth = {name for name, kind in ours.items() if speaks_of(kind) == "sensitivity"}
-    assert of_growth == {"gradient", "smoothgrad"}
+    captums = ("Deconvolution", "GuidedBackprop", "GuidedGradCam", "InternalInfluence", "NoiseTunnel", "Saliency")
+    assert of_growth == {"gradient", "smoothgrad", *(f"captum.{name}" for name in captums)}
     assert set(xm.methods().query("speaks_of == 'sensitivity'").index) == of_growth
 
 
