@@ -20,12 +20,12 @@ from xai_mimo.core.explanation import (
     stream_shares,
     streams_of,
     to_dataset,
-    versions,
 )
 from xai_mimo.core.method import Attribution
 from xai_mimo.core.saved import load, save
 from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import Selector
+from xai_mimo.core.versions import versions
 
 pytestmark = pytest.mark.all_frameworks
 

@@ -13,11 +13,12 @@ import xarray as xr
 
 from xai_mimo.core.cut import layers_called
 from xai_mimo.core.errors import NotSupported
-from xai_mimo.core.explanation import describe, settings_of, to_dataset, versions
+from xai_mimo.core.explanation import describe, settings_of, to_dataset
 from xai_mimo.core.method import Attribution, Method
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Model
 from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.targets import Selector, take
+from xai_mimo.core.versions import versions
 from xai_mimo.explainers.interception.from_map import head_rows
 
 

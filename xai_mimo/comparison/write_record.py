@@ -20,7 +20,7 @@ from xai_mimo.comparison.request import Request
 from xai_mimo.comparison.score import Scores
 from xai_mimo.core.digest import digest
 from xai_mimo.core.door import count_rows
-from xai_mimo.core.explanation import settings_of, streams_of, versions
+from xai_mimo.core.explanation import settings_of, streams_of
 from xai_mimo.core.levels import levels_of
 from xai_mimo.core.method import Method, bibtex_of
 from xai_mimo.core.model import Arrays
@@ -29,6 +29,7 @@ from xai_mimo.core.positions import has_positions
 from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import Stream
 from xai_mimo.core.targets import labels_of
+from xai_mimo.core.versions import versions
 from xai_mimo.core.words import are_words
 from xai_mimo.record.maps import Example, MapRow, StreamMap
 from xai_mimo.record.rows import Record

@@ -38,13 +38,8 @@ in silently for a value.
 As a data frame: ``xai_mimo.to_dataframe``. ``Dataset.to_dataframe`` would pair the values of all streams.
 """
 
-import contextlib
 import dataclasses
-import functools
-import importlib.metadata
 import json
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,36 +57,6 @@ from xai_mimo.core.targets import Selector
 SCHEMA = "xai_mimo.explanation/1"
 DATA_STREAMS = "data_streams"
 """Attribute of maps that were summed over variables or players: the streams of the rows, as ``streams`` was before."""
-_PACKAGES = {  # distribution -> module
-    "xai-mimo": "xai_mimo",
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "scikit-learn": "sklearn",
-    "xarray": "xarray",
-    "keras": "keras",
-    "jax": "jax",
-    "tensorflow": "tensorflow",
-    "tensorflow-cpu": "tensorflow",
-    "torch": "torch",
-    "shap": "shap",
-    "captum": "captum",
-    "shapiq": "shapiq",
-    "lime": "lime",
-}
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, of this package and of every framework loaded in this process."""
-    loaded = {package: _version(package) for package, module in _PACKAGES.items() if module in sys.modules}
-    return {"python": platform.python_version(), **{package: version for package, version in loaded.items() if version}}
-
-
-@functools.cache
-def _version(package: str) -> str:
-    """Of a package that is loaded, which cannot change any more; "" where it is not known. Read from disk, so once."""
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(package)
-    return ""
 
 
 def settings_of(method: Method) -> dict[str, Any]:

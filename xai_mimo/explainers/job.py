@@ -14,7 +14,7 @@ from xai_mimo.core.digest import digest
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.engine import Engine
 from xai_mimo.core.errors import BadValues
-from xai_mimo.core.explanation import describe, plain, settings_of, to_dataset, versions
+from xai_mimo.core.explanation import describe, plain, settings_of, to_dataset
 from xai_mimo.core.held import call_method
 from xai_mimo.core.method import Context, Method, Whole
 from xai_mimo.core.model import Arrays, backend_of
@@ -24,6 +24,7 @@ from xai_mimo.core.progress import Advance, silent
 from xai_mimo.core.speaks_of import speaks_of
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import AnyTarget, Target, expand, select, take
+from xai_mimo.core.versions import versions
 
 Naming = Callable[..., xr.Dataset]
 """Makes a dataset of what a method returns; takes what ``core.explanation.to_dataset`` takes."""

@@ -11,9 +11,9 @@ import xarray as xr
 from xai_mimo.core.cut import layers_called
 from xai_mimo.core.door import check_finite
 from xai_mimo.core.errors import BadValues, NotSupported, SchemaError
-from xai_mimo.core.explanation import versions
 from xai_mimo.core.method import whole
 from xai_mimo.core.tables import check_row_order, with_row_labels
+from xai_mimo.core.versions import versions
 from xai_mimo.layers.interception import read_maps
 from xai_mimo.layers.row_statistics import (
     Figure,

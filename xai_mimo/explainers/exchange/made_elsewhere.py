@@ -21,7 +21,7 @@ from xai_mimo.core.cut import Cut, cut_at
 from xai_mimo.core.digest import digest
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, BadValues, IncompleteWarning
-from xai_mimo.core.explanation import describe, plain, to_dataset, versions
+from xai_mimo.core.explanation import describe, plain, to_dataset
 from xai_mimo.core.logit import On, check_on, on_attributes, on_logit
 from xai_mimo.core.method import Attribution, flag, one_of
 from xai_mimo.core.model import Arrays, Differentiable, Model, Splittable
@@ -33,6 +33,7 @@ from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array, Stream
 from xai_mimo.core.targets import AnyTarget, Selector, Target, expand, select, take
 from xai_mimo.core.texts import tokenised
+from xai_mimo.core.versions import versions
 
 _GAP = 0.1
 """A gap of so much, relative to what was to be explained, in most rows says that something does not belong together."""

@@ -14,7 +14,7 @@ from xai_mimo.core.cut import find_layer, layers_called
 from xai_mimo.core.digest import digest
 from xai_mimo.core.door import count_rows
 from xai_mimo.core.errors import BadSetting, NotSupported
-from xai_mimo.core.explanation import describe, versions
+from xai_mimo.core.explanation import describe
 from xai_mimo.core.method import Attribution, Context, name_or_none, one_of
 from xai_mimo.core.model import Arrays, Interceptable, InterceptionMap, Interceptions, Model, require
 from xai_mimo.core.plugins import adapt
@@ -23,6 +23,7 @@ from xai_mimo.core.speaks_of import SpeaksOf
 from xai_mimo.core.streams import Array
 from xai_mimo.core.targets import Selector, take
 from xai_mimo.core.texts import tokenised
+from xai_mimo.core.versions import versions
 from xai_mimo.explainers.interception.from_map import (
     by_stream,
     contributions,
