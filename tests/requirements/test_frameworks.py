@@ -91,7 +91,7 @@ def recurrent():
     series, table = keras.Input((5, 4), name="series"), keras.Input((3,), name="table")
     states = layers.LSTM(4, return_sequences=True, name="lstm")(series)
     pairs = keras.ops.matmul(states, keras.ops.transpose(series, (0, 2, 1)))  # of two tensors with rows
-    some = layers.Flatten()(pairs[:, 1::2, ::-2])
+    some = layers.Flatten()(pairs[:, 1::2, ::2])  # PyTorch has no steps backwards
     hidden = layers.Dense(6)(layers.Concatenate()([some, table]))
     hidden = layers.Identity()(layers.LayerNormalization()(keras.activations.gelu(hidden)))
     return keras.Model(
