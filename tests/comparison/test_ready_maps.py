@@ -9,6 +9,7 @@ import xarray as xr
 
 import xai_mimo as xm
 from tests.helpers import toys
+from tests.helpers.frameworks import imported
 from xai_mimo.comparison.compare import compare
 from xai_mimo.comparison.explained import explain_all
 from xai_mimo.comparison.request import read_request
@@ -131,7 +132,7 @@ def test_a_metric_that_does_not_know_ready_maps_is_told(model: Any, data: Any, r
 
 
 def test_a_map_from_a_file_or_a_store_is_the_same(model: Any, data: Any, ready: Any, tmp_path: Any) -> None:
-    pytest.importorskip("zarr")
+    imported("zarr")
     file = xm.load(xm.save(ready, tmp_path / "ready.nc"))
     store = xm.explain(model, data, "input_x_gradient", store=tmp_path / "ready.zarr", seed=5)
     result = compare(model, data, {"file": file, "store": store, "memory": ready}, metrics=QUICK, settings=FAST)

@@ -14,8 +14,8 @@ from xai_mimo.core.streams import Head, Stream
 from xai_mimo.core.targets import Selector
 from xai_mimo.testing import check_method
 
-lime_tabular = pytest.importorskip("lime.lime_tabular") if imported("lime") else None
-LimeTabular = pytest.importorskip("xai_mimo_adapters.lime_methods").LimeTabular
+lime_tabular = imported("lime.lime_tabular") if imported("lime") else None
+LimeTabular = imported("xai_mimo_adapters.lime_methods").LimeTabular
 pytestmark = pytest.mark.all_frameworks
 
 FEW = {"samples": 400}

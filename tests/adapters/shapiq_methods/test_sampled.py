@@ -13,7 +13,7 @@ from xai_mimo.core.interactions import INDICES
 from xai_mimo.core.plugins import load_plugin, plugins
 
 shapiq = imported("shapiq")
-sampled = pytest.importorskip("xai_mimo_adapters.shapiq_methods.sampled")
+sampled = imported("xai_mimo_adapters.shapiq_methods.sampled")
 pytestmark = pytest.mark.all_frameworks
 
 PAIRS = [(index, name) for index, names in sampled.APPROXIMATORS.items() for name in names]

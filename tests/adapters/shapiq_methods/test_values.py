@@ -10,7 +10,7 @@ from xai_mimo.core.errors import BadSetting
 from xai_mimo.explainers import Shapley
 
 imported("shapiq")
-methods = pytest.importorskip("xai_mimo_adapters.shapiq_methods")
+methods = imported("xai_mimo_adapters.shapiq_methods")
 pytestmark = pytest.mark.all_frameworks
 KINDS = (methods.ShapiqKernelSHAP, methods.ShapiqUnbiasedKernelSHAP, methods.ShapiqSVARM)
 EACH = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

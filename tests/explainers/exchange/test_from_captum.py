@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xai_mimo as xm
+from tests.helpers.frameworks import imported
 from xai_mimo.comparison.settings import Settings
 from xai_mimo.core.errors import BadSetting, BadValues, IncompleteWarning, ShapeMismatch, UnknownName
 from xai_mimo.explainers.exchange.from_captum import from_captum
 
-torch = pytest.importorskip("torch")
-captum = pytest.importorskip("captum.attr")
+torch = imported("torch")
+captum = imported("captum.attr")
 pytestmark = pytest.mark.all_frameworks
 ROWS = 40
 METRICS = ["spearman", "symmetric_gain", "signed_gain", "deletion_area", "insertion_area", "effect_overlap"]

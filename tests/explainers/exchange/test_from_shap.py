@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import xai_mimo as xm
+from tests.helpers.frameworks import imported
 from xai_mimo.core.errors import (
     BadSetting,
     BadValues,
@@ -22,7 +23,7 @@ from xai_mimo.core.errors import (
 from xai_mimo.core.explanation import stream_names, validate
 from xai_mimo.explainers.exchange.from_shap import from_shap
 
-shap = pytest.importorskip("shap")
+shap = imported("shap")
 pytestmark = pytest.mark.all_frameworks
 ROWS = 6
 

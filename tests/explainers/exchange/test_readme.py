@@ -5,8 +5,10 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+from tests.helpers.frameworks import imported
+
 matplotlib.use("Agg")
-pytest.importorskip("shap")
+imported("shap")
 pytestmark = [pytest.mark.all_frameworks, pytest.mark.filterwarnings("ignore:The NumPy global RNG:FutureWarning")]
 
 
